@@ -1,0 +1,91 @@
+// The table of rooms: who may import whom. The build fails when it is broken. Arrows point one way.
+const below = ['base', 'protocol'];
+const corridor = [...below, 'registry', 'delegation', 'session', 'approval', 'policy', 'token', 'audit', 'client'];
+const may = {
+  base: [],
+  protocol: ['base'],
+  registry: below,
+  delegation: below,
+  session: below,
+  approval: below,
+  policy: [...below, 'delegation', 'registry'],
+  token: [...below, 'policy'],
+  audit: below,
+  client: [...below, 'registry'],
+  exchange: corridor,
+  introspection: [...below, 'client', 'registry', 'session', 'token', 'audit'],
+  config: [...below, 'policy'],
+  storage: corridor.concat('exchange', 'introspection', 'oauth', 'human', 'admin'),
+  http: below,
+  authzen: [...below, 'client', 'policy', 'registry', 'session', 'audit', 'http'],
+  signals: [...below, 'client', 'session', 'token', 'http'],
+  human: [...below, 'approval', 'registry', 'session', 'audit', 'http'],
+  oauth: [...below, 'registry', 'client', 'human', 'http'],
+  admin: [...below, 'registry', 'policy', 'approval', 'session', 'audit', 'token', 'http'],
+  'sdk/verifier': below,
+  'sdk/agent': below,
+  cli: [...below, 'sdk/verifier', 'sdk/agent', 'policy', 'audit', 'config', 'registry'],
+};
+
+const rooms = Object.entries(may).map(([room, allowed]) => ({
+  name: `${room}-imports-only-what-it-may`,
+  severity: 'error',
+  from: { path: `^src/${room}/` },
+  to: { path: '^src/', pathNot: [room, ...allowed].map((name) => `^src/${name}/`) },
+}));
+
+module.exports = {
+  forbidden: [
+    ...rooms,
+    {
+      name: 'enter-a-room-by-its-index',
+      severity: 'error',
+      from: { path: '^src/((?:sdk/)?[^/]+)/' },
+      to: { path: '^src/(?:sdk/)?[^/]+/', pathNot: ['^src/$1/', '/index\\.ts$'] },
+    },
+    {
+      name: 'enter-a-room-by-its-index-from-the-hall',
+      severity: 'error',
+      from: { path: '^src/[^/]+\\.ts$' },
+      to: { path: '^src/(?:sdk/)?[^/]+/', pathNot: ['/index\\.ts$'] },
+    },
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'every-room-is-listed',
+      severity: 'error',
+      from: { path: '^src/[^/]+/', pathNot: Object.keys(may).map((room) => `^src/${room}/`) },
+      to: {},
+    },
+    {
+      name: 'rules-do-no-io',
+      severity: 'error',
+      from: { path: '^src/(base|delegation|session|approval)/' },
+      to: { dependencyTypes: ['core', 'npm'], pathNot: 'node_modules/zod/' },
+    },
+    {
+      name: 'one-door-to-oidc-provider',
+      severity: 'error',
+      from: { pathNot: '^src/oauth/' },
+      to: { path: 'node_modules/oidc-provider/' },
+    },
+    {
+      name: 'one-door-to-the-database',
+      severity: 'error',
+      from: { pathNot: '^src/storage/' },
+      to: { path: '(node_modules/(@prisma|pg|@electric-sql|pglite-prisma-adapter)/|^src/storage/generated/)' },
+    },
+    {
+      name: 'no-undeclared-package',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown', 'npm-dev', 'unknown'], pathNot: 'node_modules/@types/' },
+    },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: 'src/storage/generated/.*' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+  },
+};

@@ -1,0 +1,38 @@
+export { McpToolCall, McpToolCalls } from './authorization-details.js';
+export { type CanonicalFlaw, canonicalize, digest, parseArguments, sha256 } from './canonical.js';
+export {
+  Act,
+  Actor,
+  CallChain,
+  Confirmation,
+  Digest,
+  flattenAct,
+  Identifier,
+  MAX_CHAIN,
+  MayAct,
+  nestAct,
+  PersonsAccessToken,
+  Receipt,
+  RequestContext,
+  TransactionalAccessToken,
+  TransactionContext,
+  TransactionToken,
+} from './claims.js';
+export { DPOP_WINDOW, type DpopFlaw, type DpopProof, thumbprint, verifyProof } from './dpop.js';
+export { OAUTH_ERRORS, type OAuthErrorBody, type OAuthErrorCode } from './errors.js';
+export { isObject, type Json, type JsonFlaw, type JsonObject, parseObject, parseStrict } from './json.js';
+export {
+  candidates,
+  importKey,
+  type Jws,
+  type JwsFlaw,
+  Jwks,
+  type KeyFlaw,
+  MAX_TOKEN_LENGTH,
+  parseJws,
+  PublicJwk,
+  type VerificationKey,
+  verifySignature,
+} from './jws.js';
+export { JWT_BEARER_ASSERTION, MCP_TOOL_CALL, SIGNATURE_ALGORITHMS, type SignatureAlgorithm, TOKEN_EXCHANGE_GRANT, TokenType, Typ } from './names.js';
+export { ClientId, formatScope, isLoopback, parseScope, ResourceUri, ScopeToken, Tier, ToolName } from './words.js';

@@ -1,0 +1,25 @@
+import type { Agent } from './agent.js';
+import type { TrustedIssuer } from './issuer.js';
+import type { McpServer } from './server.js';
+import type { RegistrySnapshot } from './snapshot.js';
+
+/** Read side: the newest snapshot this process has. */
+export interface RegistryReader {
+  /** Never waits; may be older than the database, which is why every commit compares versions. */
+  current(): RegistrySnapshot;
+  /** Reads the database and swaps the snapshot whole. Called when a commit or an introspection saw a newer version. */
+  refresh(): Promise<RegistrySnapshot>;
+}
+
+/** A change of the registry; `secret` is the plain secret, kept only as a hash. */
+export type RegistryChange =
+  | Readonly<{ kind: 'agent'; object: Agent; secret?: string }>
+  | Readonly<{ kind: 'server'; object: McpServer; secret?: string }>
+  | Readonly<{ kind: 'issuer'; object: TrustedIssuer }>
+  | Readonly<{ kind: 'remove-agent' | 'remove-server' | 'remove-issuer'; id: string }>;
+
+/** Write side. All changes of one call are one transaction, one new version and one log record each, or nothing. */
+export interface RegistryWriter {
+  /** Answers the new version. Refuses (throws Fault) on an outage only; rules are checked before. */
+  write(changes: readonly RegistryChange[], by: string): Promise<number>;
+}

@@ -1,0 +1,45 @@
+import type { Seconds } from '../base/index.js';
+import type { Agent } from './agent.js';
+import type { TrustedIssuer } from './issuer.js';
+import type { McpServer } from './server.js';
+
+/** A registered client with the hash of its secret, if it has one (`scrypt` text form, never the secret). */
+export type RegisteredAgent = Agent & Readonly<{ secretHash: string | undefined }>;
+export type RegisteredServer = McpServer & Readonly<{ secretHash: string | undefined }>;
+
+/** The whole registry at one version. Immutable: a change makes a new snapshot, and commits compare versions. */
+export interface RegistrySnapshot {
+  readonly version: number;
+  agent(clientId: string): RegisteredAgent | undefined;
+  serverByResource(resource: string): RegisteredServer | undefined;
+  serverByClientId(clientId: string): RegisteredServer | undefined;
+  issuer(issuer: string): TrustedIssuer | undefined;
+  readonly agents: Iterable<RegisteredAgent>;
+  readonly servers: Iterable<RegisteredServer>;
+  readonly issuers: Iterable<TrustedIssuer>;
+}
+
+/** True while the agent may act at all. */
+export const isUsable = (agent: Pick<Agent, 'status' | 'expires_at'>, now: Seconds): boolean =>
+  agent.status === 'active' && Date.parse(agent.expires_at) / 1000 > now;
+
+/** Builds the lookups once per version. */
+export function makeSnapshot(
+  version: number,
+  contents: Readonly<{ agents: readonly RegisteredAgent[]; servers: readonly RegisteredServer[]; issuers: readonly TrustedIssuer[] }>,
+): RegistrySnapshot {
+  const agents = new Map(contents.agents.map((agent) => [agent.client_id, agent]));
+  const servers = new Map(contents.servers.map((server) => [server.resource, server]));
+  const byClientId = new Map(contents.servers.map((server) => [server.client_id, server]));
+  const issuers = new Map(contents.issuers.map((issuer) => [issuer.issuer, issuer]));
+  return {
+    version,
+    agent: (id) => agents.get(id),
+    serverByResource: (resource) => servers.get(resource),
+    serverByClientId: (id) => byClientId.get(id),
+    issuer: (issuer) => issuers.get(issuer),
+    agents: contents.agents,
+    servers: contents.servers,
+    issuers: contents.issuers,
+  };
+}
