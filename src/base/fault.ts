@@ -20,4 +20,6 @@ export type FaultCode =
   | 'log_rejected'
   | 'configuration_invalid'
   | 'data_directory_in_use'
+  | 'schema_mismatch'
+  | 'registry_unreadable'
   | 'internal';

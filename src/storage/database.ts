@@ -1,0 +1,56 @@
+import { guarded } from './outage.js';
+import { openEmbedded } from './embedded.js';
+import { PrismaClient } from './generated/client.js';
+import { migrate } from './migrate.js';
+import { openServer, withMigrationConnection } from './server.js';
+
+/** The one database of this process, brought to this build's schema. */
+export type Database = Readonly<{
+  prisma: PrismaClient;
+  kind: 'embedded' | 'server';
+  /** Throws a Fault when the database does not answer. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}>;
+
+/** `url` is a PostgreSQL server; without it the database is embedded, in `<dataDir>/db`. */
+export type DatabaseOptions = Readonly<{ url?: string | undefined; dataDir: string; poolSize?: number }>;
+
+/** Opens, migrates and tries the database, or throws the Fault that says why it cannot be used. */
+export function openDatabase({ url, dataDir, poolSize = 10 }: DatabaseOptions): Promise<Database> {
+  return url === undefined ? embeddedDatabase(dataDir) : serverDatabase(url, poolSize);
+}
+
+async function embeddedDatabase(dataDir: string): Promise<Database> {
+  const { adapter, migrations, close } = await openEmbedded(dataDir);
+  try {
+    await migrate(migrations);
+  } catch (fault) {
+    await close();
+    throw fault;
+  }
+  return database('embedded', new PrismaClient({ adapter, ...LIMITS }), close);
+}
+
+async function serverDatabase(url: string, poolSize: number): Promise<Database> {
+  await guarded(() => withMigrationConnection(url, migrate));
+  const { adapter, close } = openServer(url, poolSize);
+  return database('server', new PrismaClient({ adapter, ...LIMITS }), close);
+}
+
+/** An interactive transaction waits and lasts no longer than this; errors quote no source. */
+const LIMITS = { errorFormat: 'minimal', transactionOptions: { maxWait: 3_000, timeout: 4_500 } } as const;
+
+function database(kind: Database['kind'], prisma: PrismaClient, closeDriver: () => Promise<void>): Database {
+  return {
+    prisma,
+    kind,
+    ping: async () => {
+      await guarded(() => prisma.$queryRawUnsafe('SELECT 1'));
+    },
+    close: async () => {
+      await prisma.$disconnect();
+      await closeDriver();
+    },
+  };
+}

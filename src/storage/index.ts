@@ -1,0 +1,2 @@
+export { type Database, type DatabaseOptions, openDatabase } from './database.js';
+export { guarded, isOutage } from './outage.js';

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { Fault } from '../base/index.js';
+
+/** Runs a call of Prisma; an outage of the database is thrown as a Fault, any other error as it is. */
+export async function guarded<T>(call: () => PromiseLike<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw isOutage(error) ? unavailable(error) : error;
+  }
+}
+
+/** True when the database, not the statement, is the reason. */
+export function isOutage(error: unknown): boolean {
+  if (error instanceof Fault) return false;
+  const { name, code, message, syscall, clientVersion } = Failure.parse(error);
+  const state = sqlState(error);
+  if (state !== undefined) return OUTAGE_STATES.test(state);
+  if (name === 'PrismaClientValidationError') return false;
+  if (code?.startsWith('P') === true) return OUTAGE_CODES.test(code);
+  return clientVersion !== undefined || syscall !== undefined || DRIVER_GAVE_UP.test(message);
+}
+
+const unavailable = (cause: unknown): Fault => {
+  const reason = sqlState(cause) ?? Failure.parse(cause).code;
+  const message = `The database does not answer${reason === undefined ? '' : ` (${reason})`}.`;
+  return new Fault('database_unavailable', message, { cause });
+};
+
+const word = z.string().optional().catch(undefined);
+const Failure = z
+  .object({ name: word, code: word, message: z.string().catch(''), syscall: word, clientVersion: word })
+  .catch({ name: undefined, code: undefined, message: '', syscall: undefined, clientVersion: undefined });
+
+/** Where SQLSTATE is: in Prisma's error, or in the driver's own. */
+const SqlStates = z.union([
+  z
+    .object({ meta: z.object({ driverAdapterError: z.object({ cause: z.object({ originalCode: z.string() }) }) }) })
+    .transform(({ meta }) => meta.driverAdapterError.cause.originalCode),
+  z.object({ cause: z.object({ originalCode: z.string() }) }).transform(({ cause }) => cause.originalCode),
+  z.object({ code: z.string(), severity: z.string() }).transform(({ code }) => code),
+]);
+const sqlState = (error: unknown): string | undefined => SqlStates.safeParse(error).data;
+
+/** Connection, access, missing database, read-only standby, resources, intervention (timeouts too), system and internal errors. */
+const OUTAGE_STATES = /^(08|28|3D|25006|53|57|58|XX)/;
+/** Prisma's own: connection (P1…), pool timeout, transaction could not start or ran out of time, too many connections. */
+const OUTAGE_CODES = /^P(1\d{3}|2024|2028|2037)$/;
+const DRIVER_GAVE_UP =
+  /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Cannot use a pool|Client was closed|Client has encountered|PGlite is closed|timeout expired)/;

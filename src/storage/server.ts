@@ -1,0 +1,66 @@
+import { PrismaPg } from '@prisma/adapter-pg';
+import pg from 'pg';
+import type { MigrationConnection } from './migrate.js';
+
+/** A PostgreSQL server, or whatever speaks its protocol. */
+export type Server = Readonly<{ adapter: PrismaPg; close(): Promise<void> }>;
+
+export function openServer(url: string, poolSize: number): Server {
+  const pool = new pg.Pool({ connectionString: inUtc(url), max: poolSize, ...BOUNDS });
+  // An idle connection that breaks is replaced by the pool; the next query says so if there is no other.
+  pool.on('error', () => undefined);
+  const adapter = new PrismaPg(pool, { statementNameGenerator: preparedStatements() });
+  return { adapter, close: () => pool.end() };
+}
+
+/** A connection of its own: replicas wait here for each other, and a migration may take its time. */
+export async function withMigrationConnection(
+  url: string,
+  work: (connection: MigrationConnection) => Promise<unknown>,
+): Promise<void> {
+  const client = new pg.Client({ connectionString: inUtc(url), connectionTimeoutMillis: CONNECT_MS, keepAlive: true });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await work({
+      run: async (script) => {
+        await client.query(script);
+      },
+      rows: async (sql, parameters = []) => (await client.query<object>(sql, [...parameters])).rows,
+    });
+  } finally {
+    await client.end();
+  }
+}
+
+const CONNECT_MS = 3_000;
+
+/** The server gives up first, so that its connection stays good; the client's own limit is for a network that is gone. */
+const BOUNDS = {
+  connectionTimeoutMillis: CONNECT_MS,
+  statement_timeout: 4_000,
+  query_timeout: 4_500,
+  idle_in_transaction_session_timeout: 10_000,
+  keepAlive: true,
+  application_name: 'writ',
+};
+
+/** The adapter sends and reads times without their zone, so every session has to be in UTC. */
+function inUtc(url: string): string {
+  const address = new URL(url);
+  const options = [address.searchParams.get('options'), '-c TimeZone=UTC'].filter((option) => option !== null);
+  address.searchParams.set('options', options.join(' '));
+  return address.href;
+}
+
+/** Each SQL text is parsed and planned once per connection; the number of texts is bounded. */
+function preparedStatements(): (query: { sql: string }) => string {
+  const names = new Map<string, string>();
+  return ({ sql }) => {
+    const known = names.get(sql);
+    if (known !== undefined || names.size >= 256) return known ?? '';
+    const name = `writ_${names.size}`;
+    names.set(sql, name);
+    return name;
+  };
+}
