@@ -44,6 +44,8 @@ export const Receipt = z.strictObject({
   seen: z.number().int().nonnegative(),
   leaf: Digest,
   approval: z.string().max(64).optional(),
+  /** A hand-over of a bound delegation: what comes of it must be bound too. */
+  bind: z.literal(true).optional(),
 });
 export type Receipt = z.infer<typeof Receipt>;
 

@@ -18,8 +18,10 @@ export {
   TransactionContext,
   TransactionToken,
 } from './claims.js';
+export { isSecureUrl, Issuer, ServerMetadata, wellKnown } from './discovery.js';
 export { DPOP_WINDOW, type DpopFlaw, type DpopProof, thumbprint, verifyProof } from './dpop.js';
 export { OAUTH_ERRORS, type OAuthErrorBody, type OAuthErrorCode } from './errors.js';
+export type { Answer, FormRequest } from './http.js';
 export { isObject, type Json, type JsonFlaw, type JsonObject, parseObject, parseStrict } from './json.js';
 export {
   candidates,
@@ -34,5 +36,6 @@ export {
   type VerificationKey,
   verifySignature,
 } from './jws.js';
+export { memberText } from './member.js';
 export { JWT_BEARER_ASSERTION, MCP_TOOL_CALL, SIGNATURE_ALGORITHMS, type SignatureAlgorithm, TOKEN_EXCHANGE_GRANT, TokenType, Typ } from './names.js';
 export { ClientId, formatScope, isLoopback, parseScope, ResourceUri, ScopeToken, Tier, ToolName } from './words.js';

@@ -84,7 +84,8 @@ function takeKey(quoted: string, seen: Set<string>): JsonFlaw | undefined {
   return undefined;
 }
 
-function endOfString(text: string, start: number): number {
+/** Index of the quote that closes the string opened at `start`, or -1. */
+export function endOfString(text: string, start: number): number {
   for (let i = start + 1; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === 0x5c /* \ */) i++;

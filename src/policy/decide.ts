@@ -1,0 +1,84 @@
+import { err, newId, ok, type Result, type Seconds } from '../base/index.js';
+import type { Delegation } from '../delegation/index.js';
+import type { RegisteredAgent, RegisteredServer } from '../registry/index.js';
+import { narrow } from './ceilings.js';
+import { type Grant, Permit } from './permit.js';
+import type { Ask, PolicyRefusal, Rules } from './types.js';
+
+/** The version of the rules below; it is in every record and token. A policy set brings its own hash. */
+export const POLICY_VERSION = 'registry-ceilings/1';
+
+export type Decision = Result<Permit, PolicyRefusal | Ask>;
+
+/**
+ * Allow, deny, or ask a human. The only maker of a Permit. Decides on what it is given and nothing else; that the
+ * registry has not changed meanwhile is for the commit to check.
+ */
+export function decide(delegation: Delegation, rules: Rules, now: Seconds): Decision {
+  const { clientId, kind } = delegation.presenter;
+  const client = kind === 'agent' ? rules.registry.agent(clientId) : rules.registry.serverByClientId(clientId);
+  if (client === undefined) return err({ reason: 'target_not_allowed', term: 'agent' });
+  if (client.dpop_required && delegation.jkt === undefined) return err({ reason: 'proof_of_possession_required', term: 'agent' });
+  const notAfter = Math.min(delegation.notAfter, 'expires_at' in client ? Date.parse(client.expires_at) / 1000 : Infinity);
+  if (notAfter <= now) return err({ reason: 'life_is_over', term: 'person' });
+  const permitted = permit(delegation, client, rules);
+  if (!permitted.ok) return permitted;
+  return ok(new Permit({ decision: newId('dec'), policy: POLICY_VERSION, delegation, notAfter, ...permitted.value }));
+}
+
+type Shape = Pick<Grant, 'shape' | 'audience' | 'scopes' | 'details'>;
+type Client = RegisteredAgent | RegisteredServer;
+
+function permit(delegation: Delegation, client: Client, rules: Rules): Result<Shape, PolicyRefusal> {
+  const { target } = delegation.wanted;
+  switch (target.kind) {
+    case 'server':
+      return forServer(delegation, client, rules, target.resource);
+    case 'domain':
+      return forDomain(delegation, client, rules);
+    case 'agent':
+      return forSubAgent(delegation, client, rules, target.clientId);
+  }
+}
+
+function forServer(delegation: Delegation, client: Client, rules: Rules, resource: string): Result<Shape, PolicyRefusal> {
+  const server = rules.registry.serverByResource(resource);
+  if (server?.status !== 'active') return err({ reason: 'unknown_target', term: 'server' });
+  if (server.dpop_required && delegation.jkt === undefined) return err({ reason: 'proof_of_possession_required', term: 'server' });
+  const narrowed = narrow(delegation, { client, server });
+  return narrowed.ok ? ok({ shape: server.token_shape, audience: resource, ...narrowed.value }) : narrowed;
+}
+
+/** A transaction token carries the scope of the transaction, or less of it; tools stay what they were. */
+function forDomain({ wanted, subject }: Delegation, client: Client, rules: Rules): Result<Shape, PolicyRefusal> {
+  if (!client.transaction_tokens) return err({ reason: 'domain_not_allowed', term: 'agent' });
+  const scopes = withinPerson(wanted.scopes, subject.scopes);
+  if (!scopes.ok) return scopes;
+  if (wanted.tools !== undefined) return err({ reason: 'tools_not_here', term: 'request' });
+  return ok({ shape: 'txntoken+jwt', audience: rules.trustDomain, scopes: scopes.value, details: subject.details });
+}
+
+/** A hand-over is good for the exchange by that one agent only: our issuer is its audience, `may_act` names the agent. */
+function forSubAgent(delegation: Delegation, client: Client, rules: Rules, clientId: string): Result<Shape, PolicyRefusal> {
+  const allowed = 'hand_over_to' in client && client.hand_over_to.includes(clientId);
+  const agent = rules.registry.agent(clientId);
+  if (!allowed || agent?.status !== 'active' || clientId === client.client_id) {
+    return err({ reason: 'hand_over_not_allowed', term: 'agent' });
+  }
+  if (delegation.wanted.tools !== undefined) return err({ reason: 'tools_not_here', term: 'request' });
+  const scopes = withinPerson(delegation.wanted.scopes, delegation.subject.scopes);
+  if (!scopes.ok) return scopes;
+  const ceiling = new Set(client.allow.flatMap((entry) => entry.scopes));
+  const beyond = scopes.value.filter((scope) => !ceiling.has(scope));
+  if (delegation.wanted.scopes !== undefined && beyond.length > 0) return err({ reason: 'scope_too_wide', term: 'agent', scopes: beyond });
+  const handed = scopes.value.filter((scope) => ceiling.has(scope));
+  if (handed.length === 0) return err({ reason: 'nothing_granted', term: 'agent' });
+  return ok({ shape: 'hand-over', audience: rules.issuer, scopes: handed, details: delegation.subject.details });
+}
+
+function withinPerson(asked: readonly string[] | undefined, held: readonly string[]): Result<readonly string[], PolicyRefusal> {
+  const scopes = asked ?? held;
+  const beyond = scopes.filter((scope) => !held.includes(scope));
+  if (beyond.length > 0) return err({ reason: 'scope_too_wide', term: 'person', scopes: beyond });
+  return scopes.length === 0 ? err({ reason: 'nothing_granted', term: 'person' }) : ok(scopes);
+}

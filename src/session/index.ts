@@ -1,0 +1,2 @@
+export type { SessionFilter, SessionPage, SessionsAdmin } from './ports.js';
+export type { AgentSession, SessionWish } from './types.js';

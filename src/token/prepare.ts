@@ -1,0 +1,127 @@
+import { randomText, type Seconds } from '../base/index.js';
+import type { Grant, Permit } from '../policy/index.js';
+import { Act, formatScope, type JsonObject, nestAct, sha256, TokenType, Typ } from '../protocol/index.js';
+
+/** Lives of each shape, in seconds (STANDARDS 10.8). */
+export type Lifetimes = Readonly<{ transactionalAccessToken: Seconds; transactionToken: Seconds; handOver: Seconds }>;
+
+/**
+ * A token that is decided and shaped but neither recorded nor signed. Its receipt is still open: session, sequence and
+ * leaf are known only to the commit.
+ */
+export type PreparedToken = Readonly<{
+  typ: Typ;
+  kid: string;
+  issuedTokenType: TokenType;
+  tokenType: 'Bearer' | 'DPoP' | 'N_A';
+  claims: JsonObject;
+  receipt: Readonly<{ decision: string; policy: string; bind?: true }>;
+  grant: Grant;
+  scope: string;
+  transaction: string;
+  tokenHash: string;
+  issuedAt: Seconds;
+  expiresAt: Seconds;
+}>;
+
+type Making = Readonly<{ issuer: string; personId: string; kid: string; now: Seconds; lifetimes: Lifetimes }>;
+
+/** Spends the permit. Life is the least of all: shape, subject, actor, agent (and, in the commit, session). */
+export function prepare(permit: Permit, making: Making): PreparedToken {
+  const grant = permit.spend();
+  const jti = randomText(16);
+  const transaction = grant.delegation.subject.transaction ?? randomText(16);
+  const expiresAt = Math.floor(Math.min(making.now + lifeOf(grant, making.lifetimes), grant.notAfter));
+  const scope = formatScope(grant.scopes);
+  return {
+    ...namesOf(grant),
+    kid: making.kid,
+    claims: claimsOf(grant, { ...making, jti, transaction, expiresAt, scope }),
+    receipt: receiptOf(grant),
+    grant,
+    scope,
+    transaction,
+    tokenHash: sha256(jti),
+    issuedAt: making.now,
+    expiresAt,
+  };
+}
+
+function receiptOf({ decision, policy, shape, delegation }: Grant): PreparedToken['receipt'] {
+  const bound = shape === 'hand-over' && delegation.jkt !== undefined;
+  return bound ? { decision, policy, bind: true } : { decision, policy };
+}
+
+function lifeOf({ shape }: Grant, lifetimes: Lifetimes): Seconds {
+  switch (shape) {
+    case 'txnat+jwt':
+    case 'at+jwt':
+      return lifetimes.transactionalAccessToken;
+    case 'txntoken+jwt':
+      return lifetimes.transactionToken;
+    case 'hand-over':
+      return lifetimes.handOver;
+  }
+}
+
+/** RFC 8693 section 2.2.1 and RFC 9449 section 5: what the answer calls it. */
+function namesOf({ shape, delegation }: Grant): Pick<PreparedToken, 'typ' | 'issuedTokenType' | 'tokenType'> {
+  const tokenType = delegation.jkt === undefined ? 'Bearer' : 'DPoP';
+  switch (shape) {
+    case 'txnat+jwt':
+      return { typ: Typ.transactionalAccessToken, issuedTokenType: TokenType.txnAccessToken, tokenType };
+    case 'at+jwt':
+      return { typ: Typ.accessToken, issuedTokenType: TokenType.accessToken, tokenType };
+    case 'txntoken+jwt':
+      return { typ: Typ.transactionToken, issuedTokenType: TokenType.txnToken, tokenType: 'N_A' };
+    case 'hand-over':
+      return { typ: Typ.accessToken, issuedTokenType: TokenType.accessToken, tokenType: 'N_A' };
+  }
+}
+
+type Facts = Making & Readonly<{ jti: string; transaction: string; expiresAt: Seconds; scope: string }>;
+
+function claimsOf(grant: Grant, { issuer, personId, now, jti, transaction, expiresAt, scope }: Facts): JsonObject {
+  const { delegation, shape, audience, details } = grant;
+  const { subject, presenter, context } = delegation;
+  const workload = shape === 'txntoken+jwt' ? { req_wl: presenter.workload } : { client_id: presenter.clientId };
+  return dropUndefined({
+    iss: issuer,
+    aud: audience,
+    sub: personId,
+    ...workload,
+    iat: now,
+    exp: expiresAt,
+    jti,
+    txn: transaction,
+    scope,
+    authorization_details: details === undefined ? undefined : details.map((one) => dropUndefined(one)),
+    tctx: dropUndefined({ ...context, call_chain: delegation.callChain.map((hop) => dropUndefined(hop)) }),
+    rctx: dropUndefined({ authn: subject.acr }),
+    acr: subject.acr,
+    auth_time: subject.authTime,
+    // A hand-over is bound by its one redeemer's own authentication; the key of the hand-over's maker would lock it.
+    cnf: delegation.jkt === undefined || shape === 'hand-over' ? undefined : { jkt: delegation.jkt },
+    act: actOf(grant),
+    may_act: shape === 'hand-over' ? { sub: handedTo(grant), iss: issuer } : undefined,
+  });
+}
+
+const handedTo = ({ delegation: { wanted } }: Grant): string => (wanted.target.kind === 'agent' ? wanted.target.clientId : '');
+
+function actOf({ delegation }: Grant): JsonObject | undefined {
+  const act = nestAct(delegation.actors);
+  return act && jsonOf(act);
+}
+
+function jsonOf({ act, ...actor }: Act): JsonObject {
+  return dropUndefined({ ...actor, act: act && jsonOf(act) });
+}
+
+type Droppable = Readonly<Record<string, JsonObject[string] | undefined>>;
+
+function dropUndefined(members: Droppable): JsonObject {
+  const kept: Record<string, JsonObject[string]> = {};
+  for (const [name, value] of Object.entries(members)) if (value !== undefined) kept[name] = value;
+  return kept;
+}
