@@ -1,0 +1,40 @@
+import type { JsonObject } from '../protocol/index.js';
+import type { IdentityProviderSettings, Settings } from './settings.js';
+
+/** Everything that an administrator decides before the start. Deeply frozen; holds secrets, so it is never logged. */
+export type Config = Readonly<{
+  /** Public base URL, without trailing slash. The one source of issuer and links, never a request header. */
+  issuer: string;
+  /** Whether the issuer is on loopback: the only place where development keys are allowed. */
+  isLocal: boolean;
+  host: string;
+  port: number;
+  dataDir: string;
+  /** `undefined`: the database embedded in `dataDir`. */
+  databaseUrl: string | undefined;
+  databasePoolSize: number;
+  /** Whether somebody accepted the embedded database for a public issuer. */
+  allowEmbeddedDatabase: boolean;
+  adminToken: string | undefined;
+  /** 32 bytes, base64url. Never `undefined` unless {@link Config.isLocal}. */
+  keyEncryptionKey: string | undefined;
+  trustDomain: string;
+  /** In CIDR form, such as `10.0.0.0/8` or `::1/128`. Empty: no forwarded header is believed. */
+  trustedProxies: readonly string[];
+  tls: Tls | undefined;
+  identityProviders: readonly IdentityProvider[];
+  lifetimes: Readonly<Settings['lifetimes']>;
+  limits: Readonly<Settings['limits']>;
+  logLevel: Settings['logLevel'];
+}>;
+
+/** PEM texts. */
+export type Tls = Readonly<{ cert: string; key: string }>;
+
+/** A company identity provider where people sign in (OpenID Connect). */
+export type IdentityProvider = Readonly<
+  Pick<IdentityProviderSettings, 'id' | 'name' | 'issuer' | 'clientId'> & {
+    scopes: readonly string[];
+    credential: Readonly<{ kind: 'secret'; secret: string }> | Readonly<{ kind: 'private_key'; jwk: JsonObject }>;
+  }
+>;

@@ -1,0 +1,201 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { isLoopback, ResourceUri, ScopeToken } from '../protocol/index.js';
+
+const FilePath = z.string().min(1).max(4_096);
+
+/** A whole number of seconds with its default; the cap is not negotiable by configuration. */
+const seconds = (standard: number, cap: number): z.ZodDefault<z.ZodNumber> =>
+  z
+    .number({ error: 'must be a whole number of seconds' })
+    .int({ error: 'must be a whole number of seconds' })
+    .min(1, { error: 'must be at least 1 second' })
+    .max(cap, { error: `must be at most ${cap} seconds` })
+    .default(standard);
+
+const Issuer = ResourceUri.refine((text) => text.length <= 200, { error: 'must be at most 200 characters' });
+
+const IdentityProvider = z
+  .strictObject({
+    id: z.string().regex(/^[a-z0-9-]{1,32}$/, { error: 'must be 1 to 32 of a to z, 0 to 9 and -' }),
+    name: z.string().min(1).max(128),
+    issuer: z.string().max(512).refine(isIssuerOfOthers, {
+      error: 'must be the https URL (http on loopback only) that its discovery document gives as issuer',
+    }),
+    clientId: z.string().min(1).max(512),
+    clientSecret: z.string().min(1).max(1_024).optional(),
+    clientSecretFile: FilePath.optional(),
+    privateJwkFile: FilePath.optional(),
+    scopes: z
+      .array(ScopeToken)
+      .max(32)
+      .default(['openid', 'profile', 'email'])
+      .refine((scopes) => scopes.includes('openid'), { error: 'must contain openid' }),
+  })
+  .refine(
+    (idp) =>
+      [idp.clientSecret, idp.clientSecretFile, idp.privateJwkFile].filter((given) => given !== undefined).length === 1,
+    { error: 'give exactly one of clientSecret, clientSecretFile and privateJwkFile' },
+  );
+
+const Tls = z.strictObject({
+  certFile: FilePath.describe('Certificate chain in PEM, when Writ itself speaks TLS.').meta({
+    env: 'WRIT_TLS_CERT_FILE',
+  }),
+  keyFile: FilePath.describe('Private key in PEM.').meta({ env: 'WRIT_TLS_KEY_FILE' }),
+});
+
+const Lifetimes = z.strictObject({
+  userAccessTokenSeconds: seconds(600, 3_600)
+    .describe("Life of the person's access token that an agent gets by the code flow.")
+    .meta({ env: 'WRIT_USER_ACCESS_TOKEN_SECONDS' }),
+  transactionalAccessTokenSeconds: seconds(180, 300)
+    .describe('Life of a transactional access token.')
+    .meta({ env: 'WRIT_TRANSACTIONAL_ACCESS_TOKEN_SECONDS' }),
+  transactionTokenSeconds: seconds(60, 300)
+    .describe('Life of a transaction token for the trust domain.')
+    .meta({ env: 'WRIT_TRANSACTION_TOKEN_SECONDS' }),
+  sessionSeconds: seconds(28_800, 86_400)
+    .describe('Longest life of an agent session, however busy it is.')
+    .meta({ env: 'WRIT_SESSION_SECONDS' }),
+  sessionIdleSeconds: seconds(1_800, 86_400)
+    .describe('An agent session ends when it is unused for so long.')
+    .meta({ env: 'WRIT_SESSION_IDLE_SECONDS' }),
+  clientAssertionSeconds: seconds(300, 300)
+    .describe('Longest life of a client assertion that is accepted.')
+    .meta({ env: 'WRIT_CLIENT_ASSERTION_SECONDS' }),
+});
+
+const Limits = z.strictObject({
+  chainDepth: z
+    .number({ error: 'must be a whole number' })
+    .int({ error: 'must be a whole number' })
+    .min(1, { error: 'must be at least 1' })
+    .max(8, { error: 'must be at most 8' })
+    .default(5)
+    .describe('How many agents one delegation may pass through.')
+    .meta({ env: 'WRIT_CHAIN_DEPTH' }),
+  clockSkewSeconds: z
+    .number({ error: 'must be a whole number of seconds' })
+    .int({ error: 'must be a whole number of seconds' })
+    .min(0, { error: 'must not be negative' })
+    .max(60, { error: 'must be at most 60 seconds' })
+    .default(30)
+    .describe('How wrong the clocks of others may be.')
+    .meta({ env: 'WRIT_CLOCK_SKEW_SECONDS' }),
+});
+
+/** Every setting there is: its name in the file, its name in the environment (`env`), its default and its bounds. */
+export const Settings = z.strictObject({
+  issuer: Issuer.default('http://localhost:4455')
+    .describe('The public base URL of this Writ: https, or http on loopback. It stands in every token.')
+    .meta({ env: 'WRIT_ISSUER' }),
+  host: z
+    .string()
+    .refine((text) => isIP(text) !== 0 || text === 'localhost', { error: 'must be an IP address or localhost' })
+    .default('127.0.0.1')
+    .describe('The address to listen on; 0.0.0.0 or :: for every interface.')
+    .meta({ env: 'WRIT_HOST' }),
+  port: z
+    .number({ error: 'must be a port number' })
+    .int({ error: 'must be a port number' })
+    .min(1, { error: 'must be 1 to 65535' })
+    .max(65_535, { error: 'must be 1 to 65535' })
+    .optional()
+    .describe("The port to listen on. Without it: the issuer's own, or 4455 behind trusted proxies.")
+    .meta({ env: 'WRIT_PORT' }),
+  dataDir: FilePath.default('.writ')
+    .describe('Where the embedded database and the development keys live.')
+    .meta({ env: 'WRIT_DATA_DIR' }),
+  databaseUrl: z
+    .string()
+    .refine(isPostgresUrl, { error: 'must be a postgres:// or postgresql:// URL with a host and a database' })
+    .optional()
+    .describe('PostgreSQL server. Without it a database is embedded in the data directory.')
+    .meta({ env: 'DATABASE_URL', secret: true, example: 'postgresql://writ@db.example/writ' }),
+  databasePoolSize: z
+    .number({ error: 'must be a whole number' })
+    .int({ error: 'must be a whole number' })
+    .min(1, { error: 'must be at least 1' })
+    .max(200, { error: 'must be at most 200' })
+    .default(10)
+    .describe('Connections to the PostgreSQL server.')
+    .meta({ env: 'WRIT_DATABASE_POOL_SIZE' }),
+  allowEmbeddedDatabase: z
+    .boolean({ error: 'must be true or false' })
+    .default(false)
+    .describe('Run on the embedded database although the issuer is public. It survives a crash but not a power cut.')
+    .meta({ env: 'WRIT_ALLOW_EMBEDDED_DATABASE' }),
+  adminToken: z
+    .string()
+    .min(32, { error: 'must be at least 32 characters; make one with: openssl rand -hex 32' })
+    .max(512, { error: 'must be at most 512 characters' })
+    .regex(/^[A-Za-z0-9\-._~+/]+=*$/, { error: 'may hold letters, digits and -._~+/ only (RFC 6750 section 2.1)' })
+    .refine((text) => new Set(text).size >= 8, { error: 'is not random; make one with: openssl rand -hex 32' })
+    .optional()
+    .describe('Bearer token of the admin API, at least 32 random characters.')
+    .meta({ env: 'WRIT_ADMIN_TOKEN', secret: true, example: 'openssl rand -hex 32' }),
+  keyEncryptionKey: z
+    .string()
+    .refine(isRandomKey, { error: 'must be 32 random bytes in base64; make them with: openssl rand -base64 32' })
+    .optional()
+    .describe('Encrypts the signing keys at rest: 32 bytes in base64. Required when the issuer is not loopback.')
+    .meta({ env: 'WRIT_KEY_ENCRYPTION_KEY', secret: true, example: 'openssl rand -base64 32' }),
+  trustDomain: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?$/, { error: 'must be a lower-case name such as example.com' })
+    .optional()
+    .describe("Audience of transaction tokens. Without it: the issuer's host name.")
+    .meta({ env: 'WRIT_TRUST_DOMAIN', example: 'example.com' }),
+  trustedProxies: z
+    .array(
+      z
+        .string()
+        .refine(isNetwork, { error: 'must be an IP address or a network such as 10.0.0.0/8, and not everything' }),
+    )
+    .max(64)
+    .default([])
+    .describe('Addresses or networks of the reverse proxies whose X-Forwarded-For is believed, separated by commas.')
+    .meta({ env: 'WRIT_TRUSTED_PROXIES' }),
+  tls: Tls.optional(),
+  identityProviders: z
+    .array(IdentityProvider)
+    .max(16)
+    .default([])
+    .refine((all) => new Set(all.map(({ id }) => id)).size === all.length, { error: 'names one id twice' }),
+  lifetimes: Lifetimes.prefault({}),
+  limits: Limits.prefault({}),
+  logLevel: z
+    .enum(['silent', 'error', 'warn', 'info', 'debug'], { error: 'must be silent, error, warn, info or debug' })
+    .default('info')
+    .describe('How much is written to standard output.')
+    .meta({ env: 'WRIT_LOG_LEVEL' }),
+});
+export type Settings = z.infer<typeof Settings>;
+export type IdentityProviderSettings = z.infer<typeof IdentityProvider>;
+
+function isPostgresUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, pathname } = new URL(text);
+  return /^postgres(ql)?:$/.test(protocol) && hostname !== '' && pathname.length > 1;
+}
+
+function isRandomKey(text: string): boolean {
+  if (!/^[A-Za-z0-9+/_-]{43}=?$/.test(text)) return false;
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.length === 32 && new Set(bytes).size >= 8;
+}
+
+function isNetwork(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const bits = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0;
+  if (bits === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) <= bits);
+}
+
+function isIssuerOfOthers(text: string): boolean {
+  if (!URL.canParse(text) || /[?#]/.test(text)) return false;
+  const { protocol, hostname, username, password } = new URL(text);
+  if (username !== '' || password !== '') return false;
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname));
+}

@@ -1,0 +1,63 @@
+import { isLoopback } from '../protocol/index.js';
+import { type ConfigProblem, problem } from './problem.js';
+import type { Settings } from './settings.js';
+
+type Rule = Readonly<{
+  about: readonly (keyof Settings)[];
+  path: string;
+  broken: (s: Settings) => boolean;
+  message: string;
+}>;
+
+/** Settings that are sound one by one and unsafe or senseless together. */
+const RULES: readonly Rule[] = [
+  {
+    about: ['issuer', 'tls', 'trustedProxies'],
+    path: 'issuer',
+    broken: (s) => s.issuer.startsWith('https:') && s.tls === undefined && s.trustedProxies.length === 0,
+    message:
+      'is https, but nothing here speaks TLS: set tls.certFile and tls.keyFile (WRIT_TLS_CERT_FILE, WRIT_TLS_KEY_FILE), ' +
+      'or name the proxies that do in trustedProxies (WRIT_TRUSTED_PROXIES)',
+  },
+  {
+    about: ['issuer', 'tls'],
+    path: 'tls',
+    broken: (s) => s.issuer.startsWith('http:') && s.tls !== undefined,
+    message: 'is set, but the issuer is http: make the issuer https or leave tls out',
+  },
+  {
+    about: ['issuer', 'keyEncryptionKey'],
+    path: 'keyEncryptionKey',
+    broken: (s) => !isLocal(s) && s.keyEncryptionKey === undefined,
+    message: 'is required when the issuer is not loopback; make one with: openssl rand -base64 32',
+  },
+  {
+    about: ['issuer', 'databaseUrl', 'allowEmbeddedDatabase'],
+    path: 'databaseUrl',
+    broken: (s) => !isLocal(s) && s.databaseUrl === undefined && !s.allowEmbeddedDatabase,
+    message:
+      'is required when the issuer is not loopback: set it to a PostgreSQL server, or accept the embedded database, ' +
+      'which a power cut can damage, with allowEmbeddedDatabase: true (WRIT_ALLOW_EMBEDDED_DATABASE)',
+  },
+  {
+    about: ['issuer', 'identityProviders'],
+    path: 'identityProviders',
+    broken: (s) => s.identityProviders.some((idp) => idp.issuer === s.issuer || idp.issuer === `${s.issuer}/`),
+    message: 'names our own issuer; a person cannot sign in to Writ by Writ',
+  },
+  {
+    about: ['lifetimes'],
+    path: 'lifetimes.sessionIdleSeconds',
+    broken: (s) => s.lifetimes.sessionIdleSeconds > s.lifetimes.sessionSeconds,
+    message: 'must not be longer than lifetimes.sessionSeconds (WRIT_SESSION_SECONDS)',
+  },
+];
+
+/** The broken rules, leaving out those about a setting that is itself flawed. */
+export const unsafeTogether = (settings: Settings, flawed: ReadonlySet<string>): readonly ConfigProblem[] =>
+  RULES.filter(({ about, broken }) => !about.some((name) => flawed.has(name)) && broken(settings)).map(
+    ({ path, message }) => problem(path, message),
+  );
+
+/** Whether the issuer is on loopback. */
+export const isLocal = ({ issuer }: Pick<Settings, 'issuer'>): boolean => isLoopback(new URL(issuer).hostname);
