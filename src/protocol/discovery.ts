@@ -12,7 +12,9 @@ export function isSecureUrl(text: string): boolean {
 export const Issuer = z
   .string()
   .max(512)
-  .refine((text) => isSecureUrl(text) && !text.includes('?'), { error: 'must be an https URI (http on loopback) without query or fragment' });
+  .refine((text) => isSecureUrl(text) && !text.includes('?'), {
+    error: 'must be an https URI (http on loopback) without query or fragment',
+  });
 
 /** RFC 8414 section 3.1 and RFC 9728 section 3.1: the well-known part goes between host and path. */
 export function wellKnown(name: 'oauth-authorization-server' | 'oauth-protected-resource', identifier: string): string {
