@@ -1,0 +1,99 @@
+import { type Clock, err, ok, type Result, type Seconds } from '../../base/index.js';
+import { type Answer, type ChallengeOptions, refuse, rpcError, toolRefusal } from './answer.js';
+import type { Inbound } from './credential.js';
+import type { AuthInfo, Delegation, ToolGrant } from './delegation.js';
+import { VerifierError } from './errors.js';
+import { grantFor, scopesOf, type ToolScopes } from './grant.js';
+import type { Introspect } from './introspection.js';
+import { type Message, readMessage, type ToolCall } from './message.js';
+import { type OnceStore, takeOnce } from './once.js';
+import { CLOCK_SKEW } from './token.js';
+
+/** A request that may go on to the MCP server, which is to be given `message.body` and nothing that was parsed elsewhere. */
+export type Admitted = Readonly<{ authInfo: AuthInfo; message: Message | undefined }>;
+
+/** The body as UTF-8 text, or `undefined` when it has more than `limit` bytes or is no UTF-8. */
+export type ReadBody = (limit: number) => Promise<string | undefined>;
+
+export type GuardRules = Readonly<{ scopes: ToolScopes; maxBodyBytes: number }>;
+
+export type GuardDeps = Readonly<{
+  /** Rejects with a {@link VerifierError} when the token or its proof is refused. */
+  authenticate(request: Inbound): Promise<AuthInfo>;
+  introspect: Introspect;
+  once: OnceStore;
+  uses: 'local' | 'writ';
+  resource: string;
+  resourceMetadata: string;
+  dpopRequired: boolean;
+  clock: Clock;
+  startedAt: Seconds;
+}>;
+
+/** Token, message, grant, use: in this order, so that a refused call spends nothing. */
+export async function admit(
+  request: Inbound,
+  readBody: ReadBody,
+  rules: GuardRules,
+  deps: GuardDeps,
+): Promise<Result<Admitted, Answer>> {
+  const terms = { scheme: schemeOf(request, deps), resourceMetadata: deps.resourceMetadata };
+  try {
+    const authInfo = await deps.authenticate(request);
+    if (request.method !== 'POST') return ok({ authInfo, message: undefined });
+    const text = await readBody(rules.maxBodyBytes);
+    if (text === undefined) return err(rpcError(413, -32600, 'Invalid request: the body is too large or not UTF-8'));
+    const message = readMessage(text, request);
+    if (!message.ok) return message;
+    const { call } = message.value;
+    const refusal = call && (await refuseCall(call, authInfo, rules, { ...deps, terms }));
+    return refusal ? err(refusal) : ok({ authInfo, message: message.value });
+  } catch (error) {
+    // A refusal or an outage: without a yes it is a no.
+    if (error instanceof VerifierError) return err(refuse(error, terms));
+    throw error;
+  }
+}
+
+async function refuseCall(
+  call: ToolCall,
+  { token, extra: { writ: delegation } }: AuthInfo,
+  rules: GuardRules,
+  deps: GuardDeps & { terms: ChallengeOptions },
+): Promise<Answer | undefined> {
+  const grant = grantFor(call, delegation, { resource: deps.resource, scopes: rules.scopes });
+  if (grant.ok) {
+    if (grant.value) await consume(grant.value, { token, delegation }, deps);
+    return undefined;
+  }
+  if (grant.error === 'arguments_changed') return argumentsChanged(call, delegation);
+  return refuse(new VerifierError(grant.error), { ...deps.terms, scopes: scopesOf(call.tool, rules.scopes) });
+}
+
+/** One use is spent here or at Writ; always at Writ for an exact call, which is how tools of tier high and critical come. */
+async function consume(
+  grant: ToolGrant,
+  { token, delegation }: { token: string; delegation: Delegation },
+  deps: GuardDeps,
+): Promise<void> {
+  if (deps.uses === 'writ' || grant.argumentsSha256 !== undefined) {
+    const answer = await deps.introspect(token, { consume: grant.tool });
+    // The answer must be about this token: a cache on the way could give that of another.
+    if (!answer.active || answer.claims.jti !== delegation.tokenId) throw new VerifierError('inactive');
+    return;
+  }
+  // What was used before a restart is forgotten, so a token from before it counts as used.
+  if (delegation.issuedAt < deps.startedAt) throw new VerifierError('issued_before_start');
+  const name = `use ${delegation.tokenId} ${grant.tool}`;
+  if (!(await takeOnce(deps.once, name, grant.maxUses, delegation.expiresAt + CLOCK_SKEW)))
+    throw new VerifierError('used_up');
+}
+
+function argumentsChanged(call: ToolCall, { decision, transaction }: Delegation): Answer {
+  const text = `Refused: these are not the arguments that "${call.tool}" was approved with.`;
+  return toolRefusal(call, text, { error: 'arguments_changed', tool: call.tool, decision, transaction });
+}
+
+function schemeOf(request: Inbound, { dpopRequired }: GuardDeps): 'Bearer' | 'DPoP' {
+  return dpopRequired || request.header('authorization').some((header) => /^dpop /i.test(header)) ? 'DPoP' : 'Bearer';
+}

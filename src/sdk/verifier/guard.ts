@@ -1,0 +1,118 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Result } from '../../base/index.js';
+import type { JsonObject } from '../../protocol/index.js';
+import { admit, type Admitted, type GuardDeps, type GuardRules } from './admit.js';
+import type { Answer } from './answer.js';
+import type { AuthInfo, Delegation } from './delegation.js';
+import { VerifierError } from './errors.js';
+import { answerFetch, fetchInbound, readChunks, withText } from './fetch.js';
+import { answerNode, nodeInbound, readNodeBody } from './node.js';
+
+/** One tool call that was let through: for whom, and the arguments exactly as they were sent and approved. */
+export type ApprovedCall = Readonly<{ tool: string; arguments: JsonObject; delegation: Delegation }>;
+
+/** The `fetch` of the v2 SDK's `createMcpHandler`, and anything of its shape. */
+export type FetchHandler = (
+  request: Request,
+  options: { authInfo: AuthInfo; parsedBody?: unknown },
+) => Promise<Response>;
+
+/** The `handleRequest` of a Node transport (v1 and v2) or the v2 SDK's `toNodeHandler`. */
+export type NodeHandler = (
+  request: IncomingMessage & { auth: AuthInfo },
+  response: ServerResponse,
+  parsedBody?: unknown,
+) => unknown;
+
+/** Stands before the MCP server and lets only those calls through that the token permits. */
+export interface Guard {
+  /** Wraps a web-standard handler. */
+  fetch(handler: FetchHandler): (request: Request) => Promise<Response>;
+  /** Wraps a Node handler. Nobody may have read the body before. */
+  node(handler: NodeHandler): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  /** Express middleware; sets `req.auth` and `req.body`. Mount it before any body parser. */
+  express(): (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void;
+  /** The call that a handler is serving, by the context it was given; once, so that one approval runs one handler. */
+  call(tool: string, context: unknown): ApprovedCall;
+  /** Wraps the handler of a registered tool, which gets the {@link ApprovedCall} after its parsed arguments. */
+  tool<Args, Context, Out>(
+    tool: string,
+    handler: (args: Args, call: ApprovedCall, context: Context) => Out,
+  ): (args: Args, context: Context) => Out;
+}
+
+/** `within` runs the rest of a request so that `verifyAccessToken` knows it was admitted. */
+export type Within = <T>(authInfo: AuthInfo, rest: () => T) => T;
+
+/** See {@link Guard}. */
+export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within): Guard {
+  // By identity of the delegation, which survives the copies that frameworks make of the bearer information.
+  const calls = new WeakMap<object, ApprovedCall>();
+  const enter = (result: Result<Admitted, Answer>): Result<Admitted, Answer> => {
+    if (!result.ok || !result.value.message?.call) return result;
+    const { writ: delegation } = result.value.authInfo.extra;
+    const { tool, arguments: sent } = result.value.message.call;
+    calls.set(delegation, Object.freeze({ tool, arguments: sent, delegation }));
+    return result;
+  };
+  const call: Guard['call'] = (tool, context) => {
+    const delegation = delegationIn(context);
+    const approved = delegation && calls.get(delegation);
+    if (!delegation || approved?.tool !== tool) throw new VerifierError('not_admitted');
+    calls.delete(delegation);
+    return approved;
+  };
+  const admitNode = async (request: IncomingMessage): Promise<Result<Admitted, Answer>> =>
+    enter(await admit(nodeInbound(request), (limit) => readNodeBody(request, limit), rules, deps));
+
+  return {
+    call,
+    tool: (tool, handler) => (args, context) => handler(args, call(tool, context), context),
+    fetch: (handler) => async (request) => {
+      const admitted = enter(
+        await admit(fetchInbound(request), (limit) => readChunks(request.body ?? [], limit), rules, deps),
+      );
+      if (!admitted.ok) return answerFetch(admitted.error);
+      const { authInfo, message } = admitted.value;
+      return within(authInfo, () =>
+        message
+          ? handler(withText(request, message.text), { authInfo, parsedBody: message.body })
+          : handler(request, { authInfo }),
+      );
+    },
+    node: (handler) => async (request, response) => {
+      const admitted = await admitNode(request);
+      if (!admitted.ok) {
+        answerNode(response, admitted.error);
+        return;
+      }
+      const { authInfo, message } = admitted.value;
+      await within(authInfo, () => handler(Object.assign(request, { auth: authInfo }), response, message?.body));
+    },
+    express: () => (request, response, next) => {
+      void admitNode(request).then((admitted) => {
+        if (!admitted.ok) {
+          answerNode(response, admitted.error);
+          return;
+        }
+        const { authInfo, message } = admitted.value;
+        Object.assign(request, { auth: authInfo, ...(message && { body: message.body }) });
+        within(authInfo, next);
+      }, next);
+    },
+  };
+}
+
+/** v1 handlers find the bearer information at `extra.authInfo`, v2 handlers at `ctx.http.authInfo`. */
+function delegationIn(context: unknown): object | undefined {
+  const authInfo = member(context, 'authInfo') ?? member(member(context, 'http'), 'authInfo');
+  return asObject(member(member(authInfo, 'extra'), 'writ'));
+}
+
+function member(value: unknown, name: string): unknown {
+  const object = asObject(value);
+  return object && Reflect.get(object, name);
+}
+
+const asObject = (value: unknown): object | undefined =>
+  typeof value === 'object' && value !== null ? value : undefined;

@@ -1,0 +1,12 @@
+export type { Answer, ChallengeOptions } from './answer.js';
+export { challenge } from './answer.js';
+export type { AuthInfo, Delegation, DelegationActor, ToolGrant } from './delegation.js';
+export { type ErrorClasses, type Reason, VerifierError, type VerifierErrorCode } from './errors.js';
+export type { ApprovedCall, FetchHandler, Guard, NodeHandler } from './guard.js';
+export type { Fetch } from './http.js';
+export type { Introspect, Introspection, IntrospectionClient } from './introspection.js';
+export { memoryOnceStore, type OnceStore } from './once.js';
+export type { VerifierOptions } from './options.js';
+export type { ResourceMetadata, ResourceMetadataOptions } from './resource-metadata.js';
+export type { Shape } from './token.js';
+export { createVerifier, type GuardOptions, type Verifier } from './verifier.js';

@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { type Clock, systemClock } from '../../base/index.js';
+import { isSecureUrl, Issuer, Jwks, ResourceUri } from '../../protocol/index.js';
+import type { ErrorClasses } from './errors.js';
+import type { Fetch } from './http.js';
+import { IntrospectionClient } from './introspection.js';
+import type { OnceStore } from './once.js';
+
+const SecureUrl = z.string().refine(isSecureUrl, { error: 'must be an https URL (http on loopback)' });
+
+const Options = z
+  .strictObject({
+    issuer: Issuer,
+    resource: ResourceUri,
+    endpoint: SecureUrl.optional(),
+    shapes: z
+      .array(z.enum(['txnat+jwt', 'at+jwt']))
+      .min(1)
+      .default(['txnat+jwt']),
+    jwks: z.union([Jwks, SecureUrl]).optional(),
+    introspection: IntrospectionClient.optional(),
+    uses: z.enum(['local', 'writ']).default('local'),
+    dpopRequired: z.boolean().default(false),
+    maxLifetimeSeconds: z.number().int().min(1).max(300).default(300),
+    timeoutMs: z.number().int().min(50).max(30_000).default(2_000),
+    resourceMetadataUrl: SecureUrl.optional(),
+  })
+  .refine(({ issuer, resource }) => issuer !== resource, {
+    error: 'the issuer is the audience of tokens that are good for the exchange only',
+    path: ['resource'],
+  })
+  .refine(({ uses, introspection }) => uses === 'local' || introspection !== undefined, {
+    error: 'is needed when uses is "writ"',
+    path: ['introspection'],
+  });
+
+/** How a verifier is set up. Only `issuer` and `resource` are needed; a wrong option throws a TypeError at once. */
+export type VerifierOptions = z.input<typeof Options> &
+  Readonly<{
+    /** Error classes of the v1 MCP SDK; the v2 SDK needs none. */
+    errors?: ErrorClasses;
+    /** Where one-time things are counted; give several replicas a shared one. */
+    once?: OnceStore;
+    fetch?: Fetch;
+    clock?: Clock;
+  }>;
+
+export type Settings = z.output<typeof Options> &
+  Readonly<{ errors: ErrorClasses | undefined; once: OnceStore | undefined; fetch: Fetch; clock: Clock }>;
+
+/** Refuses to start rather than run with a hole. */
+export function readOptions({
+  errors,
+  once,
+  fetch = globalThis.fetch,
+  clock = systemClock,
+  ...rest
+}: VerifierOptions): Settings {
+  const read = Options.safeParse(rest);
+  if (read.success) return Object.freeze({ ...read.data, errors, once, fetch, clock });
+  const flaws = read.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`);
+  throw new TypeError(`createVerifier: ${flaws.join('; ')}`);
+}

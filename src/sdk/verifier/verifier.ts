@@ -1,0 +1,98 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { wellKnown } from '../../protocol/index.js';
+import type { GuardRules } from './admit.js';
+import { checkBinding, type Inbound, readCredential } from './credential.js';
+import { type AuthInfo, toAuthInfo, toDelegation } from './delegation.js';
+import { inClassesOf, type Reason, VerifierError } from './errors.js';
+import { createGuard, type Guard } from './guard.js';
+import { createIntrospect, type Introspect } from './introspection.js';
+import { createIssuer } from './issuer.js';
+import { memoryOnceStore } from './once.js';
+import { readOptions, type VerifierOptions } from './options.js';
+import { resourceMetadata, type ResourceMetadata, type ResourceMetadataOptions } from './resource-metadata.js';
+import { verifyToken } from './token.js';
+
+/** `scopes` maps a tool to the scopes it needs; a token that lists no tools may call only tools named here. */
+export type GuardOptions = Partial<GuardRules>;
+
+/** Checks access tokens of one issuer for one MCP server. */
+export interface Verifier {
+  /**
+   * Fits `OAuthTokenVerifier` of both official MCP SDKs. Outside a {@link Guard} it refuses what it could not enforce: a
+   * token with tools, arguments or uses, and one that is bound to a key. Rejects with a {@link VerifierError}.
+   */
+  verifyAccessToken(token: string): Promise<AuthInfo>;
+  /** Checks a whole request: token, binding and, for `tools/call`, tool, arguments and use. */
+  guard(options?: GuardOptions): Guard;
+  /** Asks the issuer whether a token is active (RFC 7662), and spends one use when `consume` names a tool. */
+  introspect: Introspect;
+  /** The RFC 9728 document of this MCP server. */
+  protectedResourceMetadata(options?: ResourceMetadataOptions): ResourceMetadata;
+}
+
+/**
+ * Makes a {@link Verifier}. Nothing is fetched before the first token.
+ *
+ * @example
+ * const guard = createVerifier({ issuer: 'https://writ.example', resource: 'https://mcp.example/files' }).guard();
+ * const handler = guard.fetch(createMcpHandler(() => server).fetch);
+ */
+export function createVerifier(options: VerifierOptions): Verifier {
+  const settings = readOptions(options);
+  const { clock, resource, dpopRequired, issuer: issuerId, endpoint = resource } = settings;
+  const issuer = createIssuer({ ...settings, jwks: settings.jwks });
+  const once = settings.once ?? memoryOnceStore(clock);
+  const introspect = createIntrospect({ ...settings, client: settings.introspection, issuerId, issuer });
+  const admitted = new AsyncLocalStorage<AuthInfo>();
+  const rules = { issuer: issuerId, resource, shapes: settings.shapes, maxLifetime: settings.maxLifetimeSeconds };
+
+  async function authenticate(request: Inbound): Promise<AuthInfo> {
+    const now = clock.now();
+    const credential = orThrow(readCredential(request));
+    const claims = orThrow(await verifyToken(credential.token, issuer, rules, now));
+    orThrow(await checkBinding(credential, claims, request, { endpoint, dpopRequired, once, now }));
+    return toAuthInfo(credential.token, toDelegation(claims), resource);
+  }
+
+  async function verifyBearer(token: string): Promise<AuthInfo> {
+    const already = admitted.getStore();
+    if (already?.token === token) return already;
+    const claims = orThrow(await verifyToken(token, issuer, rules, clock.now()));
+    if (claims.cnf !== undefined || dpopRequired) throw new VerifierError('binding_required');
+    if (claims.authorization_details !== undefined) throw new VerifierError('guard_required');
+    return toAuthInfo(token, toDelegation(claims), resource);
+  }
+
+  return Object.freeze({
+    verifyAccessToken: (token: string) =>
+      verifyBearer(token).catch((error: unknown) => rethrow(error, settings.errors)),
+    introspect,
+    protectedResourceMetadata: (more: ResourceMetadataOptions = {}) =>
+      resourceMetadata({ resource, issuer: issuerId, dpopRequired }, more),
+    guard: ({ scopes = {}, maxBodyBytes = 1_048_576 }: GuardOptions = {}) =>
+      createGuard(
+        { scopes, maxBodyBytes },
+        {
+          authenticate,
+          introspect,
+          once,
+          uses: settings.uses,
+          resource,
+          resourceMetadata: settings.resourceMetadataUrl ?? wellKnown('oauth-protected-resource', resource),
+          dpopRequired,
+          clock,
+          startedAt: clock.now(),
+        },
+        (authInfo, rest) => admitted.run(authInfo, rest),
+      ),
+  });
+}
+
+function orThrow<T>(result: { ok: true; value: T } | { ok: false; error: Reason }): T {
+  if (result.ok) return result.value;
+  throw new VerifierError(result.error);
+}
+
+function rethrow(error: unknown, classes: VerifierOptions['errors']): never {
+  throw error instanceof VerifierError ? inClassesOf(classes, error) : error;
+}
