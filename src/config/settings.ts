@@ -176,8 +176,8 @@ export type IdentityProviderSettings = z.infer<typeof IdentityProvider>;
 
 function isPostgresUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
-  const { protocol, hostname, pathname } = new URL(text);
-  return /^postgres(ql)?:$/.test(protocol) && hostname !== '' && pathname.length > 1;
+  const { protocol, hostname, pathname, searchParams } = new URL(text);
+  return /^postgres(ql)?:$/.test(protocol) && (hostname !== '' || searchParams.has('host')) && pathname.length > 1;
 }
 
 function isRandomKey(text: string): boolean {

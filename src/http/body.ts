@@ -1,0 +1,48 @@
+import { isUtf8 } from 'node:buffer';
+import type { Context } from 'koa';
+import { err, ok, type Result } from '../base/index.js';
+
+export type BodyFlaw = 'too_large' | 'aborted' | 'not_utf8' | 'encoded';
+
+/**
+ * The text of a request's body, at most `limit` bytes of it; a larger one is refused before it is read to the end and
+ * its connection is closed. Says nothing about the content type.
+ */
+export async function readText(ctx: Context, limit: number): Promise<Result<string, BodyFlaw>> {
+  // A compressed body could be any size, so none is accepted.
+  if (!['', 'identity'].includes(ctx.get('Content-Encoding').toLowerCase())) return err('encoded');
+  const bytes = Number(ctx.get('Content-Length') || 0) > limit ? err('too_large' as const) : await collect(ctx, limit);
+  if (!bytes.ok) {
+    ctx.set('Connection', 'close');
+    return bytes;
+  }
+  return isUtf8(bytes.value) ? ok(bytes.value.toString('utf8')) : err('not_utf8');
+}
+
+async function collect(ctx: Context, limit: number): Promise<Result<Buffer, 'too_large' | 'aborted'>> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const { req } = ctx;
+    const end = (result: Result<Buffer, 'too_large' | 'aborted'>): void => {
+      req.off('data', take).off('end', finish).off('error', abort).off('close', abort);
+      resolve(result);
+    };
+    const take = (chunk: Buffer): void => {
+      size += chunk.length;
+      if (size <= limit) {
+        chunks.push(chunk);
+        return;
+      }
+      req.pause();
+      end(err('too_large'));
+    };
+    const finish = (): void => {
+      end(ok(Buffer.concat(chunks)));
+    };
+    const abort = (): void => {
+      end(err('aborted'));
+    };
+    req.on('data', take).on('end', finish).on('error', abort).on('close', abort);
+  });
+}

@@ -1,0 +1,16 @@
+export { type BodyFlaw, readText } from './body.js';
+export { JSON_LIMIT, readJson } from './json.js';
+export {
+  answerProblem,
+  catchThrown,
+  fieldProblem,
+  type FieldProblem,
+  plainProblem,
+  type Problem,
+  type ProblemCode,
+  problemDoc,
+  problemOfThrown,
+  PROBLEMS,
+  requestId,
+} from './problem.js';
+export { type Method, type PathParams, type Route, router } from './router.js';
