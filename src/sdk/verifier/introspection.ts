@@ -1,26 +1,24 @@
-import { createPrivateKey } from 'node:crypto';
-import { SignJWT } from 'jose';
 import { z } from 'zod';
-import { type Clock, randomText } from '../../base/index.js';
-import { JWT_BEARER_ASSERTION, SIGNATURE_ALGORITHMS, TransactionalAccessToken, Typ } from '../../protocol/index.js';
+import type { Clock } from '../../base/index.js';
+import {
+  clientAssertion,
+  type ClientKey,
+  importClientKey,
+  JWT_BEARER_ASSERTION,
+  PrivateJwk,
+  TransactionalAccessToken,
+} from '../../protocol/index.js';
 import { VerifierError } from './errors.js';
 import { type Fetch, fetchJson } from './http.js';
 import type { Issuer } from './issuer.js';
 
-/** A private JWK with the algorithm it signs with. */
-export const PrivateJwk = z.looseObject({
-  kty: z.enum(['EC', 'OKP', 'RSA']),
-  d: z.string().min(1),
-  kid: z.string().min(1).exactOptional(),
-  alg: z.enum(SIGNATURE_ALGORITHMS).default('ES256'),
-});
-
 /** How this MCP server proves to the issuer who it is: with its own key, or a secret where the registry allows one. */
 export const IntrospectionClient = z.union([
-  z.strictObject({ clientId: z.string().min(1), key: PrivateJwk }),
+  z.strictObject({ clientId: z.string().min(1), key: PrivateJwk.transform(toClientKey) }),
   z.strictObject({ clientId: z.string().min(1), secret: z.string().min(16) }),
 ]);
-export type IntrospectionClient = z.infer<typeof IntrospectionClient>;
+export type IntrospectionClient = z.input<typeof IntrospectionClient>;
+type Client = z.output<typeof IntrospectionClient>;
 
 /** RFC 7662 section 2.2. `claims` are those of the token. */
 export type Introspection = Readonly<{ active: false }> | Readonly<{ active: true; claims: TransactionalAccessToken }>;
@@ -29,7 +27,7 @@ export type Introspection = Readonly<{ active: false }> | Readonly<{ active: tru
 export type Introspect = (token: string, options?: Readonly<{ consume?: string }>) => Promise<Introspection>;
 
 export type IntrospectionOptions = Readonly<{
-  client: IntrospectionClient | undefined;
+  client: Client | undefined;
   issuerId: string;
   issuer: Issuer;
   fetch: Fetch;
@@ -58,10 +56,10 @@ export function createIntrospect(options: IntrospectionOptions): Introspect {
 async function ask(
   url: string,
   fields: Record<string, string>,
-  client: IntrospectionClient,
+  client: Client,
   options: IntrospectionOptions,
 ): Promise<Introspection> {
-  const { headers, ...proof } = await authenticate(client, options);
+  const { headers, ...proof } = authenticate(client, options);
   const body = new URLSearchParams({ ...fields, ...proof });
   const { fetch, timeoutMs } = options;
   const answer = Answer.parse(
@@ -79,10 +77,7 @@ async function ask(
 
 type Credentials = { headers?: Record<string, string>; client_assertion_type?: string; client_assertion?: string };
 
-async function authenticate(
-  client: IntrospectionClient,
-  { issuerId, clock }: IntrospectionOptions,
-): Promise<Credentials> {
+function authenticate(client: Client, { issuerId, clock }: IntrospectionOptions): Credentials {
   if ('secret' in client) {
     // RFC 6749 section 2.3.1: both parts are form-encoded before they are joined.
     const pair = `${encodeURIComponent(client.clientId)}:${encodeURIComponent(client.secret)}`;
@@ -90,18 +85,13 @@ async function authenticate(
   }
   return {
     client_assertion_type: JWT_BEARER_ASSERTION,
-    client_assertion: await assertion(client, issuerId, clock.now()),
+    client_assertion: clientAssertion(client.key, { clientId: client.clientId, issuer: issuerId, now: clock.now() }),
   };
 }
 
-/** RFC 10070: the issuer is the only audience, and the type says what it is. */
-function assertion(
-  { clientId, key }: Extract<IntrospectionClient, { key: unknown }>,
-  issuer: string,
-  now: number,
-): Promise<string> {
-  const { alg, kid, ...jwk } = key;
-  return new SignJWT({ iss: clientId, sub: clientId, aud: issuer, jti: randomText(16), iat: now, exp: now + 60 })
-    .setProtectedHeader({ alg, typ: Typ.clientAuthentication, ...(kid === undefined ? {} : { kid }) })
-    .sign(createPrivateKey({ key: jwk, format: 'jwk' }));
+function toClientKey(jwk: PrivateJwk, context: z.RefinementCtx): ClientKey {
+  const key = importClientKey(jwk);
+  if (key.ok) return key.value;
+  context.addIssue(`is no usable key: ${key.error}`);
+  return z.NEVER;
 }

@@ -63,9 +63,8 @@ function checkTime(
   return undefined;
 }
 
-/** Actor Profile: a bounded chain; who asked for the token is part of it. */
+/** Actor Profile: a bounded chain, whose current actor is the client that asked or an instance of it (`client/instance`). */
 function checkActors({ act, client_id, iss }: TransactionalAccessToken): Result<never, Reason> | undefined {
-  const actors = flattenAct(act);
-  if (actors.length > MAX_CHAIN) return err('bad_actors');
-  return actors.some((actor) => actor.sub === client_id && actor.iss === iss) ? undefined : err('bad_actors');
+  if (flattenAct(act).length > MAX_CHAIN || act.iss !== iss) return err('bad_actors');
+  return act.sub === client_id || act.sub.startsWith(`${client_id}/`) ? undefined : err('bad_actors');
 }

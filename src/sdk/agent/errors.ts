@@ -1,0 +1,31 @@
+import { OAUTH_ERRORS, type OAuthErrorCode } from '../../protocol/index.js';
+
+/** What the issuer answered, or what went wrong on the way to it. */
+export type AgentErrorCode = OAuthErrorCode | LocalCode;
+
+/**
+ * `unreachable`: no answer in time. `bad_answer`: an answer that no issuer should give. `unsafe_request`: arguments
+ * that two parsers read differently, or a JSON-RPC batch. `wrong_address`: a token would have gone elsewhere.
+ */
+type LocalCode = 'unreachable' | 'bad_answer' | 'unsafe_request' | 'wrong_address';
+
+/** Why there is no token. Switch on `code`. It never holds a token, a key or an argument. */
+export class AgentError extends Error {
+  override readonly name = 'AgentError';
+  readonly code: AgentErrorCode;
+  /** Seconds after which trying again makes sense, where the issuer said so. */
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    code: AgentErrorCode,
+    message: string,
+    options: { cause?: unknown; retryAfter?: number | undefined } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.retryAfter = options.retryAfter;
+  }
+}
+
+/** True for an error code that the issuer can answer with. */
+export const isOAuthError = (code: string): code is OAuthErrorCode => OAUTH_ERRORS.some((known) => known === code);
