@@ -10,6 +10,7 @@ export type Database = Readonly<{
   kind: 'embedded' | 'server';
   /** Throws a Fault when the database does not answer. */
   ping(): Promise<void>;
+  /** May be called twice. */
   close(): Promise<void>;
 }>;
 
@@ -42,15 +43,13 @@ async function serverDatabase(url: string, poolSize: number): Promise<Database> 
 const LIMITS = { errorFormat: 'minimal', transactionOptions: { maxWait: 3_000, timeout: 4_500 } } as const;
 
 function database(kind: Database['kind'], prisma: PrismaClient, closeDriver: () => Promise<void>): Database {
+  let closed: Promise<void> | undefined;
   return {
     prisma,
     kind,
     ping: async () => {
       await guarded(() => prisma.$queryRawUnsafe('SELECT 1'));
     },
-    close: async () => {
-      await prisma.$disconnect();
-      await closeDriver();
-    },
+    close: () => (closed ??= prisma.$disconnect().then(closeDriver)),
   };
 }

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { newId } from '../base/index.js';
+import type { Database } from './database.js';
+import { guarded } from './outage.js';
+
+/** A person is (issuer, subject); `id` is our stable `sub` of that pair. Attributes describe, and never identify. */
+export const Person = z.object({
+  id: z.string(),
+  issuer: z.string(),
+  subject: z.string(),
+  status: z.enum(['active', 'disabled']),
+  attributes: z.object({ name: z.string().exactOptional(), email: z.string().exactOptional() }),
+});
+export type Person = Readonly<z.infer<typeof Person>>;
+
+export type PersonStore = Readonly<{
+  byId(id: string): Promise<Person | undefined>;
+  byIssuerSubject(issuer: string, subject: string): Promise<Person | undefined>;
+  /** Finds or makes the person of this pair, and keeps the newest attributes; those not given stay. */
+  ensure(
+    issuer: string,
+    subject: string,
+    attributes: Person['attributes'] | Readonly<Record<string, string>>,
+  ): Promise<Person>;
+}>;
+
+export function openPersons({ prisma }: Database): PersonStore {
+  const one = async (sql: string, ...parameters: string[]): Promise<Person | undefined> =>
+    z.array(Person).parse(await guarded(() => prisma.$queryRawUnsafe(sql, ...parameters)))[0];
+  const byIssuerSubject: PersonStore['byIssuerSubject'] = (issuer, subject) =>
+    one(`${SELECT} WHERE issuer = $1 AND subject = $2`, issuer, subject);
+  return {
+    byId: (id) => one(`${SELECT} WHERE id = $1`, id),
+    byIssuerSubject,
+    ensure: async (issuer, subject, attributes) => {
+      const given = JSON.stringify(attributes);
+      const known = await one(KNOWN, issuer, subject, given);
+      return known ?? Person.parse(await one(UPSERT, newId('prs'), issuer, subject, given));
+    },
+  };
+}
+
+const COLUMNS = 'id, issuer, subject, status, attributes';
+const SELECT = `SELECT ${COLUMNS} FROM person`;
+const KNOWN = `${SELECT} WHERE issuer = $1 AND subject = $2 AND attributes @> $3::jsonb`;
+/** Of two first visits at once one makes the row, and both get it. */
+const UPSERT = `
+  INSERT INTO person (id, issuer, subject, attributes) VALUES ($1, $2, $3, $4::jsonb)
+  ON CONFLICT (issuer, subject) DO UPDATE SET attributes = person.attributes || excluded.attributes
+  RETURNING ${COLUMNS}`;

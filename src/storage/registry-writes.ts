@@ -1,0 +1,214 @@
+import { z } from 'zod';
+import { Fault } from '../base/index.js';
+import type { Agent, McpServer, RegistryChange, TrustedIssuer } from '../registry/index.js';
+import type { Prisma, PrismaClient } from './generated/client.js';
+
+/** A change as the log may know it: the secret is left out. `object` is absent when it was removed. */
+export type RecordedChange = Readonly<{
+  kind: RegistryChange['kind'];
+  id: string;
+  object: Agent | McpServer | TrustedIssuer | undefined;
+  secretWasSet: boolean;
+}>;
+
+/** Makes the log record of a change; `before` is the document that it replaced, `version` the registry's new version. */
+export type RecordOf = (
+  change: RecordedChange,
+  before: unknown,
+  by: string,
+  version: number,
+) => Readonly<{ leaf: Uint8Array; leafHash: Uint8Array }>;
+
+export type RegistryWriting = Readonly<{ hashSecret(secret: string): Promise<string>; recordOf: RecordOf }>;
+
+/** One transaction: the new version, the rows, and one log record for each change. Answers the new version. */
+export async function writeRegistry(
+  prisma: PrismaClient,
+  { hashSecret, recordOf }: RegistryWriting,
+  changes: readonly RegistryChange[],
+  by: string,
+): Promise<number> {
+  const planned = await Promise.all(changes.map((change) => plan(change, hashSecret)));
+  mustNameEachOnce(planned);
+  return unsettledByRace(
+    prisma.$transaction(async (transaction) => {
+      const version = await nextVersion(transaction);
+      const before = await documentsBefore(transaction, planned);
+      for (const kind of TABLES)
+        await writeRows(
+          transaction,
+          kind,
+          planned.filter((change) => change.table === kind),
+        );
+      await mustNotShareClientIds(transaction);
+      const records = planned.map((change) => recordOf(change.recorded, before.get(keyOf(change)), by, version));
+      await transaction.$executeRawUnsafe(
+        INSERT_RECORDS,
+        records.map(({ leaf }) => leaf),
+        records.map(({ leafHash }) => leafHash),
+      );
+      return version;
+    }),
+  );
+}
+
+const TABLES = ['agent', 'server', 'issuer'] as const;
+type Table = (typeof TABLES)[number];
+type Planned = Readonly<{ table: Table; recorded: RecordedChange; secretHash: string | null }>;
+
+async function plan(change: RegistryChange, hashSecret: RegistryWriting['hashSecret']): Promise<Planned> {
+  const secret = 'secret' in change ? change.secret : undefined;
+  const secretHash = secret === undefined ? null : await hashSecret(secret);
+  const recorded = {
+    kind: change.kind,
+    id: idOf(change),
+    object: objectOf(change),
+    secretWasSet: secret !== undefined,
+  };
+  return { table: tableOf(change.kind), recorded, secretHash };
+}
+
+function idOf(change: RegistryChange): string {
+  switch (change.kind) {
+    case 'agent':
+      return change.object.client_id;
+    case 'server':
+      return change.object.resource;
+    case 'issuer':
+      return change.object.issuer;
+    case 'remove-agent':
+    case 'remove-server':
+    case 'remove-issuer':
+      return change.id;
+  }
+}
+
+const objectOf = (change: RegistryChange): RecordedChange['object'] => ('object' in change ? change.object : undefined);
+
+function tableOf(kind: RegistryChange['kind']): Table {
+  switch (kind) {
+    case 'agent':
+    case 'remove-agent':
+      return 'agent';
+    case 'server':
+    case 'remove-server':
+      return 'server';
+    case 'issuer':
+    case 'remove-issuer':
+      return 'issuer';
+  }
+}
+
+const keyOf = ({ table, recorded }: Planned): string => `${table} ${recorded.id}`;
+
+function mustNameEachOnce(planned: readonly Planned[]): void {
+  const twice = planned.map(keyOf).find((key, index, keys) => keys.indexOf(key) !== index);
+  if (twice !== undefined) throw new Fault('internal', `One write changes the ${twice} twice.`);
+}
+
+/** Its row lock makes writers take turns. */
+async function nextVersion(transaction: Prisma.TransactionClient): Promise<number> {
+  const rows = await transaction.$queryRawUnsafe(
+    'UPDATE registry_state SET version = version + 1 WHERE id = 1 RETURNING version',
+  );
+  return z.tuple([z.object({ version: z.coerce.number().int() })]).parse(rows)[0].version;
+}
+
+async function documentsBefore(
+  transaction: Prisma.TransactionClient,
+  planned: readonly Planned[],
+): Promise<Map<string, unknown>> {
+  const ids = TABLES.map((table) =>
+    planned.filter((change) => change.table === table).map(({ recorded }) => recorded.id),
+  );
+  const rows = Before.parse(await transaction.$queryRawUnsafe(BEFORE, ...ids));
+  return new Map(rows.map(({ table, id, document }) => [`${table} ${id}`, document]));
+}
+
+const Before = z.array(z.object({ table: z.enum(TABLES), id: z.string(), document: z.unknown() }));
+
+async function writeRows(
+  transaction: Prisma.TransactionClient,
+  table: Table,
+  changes: readonly Planned[],
+): Promise<void> {
+  const removed = changes.filter(({ recorded }) => recorded.object === undefined).map(({ recorded }) => recorded.id);
+  if (removed.length > 0) await transaction.$executeRawUnsafe(SQL[table].remove, removed);
+  const kept = changes.flatMap(({ recorded, secretHash }) =>
+    recorded.object === undefined ? [] : [{ object: recorded.object, secretHash }],
+  );
+  if (kept.length === 0) return;
+  const documents = kept.map(({ object }) => JSON.stringify(object));
+  const hashes = table === 'issuer' ? [] : [kept.map(({ secretHash }) => secretHash)];
+  await transaction.$executeRawUnsafe(SQL[table].upsert, documents, ...hashes);
+}
+
+/** Agents and MCP servers are clients alike: a name that two of them had would let one pass for the other. */
+async function mustNotShareClientIds(transaction: Prisma.TransactionClient): Promise<void> {
+  const shared = z
+    .array(z.object({ client_id: z.string() }))
+    .parse(await transaction.$queryRawUnsafe(SHARED_CLIENT_IDS));
+  if (shared[0] !== undefined)
+    throw unsettled(`The client id ${shared[0].client_id} is an agent's and an MCP server's.`);
+}
+
+const unsettled = (message: string, cause?: unknown): Fault => new Fault('registry_unsettled', message, { cause });
+
+/** Rules were checked against a snapshot: another writer may have been faster. */
+async function unsettledByRace<T>(writing: Promise<T>): Promise<T> {
+  try {
+    return await writing;
+  } catch (error) {
+    if (!UniqueViolation.safeParse(error).success) throw error;
+    throw unsettled('Another object of the registry has this client id.', error);
+  }
+}
+
+const UniqueViolation = z.object({
+  meta: z.object({
+    driverAdapterError: z.object({ cause: z.object({ kind: z.literal('UniqueConstraintViolation') }) }),
+  }),
+});
+
+const INSERT_RECORDS = `
+  INSERT INTO log_leaf (leaf, leaf_hash, kind, lineage)
+  SELECT leaf, leaf_hash, 'registry', '{}' FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS t(leaf, leaf_hash, n) ORDER BY n`;
+
+const SHARED_CLIENT_IDS = 'SELECT client_id FROM agent JOIN mcp_server USING (client_id) LIMIT 1';
+
+const BEFORE = `
+  SELECT 'agent' AS "table", client_id AS id, document FROM agent WHERE client_id = ANY ($1::text[])
+  UNION ALL SELECT 'server', resource, document FROM mcp_server WHERE resource = ANY ($2::text[])
+  UNION ALL SELECT 'issuer', issuer, document FROM trusted_issuer WHERE issuer = ANY ($3::text[])`;
+
+/** Without a new secret the old one stays, unless the client no longer has one. */
+const secretHashOf = (table: string): string => `
+  CASE WHEN excluded.document #>> '{authentication,method}' = 'private_key_jwt' THEN NULL
+       ELSE coalesce(excluded.secret_hash, ${table}.secret_hash) END`;
+
+const SQL: Record<Table, Readonly<{ remove: string; upsert: string }>> = {
+  agent: {
+    remove: 'DELETE FROM agent WHERE client_id = ANY ($1::text[])',
+    upsert: `
+      INSERT INTO agent (client_id, status, document, secret_hash)
+      SELECT d ->> 'client_id', d ->> 'status', d, hash FROM unnest($1::text[]::jsonb[], $2::text[]) AS t(d, hash)
+      ON CONFLICT (client_id) DO UPDATE
+      SET status = excluded.status, document = excluded.document, secret_hash = ${secretHashOf('agent')}, updated_at = now()`,
+  },
+  server: {
+    remove: 'DELETE FROM mcp_server WHERE resource = ANY ($1::text[])',
+    upsert: `
+      INSERT INTO mcp_server (resource, client_id, status, document, secret_hash)
+      SELECT d ->> 'resource', d ->> 'client_id', d ->> 'status', d, hash FROM unnest($1::text[]::jsonb[], $2::text[]) AS t(d, hash)
+      ON CONFLICT (resource) DO UPDATE
+      SET client_id = excluded.client_id, status = excluded.status, document = excluded.document,
+          secret_hash = ${secretHashOf('mcp_server')}, updated_at = now()`,
+  },
+  issuer: {
+    remove: 'DELETE FROM trusted_issuer WHERE issuer = ANY ($1::text[])',
+    upsert: `
+      INSERT INTO trusted_issuer (issuer, status, document)
+      SELECT d ->> 'issuer', d ->> 'status', d FROM unnest($1::text[]::jsonb[]) AS t(d)
+      ON CONFLICT (issuer) DO UPDATE SET status = excluded.status, document = excluded.document, updated_at = now()`,
+  },
+};

@@ -1,0 +1,261 @@
+import { expect, it } from '@jest/globals';
+import { createHash } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { hashSecret, verifySecret } from '../../src/client/index.js';
+import { Agent, type AgentInput, McpServer, type McpServerInput, TrustedIssuer } from '../../src/registry/index.js';
+import { openDatabase, openRegistry, type RecordOf, type RegistryStore } from '../../src/storage/index.js';
+import { describeDatabases, freshDatabase } from '../support/databases.js';
+
+const agent = (clientId: string, more: Partial<AgentInput> = {}): Agent =>
+  Agent.parse({
+    client_id: clientId,
+    name: 'Planner',
+    owner: 'team-a',
+    purpose: 'plans',
+    authentication: { method: 'client_secret_basic' },
+    expires_at: '2027-01-01T00:00:00Z',
+    ...more,
+  });
+
+const server = (resource: string, clientId: string, more: Partial<McpServerInput> = {}): McpServer =>
+  McpServer.parse({
+    resource,
+    client_id: clientId,
+    name: 'Files',
+    owner: 'team-b',
+    authentication: { method: 'client_secret_post' },
+    scopes: ['files:read'],
+    tools: [{ name: 'read_file', scopes: ['files:read'], tier: 'low' }],
+    ...more,
+  });
+
+const issuer = (url: string): TrustedIssuer =>
+  TrustedIssuer.parse({
+    issuer: url,
+    name: 'Corp',
+    jwks_uri: `${url}/jwks`,
+    accepts: [{ token_type: 'urn:ietf:params:oauth:token-type:id_token', typ: null, scopes: ['openid'] }],
+    agents: ['agt_a'],
+  });
+
+const recordOf: RecordOf = (change, before, by, version) => {
+  const leaf = Buffer.from(JSON.stringify({ change, before: before ?? null, by, version }));
+  return { leaf, leafHash: createHash('sha256').update(leaf).digest() };
+};
+
+const contents = (store: RegistryStore) => {
+  const { version, agents, servers, issuers } = store.current();
+  return { version, agents: [...agents], servers: [...servers], issuers: [...issuers] };
+};
+
+describeDatabases('the registry', (database, kind) => {
+  const open = () => openRegistry(database(), { hashSecret, recordOf });
+  const empty = async () => {
+    await database().prisma.$executeRawUnsafe('TRUNCATE agent, mcp_server, trusted_issuer, log_leaf');
+    return open();
+  };
+  const records = async (): Promise<unknown[]> =>
+    (await database().prisma.logLeaf.findMany({ orderBy: { id: 'asc' } })).map(({ leaf }): unknown =>
+      JSON.parse(Buffer.from(leaf).toString()),
+    );
+
+  it('keeps agents, MCP servers and issuers and reads them back in a new process', async () => {
+    const store = await empty();
+    const [planner, files, corp] = [
+      agent('agt_a'),
+      server('https://mcp.example/files', 'srv_files'),
+      issuer('https://idp.example'),
+    ];
+    const version = await store.write(
+      [
+        { kind: 'agent', object: planner },
+        { kind: 'server', object: files },
+        { kind: 'issuer', object: corp },
+      ],
+      'admin',
+    );
+    const expected = {
+      version,
+      agents: [{ ...planner, secretHash: undefined }],
+      servers: [{ ...files, secretHash: undefined }],
+      issuers: [corp],
+    };
+    expect(contents(store)).toEqual(expected);
+    expect(contents(await open())).toEqual(expected);
+  });
+
+  it('counts one version for each write, however many changes it has', async () => {
+    const store = await empty();
+    const before = store.current().version;
+    expect(
+      await store.write(
+        [
+          { kind: 'agent', object: agent('agt_a') },
+          { kind: 'agent', object: agent('agt_b') },
+        ],
+        'admin',
+      ),
+    ).toBe(before + 1);
+    expect(await store.write([{ kind: 'remove-agent', id: 'agt_b' }], 'admin')).toBe(before + 2);
+    expect(contents(store).agents.map(({ client_id }) => client_id)).toEqual(['agt_a']);
+  });
+
+  it('records each change with what it replaced and never with a secret', async () => {
+    const store = await empty();
+    const first = agent('agt_a');
+    const renamed = agent('agt_a', { name: 'Renamed' });
+    const version = await store.write([{ kind: 'agent', object: first, secret: 'tell-nobody' }], 'alice');
+    await store.write(
+      [
+        { kind: 'agent', object: renamed },
+        { kind: 'issuer', object: issuer('https://idp.example') },
+      ],
+      'bob',
+    );
+    await store.write([{ kind: 'remove-agent', id: 'agt_a' }], 'carol');
+    expect(await records()).toEqual([
+      { change: { kind: 'agent', id: 'agt_a', object: first, secretWasSet: true }, before: null, by: 'alice', version },
+      {
+        change: { kind: 'agent', id: 'agt_a', object: renamed, secretWasSet: false },
+        before: first,
+        by: 'bob',
+        version: version + 1,
+      },
+      {
+        change: {
+          kind: 'issuer',
+          id: 'https://idp.example',
+          object: issuer('https://idp.example'),
+          secretWasSet: false,
+        },
+        before: null,
+        by: 'bob',
+        version: version + 1,
+      },
+      {
+        change: { kind: 'remove-agent', id: 'agt_a', secretWasSet: false },
+        before: renamed,
+        by: 'carol',
+        version: version + 2,
+      },
+    ]);
+    const [stored] = await database().prisma.$queryRawUnsafe<{ everything: string }[]>(
+      `SELECT string_agg(encode(leaf, 'escape'), '') || (SELECT coalesce(string_agg(agent::text, ''), '') FROM agent) AS everything FROM log_leaf`,
+    );
+    expect(stored?.everything).toContain('agt_a');
+    expect(stored?.everything).not.toContain('tell-nobody');
+  });
+
+  it('keeps a secret as a hash until a new one is set or the client stops having one', async () => {
+    const store = await empty();
+    const hash = () => store.current().agent('agt_a')?.secretHash;
+    await store.write([{ kind: 'agent', object: agent('agt_a'), secret: 'one' }], 'admin');
+    const first = hash();
+    expect(await verifySecret('one', first ?? '')).toBe(true);
+    await store.write([{ kind: 'agent', object: agent('agt_a', { name: 'Renamed' }) }], 'admin');
+    expect(hash()).toBe(first);
+    await store.write([{ kind: 'agent', object: agent('agt_a'), secret: 'two' }], 'admin');
+    expect(await verifySecret('two', hash() ?? '')).toBe(true);
+    expect(await verifySecret('one', hash() ?? '')).toBe(false);
+    const keyed = agent('agt_a', { authentication: { method: 'private_key_jwt', jwks_uri: 'https://a.example/jwks' } });
+    await store.write([{ kind: 'agent', object: keyed }], 'admin');
+    expect(hash()).toBeUndefined();
+  });
+
+  it('writes all of a call or nothing, and says when another object has the client id', async () => {
+    const store = await empty();
+    await store.write([{ kind: 'server', object: server('https://mcp.example/files', 'srv_files') }], 'admin');
+    const before = contents(store);
+    const clash = [
+      { kind: 'agent', object: agent('agt_new') },
+      { kind: 'server', object: server('https://mcp.example/other', 'srv_files') },
+    ] as const;
+    await expect(store.write(clash, 'admin')).rejects.toMatchObject({ code: 'registry_unsettled' });
+    await expect(store.write([{ kind: 'agent', object: agent('srv_files') }], 'admin')).rejects.toMatchObject({
+      code: 'registry_unsettled',
+    });
+    await expect(
+      store.write(
+        [
+          { kind: 'agent', object: agent('agt_a') },
+          { kind: 'remove-agent', id: 'agt_a' },
+        ],
+        'admin',
+      ),
+    ).rejects.toMatchObject({ code: 'internal' });
+    expect(contents(await open())).toEqual(before);
+    expect(await records()).toHaveLength(1);
+  });
+
+  it('gives every one of ten writers at once its own version', async () => {
+    const store = await empty();
+    const before = store.current().version;
+    const versions = await Promise.all(
+      Array.from({ length: 10 }, (_, n) => store.write([{ kind: 'agent', object: agent(`agt_${n}`) }], 'admin')),
+    );
+    expect(versions.sort((a, b) => a - b)).toEqual(Array.from({ length: 10 }, (_, n) => before + 1 + n));
+    expect(contents(store)).toMatchObject({ version: before + 10 });
+    expect(contents(store).agents).toHaveLength(10);
+    expect(await records()).toHaveLength(10);
+  });
+
+  it('writes a thousand objects in one call', async () => {
+    const store = await empty();
+    const many = Array.from({ length: 1_000 }, (_, n) => ({ kind: 'agent', object: agent(`agt_${n}`) }) as const);
+    await store.write(many, 'admin');
+    expect(contents(store).agents).toHaveLength(1_000);
+  });
+
+  it('refuses a row that it cannot read, and names it', async () => {
+    const store = await empty();
+    await store.write([{ kind: 'agent', object: agent('agt_a') }], 'admin');
+    await database().prisma.$executeRawUnsafe(`UPDATE agent SET document = document - 'owner'`);
+    await database().prisma.$executeRawUnsafe(`UPDATE registry_state SET version = version + 1`);
+    const unreadable = { code: 'registry_unreadable', message: expect.stringMatching(/agent agt_a .*owner/s) };
+    await expect(store.refresh()).rejects.toMatchObject(unreadable);
+    await expect(open()).rejects.toMatchObject(unreadable);
+    expect(store.current().agent('agt_a')).toBeDefined();
+  });
+
+  it('shows a change of another replica after a refresh that was asked for later, also when many ask', async () => {
+    const here = await empty();
+    const there = await open();
+    const early = here.refresh();
+    const version = await there.write([{ kind: 'agent', object: agent('agt_a') }], 'admin');
+    const late = await Promise.all([here.refresh(), here.refresh(), here.refresh()]);
+    await early;
+    expect(late.map((snapshot) => snapshot.version)).toEqual([version, version, version]);
+    expect(here.current().version).toBe(version);
+  });
+
+  it('watches for changes of other replicas, until told to stop', async () => {
+    const here = await empty();
+    const there = await open();
+    const stop = here.watch(20);
+    const version = await there.write([{ kind: 'agent', object: agent('agt_a') }], 'admin');
+    for (let waited = 0; here.current().version < version && waited < 5_000; waited += 20) await pause(20);
+    expect(here.current().version).toBe(version);
+    stop();
+    await pause(50);
+    await there.write([{ kind: 'remove-agent', id: 'agt_a' }], 'admin');
+    await pause(100);
+    expect(here.current().version).toBe(version);
+  });
+
+  it('keeps the old snapshot and throws a Fault while the database is away', async () => {
+    const { database: away, options, drop } = await freshDatabase(kind);
+    const store = await openRegistry(away, { hashSecret, recordOf });
+    await store.write([{ kind: 'agent', object: agent('agt_a') }], 'admin');
+    const before = contents(store);
+    await away.close();
+    await expect(store.refresh()).rejects.toMatchObject({ code: 'database_unavailable' });
+    await expect(store.write([{ kind: 'agent', object: agent('agt_b') }], 'admin')).rejects.toMatchObject({
+      code: 'database_unavailable',
+    });
+    expect(contents(store)).toEqual(before);
+    const back = await openDatabase(options);
+    expect(contents(await openRegistry(back, { hashSecret, recordOf }))).toEqual(before);
+    await back.close();
+    await drop();
+  });
+});
