@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { STYLE } from './style.js';
+
+/** Markup that is safe to send: made by {@link html} only. */
+export class Markup {
+  readonly #text: string;
+  constructor(text: string) {
+    this.#text = text;
+  }
+  toString(): string {
+    return this.#text;
+  }
+}
+
+type Part = string | number | Markup | undefined | readonly Markup[];
+
+/** Every value is escaped; only what `html` itself made goes through as it is. */
+export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Markup {
+  const filled = strings.map((text, index) => text + render(parts[index]));
+  return new Markup(filled.join(''));
+}
+
+function render(part: Part): string {
+  if (part === undefined) return '';
+  if (part instanceof Markup) return part.toString();
+  if (typeof part === 'object') return part.map(String).join('');
+  return escape(visible(String(part)));
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+const escape = (text: string): string => text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
+
+/** A name must not turn the line around it, hide a part of itself or look like another: such characters are spelled out. */
+export function visible(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}\u00AD\u034F\u115F\u1160\u3164\uFFA0]/gu,
+    (character) => {
+      const code = character.codePointAt(0) ?? 0;
+      return `[U+${code.toString(16).toUpperCase().padStart(4, '0')}]`;
+    },
+  );
+}
+
+/** A whole page and the headers it must be sent with. */
+export type Page = Readonly<{ status: number; headers: Readonly<Record<string, string>>; body: string }>;
+
+/** No script, no image, no frame, nothing from elsewhere; the one style sheet is named by its hash. */
+export function page(title: string, content: Markup, options: Readonly<{ status?: number; next?: string }> = {}): Page {
+  const refresh =
+    options.next === undefined ? undefined : html`<meta http-equiv="refresh" content="0; url=${options.next}" />`;
+  const body = html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        ${refresh}
+        <title>${title}</title>
+        <style>
+          ${new Markup(STYLE)}
+        </style>
+      </head>
+      <body>
+        <main>${content}</main>
+      </body>
+    </html> `;
+  return { status: options.status ?? 200, headers: HEADERS, body: body.toString() };
+}
+
+const styleHash = createHash('sha256').update(STYLE).digest('base64');
+
+const HEADERS = {
+  'content-type': 'text/html; charset=utf-8',
+  'content-security-policy': `default-src 'none'; style-src 'sha256-${styleHash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
+  'x-frame-options': 'DENY',
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cache-control': 'no-store',
+} as const;

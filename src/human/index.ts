@@ -1,0 +1,13 @@
+export { type ConsentRequest, consentRequest } from './consent.js';
+export { html, Markup, type Page, page } from './html.js';
+export {
+  type IdentityProvider,
+  SignInAt,
+  type SignedIn,
+  type SignInFlaw,
+  type SignInSecrets,
+  type SignInWish,
+} from './identity-provider.js';
+export { chooserPage, consentPage, continuePage, type Trouble, troublePage } from './pages.js';
+export type { Person, PersonAttributes, PersonDirectory } from './people.js';
+export { type PageSecrets, pageSecrets } from './secrets.js';

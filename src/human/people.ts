@@ -1,0 +1,11 @@
+/** What an identity provider told us of a person. It describes, and never identifies. */
+export type PersonAttributes = Readonly<{ name?: string; email?: string }>;
+
+export type Person = Readonly<{ id: string; status: string; attributes: PersonAttributes }>;
+
+/** People by who vouches for them: identity is the pair of issuer and subject, never an e-mail address. */
+export interface PersonDirectory {
+  /** Finds or makes the person, and keeps the newest attributes. */
+  ensure(issuer: string, subject: string, attributes: PersonAttributes): Promise<Person>;
+  byId(id: string): Promise<Person | undefined>;
+}

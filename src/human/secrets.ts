@@ -1,0 +1,37 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { randomText } from '../base/index.js';
+import type { ConsentRequest } from './consent.js';
+import type { SignInSecrets } from './identity-provider.js';
+
+/** Secrets of pages and sign-ins, made from one server key instead of being stored. */
+export type PageSecrets = Readonly<{
+  newSignIn(): SignInSecrets;
+  /** The same secrets again, from the `state` that came back. */
+  signInOf(state: string): SignInSecrets;
+  /** For one interaction and exactly what its page shows: a forged or an outdated form does not have it. */
+  consentToken(interaction: string, shown: ConsentRequest): string;
+  isConsentToken(token: string, interaction: string, shown: ConsentRequest): boolean;
+}>;
+
+export function pageSecrets(key: string): PageSecrets {
+  const mac = (...parts: readonly string[]): string =>
+    createHmac('sha256', key).update(parts.join('\0')).digest('base64url');
+  const signInOf = (state: string): SignInSecrets => ({
+    state,
+    nonce: mac('nonce', state),
+    codeVerifier: mac('code_verifier', state),
+  });
+  const consentToken = (interaction: string, shown: ConsentRequest): string =>
+    mac('consent', interaction, JSON.stringify(shown));
+  return {
+    newSignIn: () => signInOf(randomText(32)),
+    signInOf,
+    consentToken,
+    isConsentToken: (token, interaction, shown) => equal(token, consentToken(interaction, shown)),
+  };
+}
+
+function equal(left: string, right: string): boolean {
+  const [a, b] = [Buffer.from(left), Buffer.from(right)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}

@@ -1,0 +1,49 @@
+import type { Clock, Seconds } from '../base/index.js';
+import { replayKey, verifyAssertion } from '../client/index.js';
+import { parseJws } from '../protocol/index.js';
+import { clientKeys, type EngineContext, errors } from './library.js';
+import type { EngineStore } from './ports.js';
+
+export type AssertionDeps = Readonly<{ issuer: string; store: EngineStore; clock: Clock; skewSeconds: Seconds }>;
+
+/**
+ * The one-time rules of the engine. The library accepts other token types, several audiences and any lifetime
+ * (STYLE E11); here an assertion is judged by the same function as on our own routes, and spent in the same table.
+ */
+export function oneTimeRules({ issuer, store, clock, skewSeconds }: AssertionDeps): OneTimeRules {
+  const spentHere = new WeakMap<object, string>();
+  return {
+    judgeAssertion: async (context) => {
+      const { client, params } = context.oidc;
+      const jws = parseJws(String(params?.['client_assertion']));
+      if (client === undefined || !jws.ok) throw new errors.InvalidClientAuth('the assertion is malformed');
+      const facts = {
+        clientId: client.clientId,
+        issuer,
+        now: clock.now(),
+        skew: skewSeconds,
+        keys: clientKeys(client),
+      };
+      const judged = verifyAssertion(jws.value, facts);
+      if (!judged.ok) throw new errors.InvalidClientAuth(judged.error);
+      const { replayKey: key, expiresAt } = judged.value;
+      if (!(await store.spend(key, expiresAt))) throw new errors.InvalidClientAuth('the assertion was used before');
+      spentHere.set(context, key);
+    },
+    isFirstUse: async (context, use) => {
+      const key = replayKey(use.clientId, use.jti);
+      // The library asks a second time for the assertion that was just judged; everything else that it asks for is a proof.
+      if (context !== undefined && spentHere.get(context) === key) return spentHere.delete(context);
+      if (await store.spend(key, use.expiresAt)) return true;
+      throw new errors.InvalidDpopProof('the DPoP proof was used before');
+    },
+  };
+}
+
+export type OneTimeRules = Readonly<{
+  judgeAssertion(context: EngineContext): Promise<void>;
+  isFirstUse(
+    context: EngineContext | undefined,
+    use: Readonly<{ clientId: string; jti: string; expiresAt: Seconds }>,
+  ): Promise<boolean>;
+}>;

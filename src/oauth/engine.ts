@@ -1,0 +1,151 @@
+import type { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Middleware, ParameterizedContext } from 'koa';
+import type { Clock, Seconds } from '../base/index.js';
+import { type IdentityProvider, pageSecrets, type PersonDirectory, SignInAt } from '../human/index.js';
+import type { RegistryReader } from '../registry/index.js';
+import { oneTimeRules } from './assertions.js';
+import { configure, type ConfigurationDeps, type EngineLifetimes } from './configuration.js';
+import { answerInteraction, type InteractionDeps } from './interaction.js';
+import { currentContext, makeProvider, type Provider } from './library.js';
+import { type Metadata, metadataOf, metadataPaths } from './metadata.js';
+import type { EngineSigningKey, EngineStore } from './ports.js';
+import { bodyReadBefore, judgeProof, replayBody } from './requests.js';
+import { answer, refusedPage } from './troubles.js';
+
+export type EngineDeps = Readonly<{
+  issuer: string;
+  registry: RegistryReader;
+  /** Those that sign or may still be verified, the one that signs first. Another list makes another provider. */
+  keys: () => readonly EngineSigningKey[];
+  store: EngineStore;
+  people: PersonDirectory;
+  identityProviders: readonly IdentityProvider[];
+  /** Sign cookies and pages; the first one makes, all of them check. The same in every replica. */
+  cookieKeys: readonly [string, ...string[]];
+  clock: Clock;
+  lifetimes?: Partial<EngineLifetimes>;
+  skewSeconds?: Seconds;
+  /** Members to add to the metadata, or to put in the place of ours. */
+  metadataExtras?: () => Metadata;
+  /** Outages and bugs; what they say never reaches a client. */
+  onFault(cause: unknown): void;
+}>;
+
+/** The authorization endpoint, its pages, PAR, the two grants of the engine, revocation of refresh tokens, and metadata. */
+export type Engine = Readonly<{
+  /** Answers the engine's own paths and leaves every other to the next. */
+  middleware: Middleware;
+  /** The same for a caller that has decided: `POST /token` for a grant of the engine, `POST /revoke` for a refresh token. */
+  handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
+  metadata(): Metadata;
+}>;
+
+export const ENGINE_LIFETIMES: EngineLifetimes = {
+  accessToken: 600,
+  code: 60,
+  refreshToken: 30 * 86_400,
+  signIn: 8 * 3_600,
+  interaction: 900,
+};
+
+export function createEngine(deps: EngineDeps): Engine {
+  const mount = new URL(deps.issuer).pathname.replace(/\/$/, '');
+  const wellKnown = metadataPaths(deps.issuer);
+  const metadata = (): Metadata => metadataOf({ ...deps, keys: deps.keys(), extras: deps.metadataExtras?.() ?? {} });
+  const provider = providerOfTheseKeys(deps);
+  const handle: Engine['handle'] = async (request, response) => {
+    const body = bodyReadBefore(request);
+    if (body !== undefined) replayBody(request, body);
+    request.url = (request.url ?? '/').slice(mount.length);
+    await provider().callback()(request, response);
+  };
+  return {
+    metadata,
+    handle,
+    middleware: async (context, next) => {
+      if (wellKnown.has(context.path) && ['GET', 'HEAD'].includes(context.method)) {
+        publish(context, metadata());
+      } else if (context.path.startsWith(`${mount}/`) && OWN_PATH.test(context.path.slice(mount.length))) {
+        context.respond = false;
+        await handle(context.req, context.res);
+      } else {
+        await next();
+      }
+    },
+  };
+}
+
+const OWN_PATH = /^\/(?:auth(?:\/[\w-]+)?|token|request|revoke|interaction\/.*)$/;
+
+function publish(context: ParameterizedContext, metadata: Metadata): void {
+  context.set({ 'access-control-allow-origin': '*', 'cache-control': 'public, max-age=300' });
+  context.body = metadata;
+}
+
+/** The library takes its keys once; when ours change, the next request meets a new provider over the same store. */
+function providerOfTheseKeys(deps: EngineDeps): () => Provider {
+  const interactions = interactionDeps(deps);
+  let made: Readonly<{ kids: string; provider: Provider }> | undefined;
+  return () => {
+    const keys = deps.keys();
+    const kids = keys.map(({ kid }) => kid).join(' ');
+    if (made?.kids !== kids) made = { kids, provider: build(deps, interactions, keys) };
+    return made.provider;
+  };
+}
+
+function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly EngineSigningKey[]): Provider {
+  const configuration = configurationDeps(deps);
+  const { rules } = configuration;
+  const provider = makeProvider(configure(configuration, keys), {
+    issuer: deps.issuer,
+    isFirstUse: (clientId, jti, expiresAt) => rules.isFirstUse(currentContext(), { clientId, jti, expiresAt }),
+  });
+  provider.use(async (context, next) => {
+    const { method, path } = context;
+    context.set('referrer-policy', 'no-referrer');
+    if (path.startsWith('/interaction/')) await answerInteraction({ provider, context, deps: interactions });
+    else if (method !== 'POST' || judgeProof(context, `${deps.issuer}${path}`, deps.clock.now())) await next();
+    refuseMismatchAsAuthentication(context);
+  });
+  provider.on('server_error', (_context, error) => {
+    deps.onFault(error);
+  });
+  const koa: EventEmitter = provider;
+  koa.on('error', deps.onFault);
+  return provider;
+}
+
+function configurationDeps(deps: EngineDeps): ConfigurationDeps {
+  const skewSeconds = deps.skewSeconds ?? 30;
+  return {
+    ...deps,
+    skewSeconds,
+    lifetimes: { ...ENGINE_LIFETIMES, ...deps.lifetimes },
+    rules: oneTimeRules({ ...deps, skewSeconds }),
+    renderError: (context, { code }) => {
+      answer(context, refusedPage(context.status, code));
+    },
+  };
+}
+
+function interactionDeps(deps: EngineDeps): InteractionDeps {
+  const { identityProviders, issuer, cookieKeys, lifetimes } = deps;
+  const callback = (id: string): string => `${issuer}/interaction/callback/${id}`;
+  return {
+    ...deps,
+    signIns: new Map(identityProviders.map((provider) => [provider.id, new SignInAt(provider, callback(provider.id))])),
+    secrets: pageSecrets(cookieKeys[0]),
+    interactionSeconds: lifetimes?.interaction ?? ENGINE_LIFETIMES.interaction,
+  };
+}
+
+/** CA-14: an assertion of one client with the id of another is failed authentication, as any other failure of it is. */
+function refuseMismatchAsAuthentication(context: ParameterizedContext): void {
+  const body: unknown = context.body;
+  if (typeof body !== 'object' || body === null || !('error_description' in body)) return;
+  if (body.error_description !== 'client_id mismatch') return;
+  context.status = 401;
+  context.body = { error: 'invalid_client', error_description: 'client authentication failed' };
+}

@@ -1,0 +1,5 @@
+export { grantHash } from './adapter.js';
+export type { EngineLifetimes } from './configuration.js';
+export { createEngine, type Engine, type EngineDeps, ENGINE_LIFETIMES } from './engine.js';
+export type { Metadata } from './metadata.js';
+export type { EngineRecord, EngineSigningKey, EngineStore, StoredEngineRecord } from './ports.js';

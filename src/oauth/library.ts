@@ -1,0 +1,105 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { Client, Configuration, KoaContextWithOIDC } from 'oidc-provider';
+import { verifySecret } from '../client/index.js';
+import { importKey, PublicJwk, type VerificationKey } from '../protocol/index.js';
+import type { EngineSigningKey } from './ports.js';
+
+/** The one door to oidc-provider and to what it does not export. Tried with 9.13.3; read this file again at every upgrade. */
+const { Provider, errors, interactionPolicy, ExternalSigningKey } = await quietly(() => import('oidc-provider'));
+const { default: stateOf } = await import('oidc-provider/lib/helpers/weak_cache.js');
+
+export { errors, interactionPolicy };
+export type Provider = InstanceType<typeof Provider>;
+export type EngineContext = KoaContextWithOIDC;
+
+/** The request that the library is answering now. */
+export const currentContext = (): EngineContext | undefined => Provider.ctx;
+
+export type Seams = Readonly<{
+  issuer: string;
+  /** One-time use of a DPoP proof or an assertion, by the library's own id of it. */
+  isFirstUse(clientId: string, jti: string, expiresAt: number): Promise<boolean>;
+}>;
+
+/** A provider whose links, audiences and one-time checks are ours. */
+export function makeProvider(configuration: Configuration, { issuer, isFirstUse }: Seams): Provider {
+  const provider = new Provider(issuer, configuration);
+  takeLinksFromTheIssuer(provider, new URL(issuer));
+  // Its own is find-then-save: two replicas would both pass (STYLE E10).
+  provider.ReplayDetection.unique = isFirstUse;
+  provider.OIDCContext.prototype.clientJwtAuthExpectedAudience = () => new Set([issuer]);
+  // What the library holds as client_secret is the hash from the registry.
+  provider.Client.prototype.compareClientSecret = async function (secret: string) {
+    return this.clientSecret !== undefined && (await verifySecret(secret, this.clientSecret));
+  };
+  keepTheKeyOfTheFirstToken(provider);
+  const { responseModes } = stateOf(provider);
+  for (const mode of responseModes.keys()) if (mode !== 'query') responseModes.delete(mode);
+  return provider;
+}
+
+/** Neither Host nor X-Forwarded-* nor an absolute request target ever makes a link, a cookie's scope or a DPoP `htu`. */
+function takeLinksFromTheIssuer(provider: Provider, issuer: URL): void {
+  provider.OIDCContext.prototype.urlFor = (name, options) => provider.urlFor(name, options);
+  Object.defineProperty(provider.request, 'protocol', { get: () => issuer.protocol.slice(0, -1) });
+  Object.defineProperty(provider.request, 'host', { get: () => issuer.host });
+}
+
+/** RFC 9449 binds refresh tokens of public clients only; here a family that began bound to a key stays bound to it. */
+function keepTheKeyOfTheFirstToken(provider: Provider): void {
+  provider.RefreshToken.prototype.save = function () {
+    const jkt = currentContext()?.oidc.entities.AccessToken?.jkt;
+    if (jkt !== undefined) this.jkt ??= jkt;
+    return provider.BaseToken.prototype.save.call(this);
+  };
+}
+
+/** The keys that the library has of a client now, those of a jwks_uri included. */
+export function clientKeys(client: Client): readonly VerificationKey[] {
+  const keys: unknown = Reflect.get(client, 'asymmetricKeyStore');
+  if (typeof keys !== 'object' || keys === null || !isIterable(keys)) return [];
+  return [...keys]
+    .map((key) => PublicJwk.safeParse(key))
+    .flatMap((key) => (key.success ? [importKey(key.data)] : []))
+    .flatMap((key) => (key.ok ? [key.value] : []));
+}
+
+const isIterable = (value: object): value is Iterable<unknown> => Symbol.iterator in value;
+
+/** Signs for the library with a key that this room never sees. */
+class SigningKey extends ExternalSigningKey {
+  readonly #key: EngineSigningKey;
+  readonly #public: KeyObject;
+  constructor(key: EngineSigningKey) {
+    super();
+    this.#key = key;
+    this.#public = createPublicKey({ key: { ...key.publicJwk }, format: 'jwk' });
+  }
+  override get kid(): string {
+    return this.#key.kid;
+  }
+  override get alg(): string {
+    return this.#key.alg;
+  }
+  override keyObject(): KeyObject {
+    return this.#public;
+  }
+  override sign(data: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    return this.#key.sign(data);
+  }
+}
+
+export const signingKey = (key: EngineSigningKey): SigningKey => new SigningKey(key);
+
+/** At its import the library warns of Node.js 20, which we test with. */
+async function quietly<T>(load: () => Promise<T>): Promise<T> {
+  /* eslint-disable no-console -- the library writes to the console and has no switch for it */
+  const { warn } = console;
+  console.warn = () => undefined;
+  try {
+    return await load();
+  } finally {
+    console.warn = warn;
+  }
+  /* eslint-enable no-console */
+}

@@ -1,0 +1,76 @@
+import {
+  formatScope,
+  type Json,
+  MCP_TOOL_CALL,
+  SIGNATURE_ALGORITHMS,
+  TOKEN_EXCHANGE_GRANT,
+  wellKnown,
+} from '../protocol/index.js';
+import type { RegistryReader } from '../registry/index.js';
+import type { EngineSigningKey } from './ports.js';
+import { OWN_SCOPES } from './scopes.js';
+
+export type Metadata = Readonly<Record<string, Json>>;
+
+type MetadataDeps = Readonly<{
+  issuer: string;
+  registry: RegistryReader;
+  keys: readonly EngineSigningKey[];
+  extras: Metadata;
+}>;
+
+/** RFC 8414 and OpenID Connect Discovery 1.0 in one document. What is not on is not in it. */
+export function metadataOf({ issuer, registry, keys, extras }: MetadataDeps): Metadata {
+  const { agents, servers } = registry.current();
+  const algorithms = [...SIGNATURE_ALGORITHMS];
+  const methods = authenticationMethods([...agents, ...servers]);
+  return {
+    issuer,
+    authorization_endpoint: `${issuer}/auth`,
+    token_endpoint: `${issuer}/token`,
+    jwks_uri: `${issuer}/jwks`,
+    pushed_authorization_request_endpoint: `${issuer}/request`,
+    introspection_endpoint: `${issuer}/introspect`,
+    revocation_endpoint: `${issuer}/revoke`,
+    scopes_supported: [...OWN_SCOPES, ...formatScope([...servers].flatMap(({ scopes }) => scopes)).split(' ')].filter(
+      Boolean,
+    ),
+    response_types_supported: ['code'],
+    response_modes_supported: ['query'],
+    grant_types_supported: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE_GRANT],
+    code_challenge_methods_supported: ['S256'],
+    authorization_response_iss_parameter_supported: true,
+    request_parameter_supported: false,
+    request_uri_parameter_supported: false,
+    token_endpoint_auth_methods_supported: methods,
+    token_endpoint_auth_signing_alg_values_supported: algorithms,
+    introspection_endpoint_auth_methods_supported: methods,
+    introspection_endpoint_auth_signing_alg_values_supported: algorithms,
+    revocation_endpoint_auth_methods_supported: methods,
+    revocation_endpoint_auth_signing_alg_values_supported: algorithms,
+    dpop_signing_alg_values_supported: algorithms,
+    authorization_details_types_supported: [MCP_TOOL_CALL],
+    transactional_access_tokens_supported: true,
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: [...new Set(keys.map(({ alg }) => alg))],
+    claims_supported: ['sub', 'iss', 'aud', 'exp', 'iat', 'acr', 'auth_time', 'nonce'],
+    ...extras,
+  };
+}
+
+/** MCP clients look in three places when the issuer has a path (RFC 8414 section 3.1; OpenID Connect Discovery section 4). */
+export function metadataPaths(issuer: string): ReadonlySet<string> {
+  const path = new URL(issuer).pathname.replace(/\/$/, '');
+  return new Set([
+    new URL(wellKnown('oauth-authorization-server', issuer)).pathname,
+    `/.well-known/openid-configuration${path}`,
+    `${path}/.well-known/openid-configuration`,
+  ]);
+}
+
+/** Secrets are advertised only where an administrator gave one to somebody. */
+function authenticationMethods(
+  clients: readonly Readonly<{ authentication: Readonly<{ method: string }> }>[],
+): string[] {
+  return [...new Set(['private_key_jwt', ...clients.map(({ authentication }) => authentication.method)])].sort();
+}

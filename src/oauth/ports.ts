@@ -1,0 +1,46 @@
+import type { Seconds } from '../base/index.js';
+import type { PublicJwk, SignatureAlgorithm } from '../protocol/index.js';
+
+/** A signing key as the engine sees it: it can ask for signatures, and never holds the private half. */
+export type EngineSigningKey = Readonly<{
+  kid: string;
+  alg: SignatureAlgorithm;
+  publicJwk: PublicJwk;
+  sign(data: Uint8Array): Uint8Array | Promise<Uint8Array>;
+}>;
+
+/**
+ * What the engine keeps. `key` and `grant` are SHA-256 in base64url: an id that is a credential (a code, a token, a
+ * cookie) reaches the store only as its hash, and `payload` (JSON text) does not repeat it.
+ */
+export type EngineRecord = Readonly<{
+  key: string;
+  model: string;
+  payload: string;
+  grant: string | undefined;
+  uid: string | undefined;
+  expiresAt: Seconds | undefined;
+}>;
+
+export type StoredEngineRecord = EngineRecord & Readonly<{ consumedAt: Seconds | undefined }>;
+
+/** Every one-time step is one statement, so that two replicas never both win it. */
+export interface EngineStore {
+  /** Inserts or replaces; keeps `consumedAt`. Does nothing for a grant that was revoked: a dead family stays dead. */
+  put(record: EngineRecord): Promise<void>;
+  /** Also answers expired and consumed records: the engine judges them. */
+  find(key: string): Promise<StoredEngineRecord | undefined>;
+  findByUid(model: string, uid: string): Promise<StoredEngineRecord | undefined>;
+  remove(key: string): Promise<void>;
+  removeByUid(model: string, uid: string): Promise<void>;
+  /** Removes and answers it: for what may be used once and leaves no trace. Of two callers one gets it. */
+  take(key: string): Promise<StoredEngineRecord | undefined>;
+  /** Marks it used. False when it was used before or is gone. */
+  consume(key: string, now: Seconds): Promise<boolean>;
+  /** The one table of one-time ids (assertions, proofs), shared with every route. False when it was spent before. */
+  spend(key: string, expiresAt: Seconds): Promise<boolean>;
+  /** In one transaction: everything of this grant is gone, and `grant:<grant>` stands among the numbered revocations. */
+  revokeFamily(grant: string, by: string, reason: string): Promise<void>;
+  /** Removes records and one-time ids that expired before `before`. */
+  prune(before: Seconds): Promise<void>;
+}

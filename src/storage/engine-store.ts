@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import type { EngineStore, StoredEngineRecord } from '../oauth/index.js';
+import type { Database } from './database.js';
+import { guarded } from './outage.js';
+import { revokeWithin } from './revocations.js';
+
+export function openEngineStore({ prisma }: Database): EngineStore {
+  const run = (sql: string, ...values: unknown[]): Promise<number> =>
+    guarded(() => prisma.$executeRawUnsafe(sql, ...values));
+  const one = async (sql: string, ...values: unknown[]): Promise<StoredEngineRecord | undefined> =>
+    z.array(Row).parse(await guarded(() => prisma.$queryRawUnsafe(sql, ...values)))[0];
+  return {
+    put: async ({ key, model, payload, grant, uid, expiresAt }) => {
+      await run(PUT, key, model, payload, grant ?? null, uid ?? null, expiresAt ?? null);
+    },
+    find: (key) => one(`SELECT ${COLUMNS} FROM engine_record WHERE key = $1`, key),
+    findByUid: (model, uid) => one(`SELECT ${COLUMNS} FROM engine_record WHERE model = $1 AND uid = $2`, model, uid),
+    remove: async (key) => {
+      await run('DELETE FROM engine_record WHERE key = $1', key);
+    },
+    removeByUid: async (model, uid) => {
+      await run('DELETE FROM engine_record WHERE model = $1 AND uid = $2', model, uid);
+    },
+    take: (key) => one(`DELETE FROM engine_record WHERE key = $1 RETURNING ${COLUMNS}`, key),
+    consume: async (key, now) => (await run(CONSUME, key, now)) === 1,
+    spend: async (key, expiresAt) => (await run(SPEND, key, expiresAt)) === 1,
+    revokeFamily: async (grant, by, reason) => {
+      await guarded(() =>
+        prisma.$transaction(async (transaction) => {
+          await revokeWithin(transaction, [`grant:${grant}`], by, reason);
+          await transaction.$executeRawUnsafe('DELETE FROM engine_record WHERE grant_id = $1', grant);
+        }),
+      );
+    },
+    prune: async (before) => {
+      await run('DELETE FROM engine_record WHERE expires_at < to_timestamp($1::float8)', before);
+      await run('DELETE FROM replay WHERE expires_at < to_timestamp($1::float8)', before);
+    },
+  };
+}
+
+const seconds = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? undefined);
+const word = z
+  .string()
+  .nullable()
+  .transform((value) => value ?? undefined);
+
+const Row = z.object({
+  key: z.string(),
+  model: z.string(),
+  payload: z.string(),
+  grant: word,
+  uid: word,
+  expiresAt: seconds,
+  consumedAt: seconds,
+});
+
+const COLUMNS = `key, model, payload::text AS payload, grant_id AS "grant", uid,
+  extract(epoch FROM expires_at)::float8 AS "expiresAt", extract(epoch FROM consumed_at)::float8 AS "consumedAt"`;
+
+/** A record of a revoked grant is not kept; `consumed_at` is never undone. */
+const PUT = `
+  INSERT INTO engine_record (key, model, payload, grant_id, uid, expires_at)
+  SELECT $1, $2, $3::jsonb, $4, $5, to_timestamp($6::float8)
+  WHERE $4::text IS NULL OR NOT EXISTS (SELECT 1 FROM revocation WHERE target = 'grant:' || $4)
+  ON CONFLICT (key) DO UPDATE
+  SET payload = excluded.payload, grant_id = excluded.grant_id, uid = excluded.uid, expires_at = excluded.expires_at`;
+
+const CONSUME = `UPDATE engine_record SET consumed_at = to_timestamp($2::float8) WHERE key = $1 AND consumed_at IS NULL`;
+
+const SPEND = `
+  INSERT INTO replay (key, spender, expires_at) VALUES ($1, 'engine', to_timestamp($2::float8))
+  ON CONFLICT (key) DO NOTHING`;

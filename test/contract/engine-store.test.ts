@@ -1,0 +1,121 @@
+import { describe, expect, it } from '@jest/globals';
+import type { EngineRecord } from '../../src/oauth/index.js';
+import { openDatabase, openEngineStore } from '../../src/storage/index.js';
+import { describeDatabases, freshDatabase, databaseKinds } from '../support/databases.js';
+
+const NOW = 1_795_300_000;
+
+const record = (key: string, rest: Partial<EngineRecord> = {}): EngineRecord => ({
+  key,
+  model: 'AuthorizationCode',
+  payload: '{"a": 1}',
+  grant: undefined,
+  uid: undefined,
+  expiresAt: NOW + 60,
+  ...rest,
+});
+
+describeDatabases('what the engine keeps', (database) => {
+  const store = () => openEngineStore(database());
+  const revocations = () => database().prisma.revocation.findMany({ orderBy: { number: 'asc' } });
+
+  it('answers a record as it was put, and the newer one after a second put', async () => {
+    await store().put(record('put', { uid: 'u1' }));
+    expect(await store().find('put')).toEqual({ ...record('put', { uid: 'u1' }), consumedAt: undefined });
+    await store().put(record('put', { payload: '{"a": 2}', expiresAt: undefined }));
+    expect(await store().find('put')).toEqual({
+      ...record('put', { payload: '{"a": 2}', expiresAt: undefined }),
+      consumedAt: undefined,
+    });
+  });
+
+  it('knows no record that was never put', async () => {
+    expect(await store().find('nothing')).toBeUndefined();
+    expect(await store().findByUid('Session', 'nothing')).toBeUndefined();
+  });
+
+  it('finds and removes by uid within one model', async () => {
+    await store().put(record('session', { model: 'Session', uid: 'shared' }));
+    await store().put(record('other', { model: 'Other', uid: 'shared' }));
+    expect((await store().findByUid('Session', 'shared'))?.key).toBe('session');
+    await store().removeByUid('Session', 'shared');
+    expect(await store().find('session')).toBeUndefined();
+    expect((await store().find('other'))?.key).toBe('other');
+  });
+
+  it('consumes once, remembers when, and a later put does not undo it', async () => {
+    await store().put(record('code'));
+    expect(await store().consume('code', NOW)).toBe(true);
+    expect(await store().consume('code', NOW + 1)).toBe(false);
+    await store().put(record('code', { payload: '{"a": 3}' }));
+    expect((await store().find('code'))?.consumedAt).toBe(NOW);
+    expect(await store().consume('gone', NOW)).toBe(false);
+  });
+
+  it('takes once', async () => {
+    await store().put(record('taken'));
+    expect((await store().take('taken'))?.key).toBe('taken');
+    expect(await store().take('taken')).toBeUndefined();
+  });
+
+  it('spends once', async () => {
+    expect(await store().spend('jti', NOW)).toBe(true);
+    expect(await store().spend('jti', NOW + 60)).toBe(false);
+  });
+
+  it('ends a family whole, numbers the revocation once, and lets nothing of it come back', async () => {
+    await store().put(record('f-code', { grant: 'family' }));
+    await store().put(record('f-token', { grant: 'family' }));
+    await store().put(record('stranger', { grant: 'another' }));
+    await store().revokeFamily('family', 'agt_a', 'test');
+    await store().revokeFamily('family', 'agt_b', 'again');
+    await store().put(record('f-late', { grant: 'family' }));
+    expect(await Promise.all(['f-code', 'f-token', 'f-late'].map((key) => store().find(key)))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect((await store().find('stranger'))?.key).toBe('stranger');
+    expect(await revocations()).toEqual([
+      { target: 'grant:family', number: 1n, reason: 'test', revokedBy: 'agt_a', revokedAt: expect.any(Date) },
+    ]);
+  });
+
+  it('prunes what has expired and nothing else', async () => {
+    await store().put(record('old', { expiresAt: NOW - 10 }));
+    await store().put(record('for ever', { expiresAt: undefined }));
+    await store().spend('old jti', NOW - 10);
+    await store().prune(NOW - 5);
+    expect(await store().find('old')).toBeUndefined();
+    expect((await store().find('for ever'))?.key).toBe('for ever');
+    expect(await store().spend('old jti', NOW)).toBe(true);
+    expect(await store().spend('jti', NOW)).toBe(false);
+  });
+});
+
+describe.each(databaseKinds)('one-time steps of the engine in a race (%s)', (kind) => {
+  it('have one winner each, and revocations have numbers without a gap', async () => {
+    const { database, options, drop } = await freshDatabase(kind);
+    const replica = kind === 'server' ? await openDatabase(options) : database;
+    const stores = [openEngineStore(database), openEngineStore(replica)] as const;
+    const racers = Array.from({ length: 12 }, (_, n) => stores[n % 2] ?? stores[0]);
+    try {
+      await stores[0].put(record('raced'));
+      await stores[0].put(record('taken'));
+      const wins = (answers: readonly unknown[]): number =>
+        answers.filter((answer) => answer !== false && answer !== undefined).length;
+      expect(wins(await Promise.all(racers.map((store) => store.consume('raced', NOW))))).toBe(1);
+      expect(wins(await Promise.all(racers.map((store) => store.take('taken'))))).toBe(1);
+      expect(wins(await Promise.all(racers.map((store) => store.spend('raced', NOW))))).toBe(1);
+      await Promise.all(racers.map((store, n) => store.revokeFamily(`g${n % 6}`, 'writ', 'race')));
+      const numbers = await database.prisma.revocation.findMany({
+        orderBy: { number: 'asc' },
+        select: { number: true },
+      });
+      expect(numbers.map(({ number }) => Number(number))).toEqual([1, 2, 3, 4, 5, 6]);
+    } finally {
+      if (replica !== database) await replica.close();
+      await drop();
+    }
+  });
+});
