@@ -1,4 +1,5 @@
 export type { Config, IdentityProvider, Tls } from './config.js';
+export { openSecrets, type Secrets } from './development.js';
 export { type Environment, type EnvironmentSetting, environmentSettings } from './environment.js';
 export { environmentExample } from './example.js';
 export { type ReadFile, readTextFile } from './file.js';

@@ -28,8 +28,8 @@ export type Subject = Readonly<{
   details: readonly McpToolCall[] | undefined;
   context: Readonly<{ task: string | undefined; purpose: string | undefined }>;
   transaction: string | undefined;
-  /** What makes exchanges one session: the consent, the session of a transaction, or one foreign token. */
-  runKey: string;
+  /** The session: one that the token names, or the run (a consent, a foreign token) that has or will get one. */
+  run: Readonly<{ key: string }> | Readonly<{ session: string }>;
   expiresAt: Seconds;
   acr: string | undefined;
   authTime: Seconds | undefined;

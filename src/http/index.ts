@@ -1,4 +1,5 @@
 export { type BodyFlaw, readText } from './body.js';
+export { FORM_LIMIT, outageAnswer, readForm, type ReadForm, sendAnswer } from './form.js';
 export { JSON_LIMIT, readJson } from './json.js';
 export {
   answerProblem,

@@ -40,7 +40,7 @@ const SqlStates = z.union([
   z.object({ cause: z.object({ originalCode: z.string() }) }).transform(({ cause }) => cause.originalCode),
   z.object({ code: z.string(), severity: z.string() }).transform(({ code }) => code),
 ]);
-const sqlState = (error: unknown): string | undefined => SqlStates.safeParse(error).data;
+export const sqlState = (error: unknown): string | undefined => SqlStates.safeParse(error).data;
 
 /** Connection, access, missing database, read-only standby, resources, intervention (timeouts too), system and internal errors. */
 const OUTAGE_STATES = /^(08|28|3D|25006|53|57|58|XX)/;

@@ -8,11 +8,11 @@ const REVOCATION_LOCK = 7_218_002;
  * that is revoked already keeps its number.
  */
 export async function revoke(prisma: PrismaClient, targets: readonly string[], by: string, reason: string): Promise<void> {
-  await prisma.$transaction((transaction) => revokeIn(transaction, targets, by, reason));
+  await prisma.$transaction((transaction) => revokeWithin(transaction, targets, by, reason));
 }
 
 /** {@link revoke} inside a transaction that is already open. */
-export async function revokeIn(transaction: Prisma.TransactionClient, targets: readonly string[], by: string, reason: string): Promise<void> {
+export async function revokeWithin(transaction: Prisma.TransactionClient, targets: readonly string[], by: string, reason: string): Promise<void> {
   await transaction.$queryRawUnsafe(`SELECT pg_advisory_xact_lock(${REVOCATION_LOCK})::text`);
   await transaction.$executeRawUnsafe(INSERT, [...targets], by, reason);
 }

@@ -1,0 +1,40 @@
+import { hkdfSync, randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Fault } from '../base/index.js';
+import type { Config } from './config.js';
+
+/** The secrets of this deployment, and what was made for want of configuration (to be said aloud at the start). */
+export type Secrets = Readonly<{
+  encryptionKey: Uint8Array;
+  cookieKeys: readonly [string];
+  adminToken: string;
+  made: readonly string[];
+}>;
+
+/**
+ * Takes the secrets from the configuration. On loopback a missing one is made once and kept in the data directory,
+ * readable by its owner only; anywhere else the configuration has refused to load without it.
+ */
+export function openSecrets(config: Config): Secrets {
+  const made: string[] = [];
+  const encryptionKey = Buffer.from(config.keyEncryptionKey ?? kept(config, 'development-key', made), 'base64url');
+  if (encryptionKey.length !== 32) throw new Fault('configuration_invalid', `the key in ${join(config.dataDir, 'development-key')} is not 32 bytes; remove the data directory to start anew`);
+  const adminToken = config.adminToken ?? kept(config, 'admin-token', made);
+  const cookieKey = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'writ cookies', 32)).toString('base64url');
+  return { encryptionKey, cookieKeys: [cookieKey], adminToken, made };
+}
+
+function kept({ isLocal, dataDir }: Config, name: string, made: string[]): string {
+  if (!isLocal) throw new Fault('configuration_invalid', `${name} is not configured; see .env.example`);
+  const file = join(dataDir, name);
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  try {
+    // `wx`: of two processes that start at once one writes, the other reads what was written.
+    writeFileSync(file, randomBytes(32).toString('base64url'), { flag: 'wx', mode: 0o600 });
+    made.push(file);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  }
+  return readFileSync(file, 'utf8').trim();
+}

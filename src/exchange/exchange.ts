@@ -1,0 +1,161 @@
+import { type Clock, err, newId, ok, type Result, type Seconds } from '../base/index.js';
+import type { Caller, KeySource, Spend } from '../client/index.js';
+import { delegate, type Delegation, type Subject } from '../delegation/index.js';
+import { decide, type Permit, POLICY_VERSION } from '../policy/index.js';
+import { type FormRequest, TokenType } from '../protocol/index.js';
+import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
+import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
+import { verifyActor } from './actor.js';
+import type { Committer, NotPermitted, People, Stale } from './ports.js';
+import { verifyRequestProof } from './proof.js';
+import { exchangeRecord, type Known } from './record.js';
+import { evidenceOf, type Refusal, reasonOf } from './refusal.js';
+import type { Remembered } from './remembered.js';
+import { type ExchangeRequest, parseRequest } from './request.js';
+import { verifySubject } from './subject.js';
+
+export type ExchangeSettings = Readonly<{
+  issuer: string;
+  tokenEndpoint: string;
+  trustDomain: string;
+  maxActors: number;
+  skew: Seconds;
+  lifetimes: Lifetimes;
+  sessionLife: Seconds;
+}>;
+
+export type ExchangeDeps = Readonly<{
+  settings: ExchangeSettings;
+  clock: Clock;
+  registry: RegistryReader;
+  keys: KeyRing;
+  clientKeys: KeySource;
+  remembered: Remembered;
+  people: People;
+  committer: Committer;
+}>;
+
+/** RFC 8693 section 2: decide, record, sign. Nothing is signed that is not durably recorded, and the commit may still refuse. */
+export async function exchange(http: FormRequest, caller: Caller, registry: RegistrySnapshot, deps: ExchangeDeps): Promise<Result<Issued, Refusal | Stale>> {
+  const now = deps.clock.now();
+  const story: Story = { spends: [...caller.spends], known: { http, now, registryVersion: registry.version, policy: POLICY_VERSION, caller } };
+  const decided = await decideExchange(http, { caller, registry, now, story }, deps);
+  if (!decided.ok) return refuse(decided.error, story, deps);
+  const kept = await record(decided.value, story, deps);
+  if (!kept.ok) return kept;
+  return ok(sign(kept.value, deps.keys)); // takes a Recorded, which only storage can make
+}
+
+/** What happened so far, for the record of however it ends. */
+type Story = { spends: Spend[]; known: Known };
+type Step = Readonly<{ caller: Caller; registry: RegistrySnapshot; now: Seconds; story: Story }>;
+type Decided = Readonly<{ permit: Permit; delegation: Delegation }>;
+
+async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps): Promise<Result<Decided, Refusal>> {
+  const { caller, registry, now, story } = step;
+  const { settings } = deps;
+  const proof = verifyRequestProof(http, { uri: settings.tokenEndpoint, now, clientId: caller.clientId });
+  if (!proof.ok) return proof;
+  story.spends.push(...proof.value.spends);
+  const request = parseRequest(http.form, settings.trustDomain);
+  if (!request.ok) return request;
+  story.known = { ...story.known, request: request.value };
+  const actor = await verifyActor(request.value.actor?.token, caller, { ...settings, now, keys: deps.clientKeys, jkt: proof.value.jkt });
+  if (!actor.ok) return actor;
+  story.spends.push(...actor.value.spends);
+  const subject = await readSubject(request.value, step, deps);
+  if (!subject.ok) return subject;
+  const delegation = delegate({ subject: subject.value, presenter: actor.value.presenter, wanted: request.value.wanted }, settings);
+  story.known = { ...story.known, personId: subject.value.person.id, ...(delegation.ok ? { delegation: delegation.value } : {}) };
+  if (!delegation.ok) return delegation;
+  const fits = checkRequestedType(request.value, registry);
+  if (!fits.ok) return fits;
+  const permit = decide(delegation.value, { registry, issuer: settings.issuer, trustDomain: settings.trustDomain }, now);
+  return permit.ok ? ok({ permit: permit.value, delegation: delegation.value }) : permit;
+}
+
+async function readSubject({ subjectToken, subjectTokenType }: ExchangeRequest, { caller, registry, now }: Step, deps: ExchangeDeps): Promise<Result<Subject, Refusal>> {
+  const subject = await verifySubject({ token: subjectToken, type: subjectTokenType }, caller, {
+    ...deps.settings,
+    now,
+    registry,
+    keys: deps.keys.verification,
+    clientKeys: deps.clientKeys,
+    remembered: deps.remembered,
+  });
+  if (!subject.ok) return subject;
+  const { person } = subject.value;
+  if (person.id !== undefined || person.issuer === undefined || person.subject === undefined) return subject;
+  return ok({ ...subject.value, person: { ...person, id: await deps.people.find(person.issuer, person.subject) } });
+}
+
+/** Txn-AT draft section 4 and RFC 8693 section 2.1: the type that was asked for must be what this target gets. */
+function checkRequestedType({ requestedType, wanted }: ExchangeRequest, registry: RegistrySnapshot): Result<null, Refusal> {
+  if (requestedType === undefined) return ok(null);
+  const fits = typeFor(wanted.target, registry);
+  return fits === undefined || fits === requestedType ? ok(null) : err({ reason: 'requested_type_does_not_fit', fits });
+}
+
+function typeFor(target: ExchangeRequest['wanted']['target'], registry: RegistrySnapshot): TokenType | undefined {
+  switch (target.kind) {
+    case 'domain':
+      return TokenType.txnToken;
+    case 'agent':
+      return TokenType.accessToken;
+    case 'server': {
+      const shape = registry.serverByResource(target.resource)?.token_shape;
+      return shape === undefined ? undefined : shape === 'at+jwt' ? TokenType.accessToken : TokenType.txnAccessToken;
+    }
+  }
+}
+
+/** The permit is spent, the person gets a stable id, and the record is made durable before anything is signed. */
+async function record({ permit, delegation }: Decided, story: Story, deps: ExchangeDeps): Promise<Result<Recorded, Refusal | Stale>> {
+  const { settings } = deps;
+  const { now, registryVersion, http } = story.known;
+  const personId = await knownPerson(delegation, deps);
+  const token = prepare(permit, { issuer: settings.issuer, personId, kid: deps.keys.active().kid, now, lifetimes: settings.lifetimes });
+  const { subject } = delegation;
+  return deps.committer.permit({
+    decision: 'permit',
+    requestId: http.requestId,
+    record: exchangeRecord({ ...story.known, delegation, token, personId }),
+    spends: story.spends,
+    registryVersion,
+    now,
+    session: 'session' in subject.run
+      ? { continue: subject.run.session }
+      : { open: { runKey: subject.run.key, newId: newId('ses'), personId, agentId: subject.rootAgent, expiresAt: now + settings.sessionLife } },
+    token,
+    personId,
+    lineage: subject.lineage,
+  });
+}
+
+async function knownPerson({ person }: Delegation, { people }: ExchangeDeps): Promise<string> {
+  if (person.id !== undefined) return person.id;
+  return people.ensure(person.issuer ?? '', person.subject ?? '', person.attributes);
+}
+
+/** A refusal is recorded like a permit; only then is the client told. */
+async function refuse(refusal: Refusal, { known, spends }: Story, deps: ExchangeDeps): Promise<Result<never, Refusal | Stale>> {
+  const decision = 'ask' in refusal ? refusal.decision : newId('dec');
+  const kept = await deps.committer.refuse({
+    decision: 'ask' in refusal ? 'ask' : 'refuse',
+    reason: reasonOf(refusal),
+    requestId: known.http.requestId,
+    record: exchangeRecord({ ...known, decision, evidence: evidenceOf(refusal) }),
+    spends,
+    registryVersion: known.registryVersion,
+    now: known.now,
+    session: sessionOf(known.delegation),
+  });
+  return kept.ok ? err(refusal) : kept;
+}
+
+/** A refusal joins the session that there is; it never opens one. */
+function sessionOf(delegation: Delegation | undefined): NotPermitted['session'] {
+  const run = delegation?.subject.run;
+  if (run === undefined) return undefined;
+  return 'session' in run ? { continue: run.session } : { join: run.key };
+}

@@ -1,0 +1,113 @@
+import { z } from 'zod';
+import { err, ok, type Result, type Seconds } from '../base/index.js';
+import type { Caller, KeySource } from '../client/index.js';
+import type { Subject } from '../delegation/index.js';
+import { candidates, Confirmation, Identifier, type Jws, parseScope, sha256, type TokenType } from '../protocol/index.js';
+import type { AcceptedToken, TrustedIssuer } from '../registry/index.js';
+import type { SubjectFlaw } from './own-subject.js';
+import type { Remembered } from './remembered.js';
+
+/** A foreign token's claims, each of a size and type that nothing behind it has to check again. */
+const Claims = z.looseObject({
+  iss: Identifier,
+  sub: Identifier,
+  aud: z.union([Identifier, z.tuple([Identifier])]),
+  exp: z.number().int(),
+  iat: z.number().int(),
+  nbf: z.number().int().optional(),
+  jti: Identifier.optional(),
+  azp: Identifier.optional(),
+  client_id: Identifier.optional(),
+  nonce: z.string().max(512).optional(),
+  acr: z.string().max(256).optional(),
+  auth_time: z.number().int().nonnegative().optional(),
+  cnf: Confirmation.optional(),
+});
+type Claims = z.infer<typeof Claims>;
+
+export type ForeignFacts = Readonly<{
+  issuer: string;
+  now: Seconds;
+  skew: Seconds;
+  keys: KeySource;
+  remembered: Remembered;
+  trusted: TrustedIssuer;
+}>;
+
+/** A person's token of an issuer that the registry trusts. It must name us or the calling agent as its audience. */
+export async function readForeignSubject(jws: Jws, type: TokenType, caller: Caller, facts: ForeignFacts): Promise<Result<Subject, SubjectFlaw>> {
+  const accepted = facts.trusted.accepts.find((one) => one.token_type === type && typOf(one) === (jws.typ === 'jwt' ? undefined : jws.typ));
+  if (accepted === undefined) return err('wrong_type');
+  const keys = await facts.keys.keysAt(facts.trusted, jws);
+  if (!candidates(jws, keys).some((key) => facts.remembered.verify(jws, key))) return err('wrong_signature');
+  const parsed = Claims.safeParse(jws.payload);
+  if (!parsed.success) return err('wrong_claims');
+  const live = checkLife(parsed.data, facts);
+  if (!live.ok) return live;
+  // Actors that another issuer vouches for have no identity here; dropping them would make the chain look clean (TX-02).
+  if ('act' in jws.payload || 'may_act' in jws.payload) return err('foreign_actors');
+  if (!namesUs(parsed.data, accepted, caller, facts)) return err('wrong_audience');
+  const scopes = scopesOf(jws, accepted, facts.trusted);
+  if (scopes === undefined) return err('unknown_scope');
+  return ok(subjectOf(parsed.data, { jws, caller, scopes, trusted: facts.trusted }));
+}
+
+const typOf = ({ typ }: AcceptedToken): string | undefined => (typ === null || typ === 'jwt' ? undefined : typ);
+
+function checkLife({ exp, iat, nbf }: Claims, { now, skew }: ForeignFacts): Result<null, SubjectFlaw> {
+  if (exp <= now - skew) return err('expired');
+  return iat > now + skew || (nbf ?? now) > now + skew ? err('not_yet_valid') : ok(null);
+}
+
+/** TE-13: the one audience is us, a name of ours that the issuer uses, or the calling agent; `azp` may not differ from it. */
+function namesUs(claims: Claims, accepted: AcceptedToken, caller: Caller, { issuer, trusted }: ForeignFacts): boolean {
+  const audience = typeof claims.aud === 'string' ? claims.aud : claims.aud[0];
+  const isCaller = (name: string): boolean => name === caller.clientId || trusted.client_ids[name] === caller.clientId;
+  // TX-05: an ID token or access token that was issued to another client of that issuer is not the caller's to bring.
+  const party = claims.azp ?? claims.client_id;
+  if (party !== undefined && (Object.hasOwn(trusted.client_ids, party) || trusted.agents.includes(party)) && !isCaller(party)) return false;
+  return audience === issuer || accepted.audiences.includes(audience) || isCaller(audience);
+}
+
+/** TT-04: a token whose scope nobody knows is refused, never taken as unlimited. */
+function scopesOf(jws: Jws, accepted: AcceptedToken, { claims }: TrustedIssuer): readonly string[] | undefined {
+  const value = jws.payload[claims.scope];
+  if (value === undefined) return accepted.scopes;
+  const own = typeof value === 'string' ? parseScope(value) : z.array(z.string().max(128)).max(256).safeParse(value).data;
+  return accepted.scopes === undefined ? own : own?.filter((scope) => accepted.scopes?.includes(scope));
+}
+
+type Made = Readonly<{ jws: Jws; caller: Caller; scopes: readonly string[]; trusted: TrustedIssuer }>;
+
+function subjectOf(claims: Claims, { jws, caller, scopes, trusted }: Made): Subject {
+  const identity = sha256(jws.signingInput);
+  const text = (name: string | undefined): readonly [string, string][] => {
+    const value = name === undefined ? undefined : jws.payload[name];
+    return name !== undefined && typeof value === 'string' ? [[name, value.slice(0, 256)]] : [];
+  };
+  return {
+    kind: 'foreign',
+    person: {
+      id: undefined,
+      issuer: claims.iss,
+      subject: claims.sub,
+      attributes: Object.fromEntries([...text(trusted.claims.email), ...text(trusted.claims.name)]),
+    },
+    exchangeableBy: caller.clientId,
+    rootAgent: caller.clientId,
+    scopes,
+    actors: [],
+    callChain: [],
+    details: undefined,
+    context: { task: undefined, purpose: undefined },
+    transaction: undefined,
+    run: { key: sha256(`foreign ${claims.iss} ${claims.jti ?? identity} ${caller.clientId}`) },
+    expiresAt: claims.exp,
+    acr: claims.acr,
+    authTime: claims.auth_time,
+    jkt: claims.cnf?.jkt,
+    mustBind: false,
+    mayAct: undefined,
+    lineage: [`foreign:${identity}`],
+  };
+}

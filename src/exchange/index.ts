@@ -1,0 +1,6 @@
+export { tokenExchangeEndpoint } from './endpoint.js';
+export type { ExchangeDeps, ExchangeSettings } from './exchange.js';
+export { tokenTarget } from './own-subject.js';
+export type { Committer, NotPermitted, People, Permitted, Stale } from './ports.js';
+export { type CommitRefusal, type Refusal, toWire } from './refusal.js';
+export { type Remembered, rememberSignatures } from './remembered.js';

@@ -1,0 +1,49 @@
+import type { RecordHead } from '../audit/index.js';
+import type { Result, Seconds } from '../base/index.js';
+import type { Spend } from '../client/index.js';
+import type { SessionWish } from '../session/index.js';
+import type { PreparedToken, Recorded } from '../token/index.js';
+import type { CommitRefusal } from './refusal.js';
+
+/** What every exchange brings to its commit, permitted or not. */
+type Brought = Readonly<{
+  /** Names the spender of one-time things; a commit tried again under the same id spends nothing twice. */
+  requestId: string;
+  record: RecordHead;
+  spends: readonly Spend[];
+  registryVersion: number;
+  now: Seconds;
+}>;
+
+export type Permitted = Brought & Readonly<{
+    decision: 'permit';
+    token: PreparedToken;
+    personId: string;
+    lineage: readonly string[];
+    session: Readonly<{ open: SessionWish }> | Readonly<{ continue: string }>;
+  }>;
+export type NotPermitted = Brought & Readonly<{
+    decision: 'refuse' | 'ask';
+    reason: string;
+    /** `continue` by session id, `join` by the key of a run that may or may not have a session. */
+    session: Readonly<{ continue: string }> | Readonly<{ join: string }> | undefined;
+  }>;
+
+/** The registry moved between decision and commit, or a run's session has expired and was closed: decide again. */
+export type Stale = Readonly<{ reason: 'stale' }>;
+
+/**
+ * The commit is the verdict: in one statement it checks that nothing has changed, spends what is one-time, opens or
+ * continues the session and inserts the record. Throws Fault on an outage; then nothing of it has happened, or all.
+ */
+export interface Committer {
+  permit(outcome: Permitted): Promise<Result<Recorded, CommitRefusal | Stale>>;
+  /** Records a refusal or an ask. A replayed credential overrides the refusal's own reason. */
+  refuse(outcome: NotPermitted): Promise<Result<null, CommitRefusal | Stale>>;
+}
+
+/** People as the exchange needs them. `find` may answer from memory: an id never changes. */
+export interface People {
+  find(issuer: string, subject: string): Promise<string | undefined>;
+  ensure(issuer: string, subject: string, attributes: Readonly<Record<string, string>>): Promise<string>;
+}

@@ -1,0 +1,59 @@
+import type { RecordHead } from '../audit/index.js';
+import { recordHead } from '../audit/index.js';
+import type { Seconds } from '../base/index.js';
+import type { Caller } from '../client/index.js';
+import type { Delegation } from '../delegation/index.js';
+import type { FormRequest, Json } from '../protocol/index.js';
+import type { PreparedToken } from '../token/index.js';
+import type { ExchangeRequest } from './request.js';
+
+/** What was known of an exchange when it was decided; the further it got, the more there is. */
+export type Known = Readonly<{
+  http: Pick<FormRequest, 'requestId' | 'traceId'>;
+  now: Seconds;
+  registryVersion: number;
+  policy: string;
+  caller: Caller;
+  request?: ExchangeRequest | undefined;
+  delegation?: Delegation | undefined;
+  token?: PreparedToken | undefined;
+  personId?: string | undefined;
+  decision?: string | undefined;
+  evidence?: Readonly<Record<string, string | number>>;
+}>;
+
+/** Who, through whom, what, where and until when: identifiers and digests, nothing of a token, secret or argument. */
+export function exchangeRecord(known: Known): RecordHead {
+  const { caller, delegation, token, request } = known;
+  return recordHead('exchange', known.now, {
+    request: known.http.requestId,
+    trace: known.http.traceId ?? null,
+    client: { id: caller.clientId, kind: caller.party.kind, method: caller.method, key: caller.keyId ?? null },
+    person: known.personId ?? delegation?.person.id ?? null,
+    actors: delegation?.actors.map(({ sub, iss }) => ({ sub, iss })) ?? null,
+    target: request === undefined ? null : { ...request.wanted.target },
+    tools: toolsOf(known),
+    scope: token?.scope ?? request?.wanted.scopes?.slice(0, 64).join(' ') ?? null,
+    task: delegation?.context.task ?? null,
+    purpose: delegation?.context.purpose ?? null,
+    authn: delegation?.subject.acr ?? null,
+    decision: known.decision ?? token?.receipt.decision ?? null,
+    policy: known.policy,
+    registry: known.registryVersion,
+    txn: token?.transaction ?? delegation?.subject.transaction ?? null,
+    token: token === undefined ? null : { hash: token.tokenHash, typ: token.typ, key: token.kid, exp: token.expiresAt, bound: delegation?.jkt ?? null },
+    ...(request === undefined || request.ignored.length === 0 ? {} : { ignored: [...request.ignored] }),
+    ...(known.evidence === undefined || Object.keys(known.evidence).length === 0 ? {} : { evidence: known.evidence }),
+  });
+}
+
+function toolsOf({ token, request }: Known): Json {
+  const granted = token?.grant.details?.map(({ identifier, arguments_sha256, definition_sha256, max_uses }) => ({
+    name: identifier,
+    arguments_sha256: arguments_sha256 ?? null,
+    definition_sha256: definition_sha256 ?? null,
+    max_uses,
+  }));
+  const wanted = request?.wanted.tools?.slice(0, 32).map(({ name, argumentsSha256 }) => ({ name, arguments_sha256: argumentsSha256 ?? null }));
+  return granted ?? wanted ?? null;
+}

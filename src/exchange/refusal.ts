@@ -1,0 +1,136 @@
+import type { DelegationRefusal } from '../delegation/index.js';
+import type { Ask, PolicyRefusal } from '../policy/index.js';
+import type { DpopFlaw, OAuthErrorBody } from '../protocol/index.js';
+import type { ActorFlaw } from './actor.js';
+import type { SubjectFlaw } from './own-subject.js';
+import type { RequestRefusal } from './request.js';
+
+/** What the commit itself may refuse: what was true when it was decided is no longer. */
+export type CommitRefusal =
+  | Readonly<{ reason: 'replayed'; what: 'assertion' | 'dpop' | 'actor' }>
+  | Readonly<{ reason: 'revoked' | 'person_disabled' | 'session_ended' | 'session_expired' }>;
+
+/** Every no of the main job, with its evidence for the log. */
+export type Refusal =
+  | RequestRefusal
+  | DelegationRefusal
+  | PolicyRefusal
+  | ActorFlaw
+  | CommitRefusal
+  | Ask
+  | Readonly<{ reason: 'subject_invalid'; cause: SubjectFlaw }>
+  | Readonly<{ reason: 'issuer_not_allowed' }>
+  | Readonly<{ reason: 'dpop_invalid'; cause: DpopFlaw | 'several_proofs' }>
+  | Readonly<{ reason: 'requested_type_does_not_fit'; fits: string }>;
+
+/** The log's word for a refusal. */
+export const reasonOf = (refusal: Refusal): string => ('ask' in refusal ? 'approval_required' : refusal.reason);
+
+/** The evidence that the log keeps of a refusal: never a value that came from a token. */
+export function evidenceOf(refusal: Refusal): Readonly<Record<string, string | number>> {
+  const evidence: Record<string, string | number> = {};
+  for (const [name, value] of Object.entries(refusal)) {
+    if (name !== 'reason' && (typeof value === 'string' || typeof value === 'number')) evidence[name] = value;
+  }
+  if ('scopes' in refusal) evidence['scopes'] = refusal.scopes.slice(0, 16).join(' ');
+  return evidence;
+}
+
+type Wire = OAuthErrorBody;
+const wire = (error: Wire['error'], error_description: string): Wire => ({ error, error_description });
+
+// One sentence for unknown, expired, revoked and somebody else's: which it was is told to the log alone.
+const SUBJECT = wire('invalid_request', 'subject_token is not acceptable');
+const TARGET = wire('invalid_target', 'resource or audience does not name a target that this client may ask for');
+
+/** The border between our words and OAuth's: rich inside, mute outside. RFC 8693 section 2.2.2, STANDARDS 10.4. */
+export function toWire(refusal: Refusal): Wire {
+  if ('ask' in refusal) return wire('transaction_denied', `a person has to approve this call (decision ${refusal.decision})`);
+  switch (refusal.reason) {
+    case 'parameter_missing':
+      return wire('invalid_request', `${refusal.parameter} is missing`);
+    case 'parameter_repeated':
+      return wire('invalid_request', `${refusal.parameter} must be sent once`);
+    case 'parameter_malformed':
+      return wire('invalid_request', `${refusal.parameter} ${refusal.hint ?? 'is malformed'}`);
+    case 'unsupported_token_type':
+      return wire('invalid_request', `${refusal.parameter} is not supported`);
+    case 'requested_type_does_not_fit':
+      return wire('invalid_request', `requested_token_type must be ${refusal.fits} for this target`);
+    case 'one_target_required':
+      return wire('invalid_target', 'name exactly one target: one resource, or one audience');
+    case 'malformed_target':
+      return wire('invalid_target', 'resource must be an absolute URI without fragment');
+    case 'unknown_target':
+    case 'target_not_allowed':
+    case 'hand_over_not_allowed':
+    case 'domain_not_allowed':
+      return TARGET;
+    case 'malformed_scope':
+      return wire('invalid_scope', 'scope must be scope tokens separated by single spaces');
+    case 'scope_too_wide':
+      return wire('invalid_scope', `scope is wider than what this ${refusal.term} may use here`);
+    case 'scope_misses_tool':
+      return wire('invalid_scope', `scope lacks what the tool ${refusal.tool} needs`);
+    case 'nothing_named':
+      return wire('invalid_scope', 'name the tools in authorization_details, or a scope');
+    case 'nothing_granted':
+      return wire('invalid_scope', 'nothing is left of the request after every ceiling');
+    case 'malformed_details':
+      return wire('invalid_authorization_details', `authorization_details${refusal.path === '' ? '' : `.${refusal.path}`} ${refusal.hint}`);
+    case 'tool_not_granted':
+      return wire('invalid_authorization_details', `the tool ${refusal.tool} is not granted here`);
+    case 'one_call_per_token':
+      return wire('invalid_authorization_details', `the tool ${refusal.tool} needs a token of its own for each call`);
+    case 'arguments_required':
+      return wire('invalid_authorization_details', `the tool ${refusal.tool} needs the exact arguments of the call`);
+    case 'arguments_changed':
+      return wire('invalid_authorization_details', `the arguments of ${refusal.tool} are not those of this transaction`);
+    case 'too_many_uses':
+      return wire('invalid_authorization_details', `max_uses of ${refusal.tool} is more than it allows`);
+    case 'too_many_tools':
+      return wire('invalid_authorization_details', 'at most 32 tools fit in one token');
+    case 'tools_not_here':
+      return wire('invalid_authorization_details', 'authorization_details go with an MCP server as resource only');
+    case 'subject_invalid':
+    case 'not_exchangeable_by_caller':
+    case 'may_act_names_another':
+    case 'revoked':
+    case 'person_disabled':
+    case 'life_is_over':
+      return SUBJECT;
+    case 'issuer_not_allowed':
+      return wire('unauthorized_client', 'this client may not exchange tokens of that issuer');
+    case 'actor_invalid':
+      return wire('invalid_request', 'actor_token is not acceptable');
+    case 'chain_too_long':
+      return wire('invalid_request', `the delegation chain is longer than ${refusal.limit}`);
+    case 'actor_loop':
+      return wire('invalid_request', 'this actor is already in the delegation chain');
+    case 'context_changed':
+      return wire('invalid_request', `request_details.${refusal.member} differs from that of the transaction`);
+    case 'proof_required':
+    case 'proof_of_possession_required':
+      return wire('invalid_dpop_proof', 'a DPoP proof is required');
+    case 'proof_of_another_key':
+      return wire('invalid_dpop_proof', 'the DPoP proof is by another key than the one subject_token is bound to');
+    case 'dpop_invalid':
+      return wire('invalid_dpop_proof', 'the DPoP proof is not acceptable');
+    case 'replayed':
+      return replayed(refusal.what);
+    case 'session_ended':
+    case 'session_expired':
+      return wire('transaction_denied', 'the agent session has ended; the person has to authorise again');
+  }
+}
+
+function replayed(what: 'assertion' | 'dpop' | 'actor'): Wire {
+  switch (what) {
+    case 'assertion':
+      return wire('invalid_client', 'client authentication failed');
+    case 'dpop':
+      return wire('invalid_dpop_proof', 'the DPoP proof is not acceptable');
+    case 'actor':
+      return wire('invalid_request', 'actor_token is not acceptable');
+  }
+}

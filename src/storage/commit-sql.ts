@@ -1,0 +1,124 @@
+/**
+ * The statement that is the verdict. One row of input for each exchange; whatever it refuses is written nowhere but in
+ * that exchange's own record, and one refusal never touches its neighbours.
+ *
+ * $1  request      text[]   who spends, and the key of the answer
+ * $2  decision     text[]   permit | refuse | ask
+ * $3  reason       text[]   of a refusal or an ask; '' for a permit
+ * $4  head         text[]   the record without its outcome
+ * $5  registry     int[]    the version that it was decided with
+ * $6  run_key      text[]   the run to open or join, or null
+ * $7  session_id   text[]   the session to continue, or the id that a new one gets, or null
+ * $8  opens        bool[]   whether a session may be opened
+ * $9  expires      bigint[] when a new session ends, seconds
+ * $10 person       text[]   null while unknown
+ * $11 agent        text[]
+ * $12 txn          text[]
+ * $13 token_hash   text[]   null for what is not permitted
+ * $14 lineage      text[]   revocation targets, each list joined by spaces
+ * $15 spends       text[]   one-time keys, each list joined by spaces
+ * $16 spend_ends   text[]   their ends in seconds, in the same order
+ * $17 made_at      bigint[] the request's one now, seconds
+ * $18 token_ends   bigint[] when the wanted token ends, or null
+ * $19 skew         int      how far our clock may be from the database's
+ *
+ * A session must outlive the tokens of it: one that ends sooner is closed first (session_expired), or refuses.
+ *
+ * Verdicts: null is the decision as it was; stale, clock and session_expired write nothing at all; everything else turns
+ * the decision into a refusal for that reason, and the record says so. A group of exchanges that only continue a session
+ * gives that session's own id to the upsert: should the session have been closed meanwhile, the primary key fails the
+ * statement instead of letting a second session of that id appear.
+ */
+export const COMMIT_SQL = `
+WITH input AS MATERIALIZED (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bool[],
+    $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[])
+  WITH ORDINALITY AS i(request, decision, reason, head, registry, run_key, session_id, opens, expires, person, agent, txn,
+    token_hash, lineage, spends, spend_ends, made_at, token_ends, n)
+), state AS MATERIALIZED (
+  SELECT (SELECT version FROM registry_state WHERE id = 1) AS registry,
+         (SELECT coalesce(max(number), 0) FROM revocation) AS seen,
+         extract(epoch FROM clock_timestamp())::bigint AS clock
+), checked AS MATERIALIZED (
+  SELECT i.*, state.seen, coalesce(by_id.run_key, i.run_key) AS run, coalesce(by_id.id, by_run.id) AS known_session,
+    CASE
+      WHEN i.registry IS DISTINCT FROM state.registry THEN 'stale'
+      WHEN abs(state.clock - i.made_at) > $19::int THEN 'clock'
+      WHEN i.decision <> 'permit' THEN NULL
+      WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(string_to_array(i.lineage, ' '))) THEN 'revoked'
+      WHEN person.status IS DISTINCT FROM 'active' THEN 'person_disabled'
+      WHEN coalesce(by_id.status, by_run.status) = 'ended' THEN 'session_ended'
+      WHEN by_id.expires_at < to_timestamp(i.token_ends) THEN 'session_ended'
+      WHEN by_run.expires_at < to_timestamp(i.token_ends) THEN 'session_expired'
+      WHEN NOT i.opens AND by_id.id IS NULL THEN 'session_ended'
+      WHEN coalesce(by_id.person_id, by_run.person_id) <> i.person THEN 'revoked'
+    END AS verdict
+  FROM input i CROSS JOIN state
+  LEFT JOIN person ON person.id = i.person
+  LEFT JOIN agent_session by_id ON NOT i.opens AND by_id.id = i.session_id
+  LEFT JOIN agent_session by_run ON by_run.run_key = i.run_key
+), wanted_spend AS MATERIALIZED (
+  SELECT c.request, s.key, s.ends::bigint AS ends
+  FROM checked c, unnest(string_to_array(c.spends, ' '), string_to_array(c.spend_ends, ' ')) AS s(key, ends)
+  WHERE NOT coalesce(c.verdict IN ('stale', 'clock', 'session_expired'), false) AND c.spends <> ''
+), spent AS (
+  INSERT INTO replay (key, spender, expires_at)
+  SELECT key, request, to_timestamp(ends) FROM wanted_spend ORDER BY key
+  ON CONFLICT (key) DO NOTHING RETURNING key, spender
+), lost AS MATERIALIZED (
+  SELECT w.request, min(w.key) AS key FROM wanted_spend w
+  LEFT JOIN spent ON spent.key = w.key AND spent.spender = w.request
+  LEFT JOIN replay earlier ON earlier.key = w.key AND earlier.spender = w.request
+  WHERE spent.key IS NULL AND earlier.key IS NULL
+  GROUP BY w.request
+), judged AS MATERIALIZED (
+  SELECT c.*, lost.key AS lost_key,
+    CASE WHEN c.verdict IN ('stale', 'clock', 'session_expired') THEN c.verdict WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS ruling
+  FROM checked c LEFT JOIN lost ON lost.request = c.request
+), session AS (
+  INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at)
+  SELECT coalesce((array_agg(session_id ORDER BY n) FILTER (WHERE opens))[1], max(known_session)), run,
+    coalesce((array_agg(person ORDER BY n) FILTER (WHERE opens))[1], ''),
+    coalesce((array_agg(agent ORDER BY n) FILTER (WHERE opens))[1], ''), 'active', count(*),
+    to_timestamp(coalesce(max(expires), 0))
+  FROM judged
+  WHERE run IS NOT NULL AND NOT coalesce(ruling IN ('stale', 'clock', 'session_expired', 'session_ended'), false)
+  GROUP BY run
+  HAVING bool_or(known_session IS NOT NULL) OR bool_or(decision = 'permit' AND ruling IS NULL)
+  ORDER BY run
+  ON CONFLICT (run_key) DO UPDATE
+    SET last_sequence = agent_session.last_sequence + EXCLUDED.last_sequence, last_used_at = clock_timestamp()
+    WHERE agent_session.status = 'active' AND agent_session.expires_at > clock_timestamp()
+  RETURNING id, run_key, last_sequence
+), placed AS MATERIALIZED (
+  SELECT j.n, session.id,
+    session.last_sequence - count(*) OVER (PARTITION BY j.run) + row_number() OVER (PARTITION BY j.run ORDER BY j.n) AS sequence
+  FROM judged j JOIN session ON session.run_key = j.run
+  WHERE NOT coalesce(j.ruling IN ('stale', 'clock', 'session_expired', 'session_ended'), false)
+), ruled AS MATERIALIZED (
+  SELECT j.*, placed.id AS session, placed.sequence,
+    CASE WHEN j.decision = 'permit' AND j.ruling IS NULL AND placed.id IS NULL THEN 'session_ended' ELSE j.ruling END AS final
+  FROM judged j LEFT JOIN placed ON placed.n = j.n
+), written AS MATERIALIZED (
+  SELECT r.*, convert_to(
+    r.head || ',"outcome":{"decision":"' || CASE WHEN r.final IS NULL THEN r.decision ELSE 'refuse' END
+    || '","reason":' || to_json(coalesce(r.final, r.reason))::text
+    || ',"session":' || coalesce(to_json(r.session)::text, 'null')
+    || ',"sequence":' || coalesce(r.sequence::text, 'null')
+    || ',"seen":' || r.seen::text || '}}', 'UTF8') AS leaf
+  FROM ruled r
+), hashed AS MATERIALIZED (
+  SELECT w.*, sha256('\\x00'::bytea || w.leaf) AS leaf_hash FROM written w
+), leaf AS (
+  INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, sequence, txn, token_hash, lineage)
+  SELECT leaf, leaf_hash, 'exchange', session, sequence, txn, CASE WHEN final IS NULL THEN token_hash END,
+    CASE WHEN final IS NULL AND token_hash IS NOT NULL
+      THEN string_to_array(lineage, ' ') || ARRAY['token:' || token_hash, 'session:' || session, 'txn:' || txn]
+      ELSE ARRAY[]::text[] END
+  FROM hashed
+  WHERE NOT coalesce(final IN ('stale', 'clock', 'session_expired'), false)
+  ORDER BY n
+)
+SELECT request, final AS verdict, lost_key, session, sequence::int AS sequence, seen::text AS seen,
+  encode(leaf_hash, 'base64') AS leaf
+FROM hashed ORDER BY n`;

@@ -1,0 +1,139 @@
+import { z } from 'zod';
+import { err, Fault, ok } from '../base/index.js';
+import type { CommitRefusal, Committer, NotPermitted, Permitted, Stale } from '../exchange/index.js';
+import { Recorded } from '../token/recorded.js';
+import { COMMIT_SQL } from './commit-sql.js';
+import type { Database } from './database.js';
+import { guarded, sqlState } from './outage.js';
+import { closeExpiredRun } from './session-store.js';
+
+type Outcome = Permitted | NotPermitted;
+type Waiting = Readonly<{ outcome: Outcome; settle: (row: Row) => void; fail: (error: unknown) => void }>;
+
+const Row = z.object({
+  request: z.string(),
+  verdict: z
+    .enum(['stale', 'clock', 'revoked', 'person_disabled', 'session_ended', 'session_expired', 'replayed'])
+    .nullable(),
+  lost_key: z.string().nullable(),
+  session: z.string().nullable(),
+  sequence: z.number().nullable(),
+  seen: z.string(),
+  leaf: z.string(),
+});
+type Row = z.infer<typeof Row>;
+
+/** As many exchanges as one statement takes, and how long the first of them waits for company. */
+const BATCH = 32;
+const GATHER_MS = 2;
+/** Our clock and the database's may differ by this many seconds before we stop deciding anything. */
+const MAX_CLOCK_DIFFERENCE = 30;
+
+/** Group commit: one statement in flight at a time, everything that came meanwhile in the next. */
+export function openCommitter(database: Database): Committer {
+  const queue: Waiting[] = [];
+  let busy = false;
+  const pump = async (): Promise<void> => {
+    busy = true;
+    if (queue.length < BATCH) await gather();
+    while (queue.length > 0) await run(database, queue.splice(0, BATCH));
+    busy = false;
+  };
+  const submit = (outcome: Outcome): Promise<Row> =>
+    new Promise((settle, fail) => {
+      queue.push({ outcome, settle, fail });
+      if (!busy) void pump();
+    });
+  return {
+    permit: async (outcome) => {
+      const row = await submit(outcome);
+      const refusal = await refusalOf(row, outcome, database);
+      if (refusal) return err(refusal);
+      if (row.session === null) throw new Fault('internal', 'a permit was committed without its session');
+      const leaf = Buffer.from(row.leaf, 'base64').toString('base64url');
+      return ok(new Recorded(outcome.token, { session: row.session, seen: Number(row.seen), leaf }));
+    },
+    refuse: async (outcome) => {
+      const refusal = await refusalOf(await submit(outcome), outcome, database);
+      return refusal ? err(refusal) : ok(null);
+    },
+  };
+}
+
+const gather = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+
+/** INVARIANT: each waiting exchange is settled or failed exactly once, and an outage fails all of a batch. */
+async function run(database: Database, batch: readonly Waiting[]): Promise<void> {
+  try {
+    const rows = await commit(database, batch.map(({ outcome }) => outcome));
+    const byRequest = new Map(rows.map((row) => [row.request, row]));
+    for (const { outcome, settle, fail } of batch) {
+      const row = byRequest.get(outcome.requestId);
+      if (row) settle(row);
+      else fail(new Fault('internal', 'a commit answered without one of its exchanges'));
+    }
+  } catch (error) {
+    for (const { fail } of batch) fail(error);
+  }
+}
+
+/** Two replicas may lock sessions and keys in a circle, or meet a session that is being closed; the statement is whole, so it is tried again. */
+async function commit(database: Database, outcomes: readonly Outcome[]): Promise<readonly Row[]> {
+  for (let tried = 0; ; tried++) {
+    try {
+      return z.array(Row).parse(await database.prisma.$queryRawUnsafe(COMMIT_SQL, ...parameters(outcomes)));
+    } catch (error) {
+      const again = RETRIED.includes(sqlState(error) ?? '') && tried < 5;
+      if (!again) return guarded(() => Promise.reject(error instanceof Error ? error : new Error('the commit failed')));
+    }
+  }
+}
+
+/** serialization_failure, deadlock_detected, unique_violation (a session closed under a batch that continues it). */
+const RETRIED = ['40001', '40P01', '23505'];
+
+function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
+  const column = <T>(of: (outcome: Outcome) => T): T[] => outcomes.map(of);
+  return [
+    column(({ requestId }) => requestId),
+    column(({ decision }) => decision),
+    column((outcome) => (outcome.decision === 'permit' ? '' : outcome.reason)),
+    column(({ record }) => record),
+    column(({ registryVersion }) => registryVersion),
+    column(({ session }) => (session === undefined ? null : 'open' in session ? session.open.runKey : 'join' in session ? session.join : null)),
+    column(({ session }) => (session === undefined ? null : 'open' in session ? session.open.newId : 'continue' in session ? session.continue : null)),
+    column(({ session }) => session !== undefined && 'open' in session),
+    column(({ session }) => (session !== undefined && 'open' in session ? session.open.expiresAt : null)),
+    column((outcome) => (outcome.decision === 'permit' ? outcome.personId : null)),
+    column(({ session }) => (session !== undefined && 'open' in session ? session.open.agentId : null)),
+    column((outcome) => (outcome.decision === 'permit' ? outcome.token.transaction : null)),
+    column((outcome) => (outcome.decision === 'permit' ? outcome.token.tokenHash : null)),
+    column((outcome) => (outcome.decision === 'permit' ? outcome.lineage.join(' ') : '')),
+    column(({ spends }) => spends.map(({ key }) => key).join(' ')),
+    column(({ spends }) => spends.map(({ expiresAt }) => expiresAt).join(' ')),
+    column(({ now }) => now),
+    column((outcome) => (outcome.decision === 'permit' ? outcome.token.expiresAt : null)),
+    MAX_CLOCK_DIFFERENCE,
+  ];
+}
+
+async function refusalOf({ verdict, lost_key }: Row, outcome: Outcome, database: Database): Promise<CommitRefusal | Stale | undefined> {
+  switch (verdict) {
+    case null:
+      return undefined;
+    case 'stale':
+      return { reason: 'stale' };
+    case 'clock':
+      throw new Fault('database_unavailable', `the database's clock differs from ours by more than ${MAX_CLOCK_DIFFERENCE} s`);
+    case 'replayed':
+      return { reason: 'replayed', what: outcome.spends.find(({ key }) => key === lost_key)?.what ?? 'assertion' };
+    case 'session_expired':
+      // Only a run that may open a session comes here: the old one is closed, and the next try opens a new one.
+      if (outcome.session !== undefined && 'open' in outcome.session) await closeExpiredRun(database, outcome.session.open.runKey, outcome.now);
+      return { reason: 'stale' };
+    case 'revoked':
+    case 'person_disabled':
+    case 'session_ended':
+      return { reason: verdict };
+  }
+}

@@ -1,0 +1,37 @@
+import { closeRecord, leafHash, recordHead, type RecordKind } from '../audit/index.js';
+import type { Seconds } from '../base/index.js';
+import type { Json } from '../protocol/index.js';
+import type { Prisma, PrismaClient } from './generated/client.js';
+
+/** A record whose outcome is known as it is written: everything but an exchange. */
+export type DoneRecord = Readonly<{
+  kind: RecordKind;
+  at: Seconds;
+  facts: Readonly<Record<string, Json>>;
+  decision: 'done' | 'refuse';
+  reason: string;
+  session?: Readonly<{ id: string; sequence: number }>;
+  txn?: string;
+}>;
+
+/** The stored form of such a record. */
+export function leafOf({ kind, at, facts, decision, reason, session }: DoneRecord): Readonly<{ leaf: Buffer; leafHash: Buffer }> {
+  const outcome = { decision, reason, session: session?.id ?? null, sequence: session?.sequence ?? null, seen: 0 };
+  const leaf = closeRecord(recordHead(kind, at, facts), outcome);
+  return { leaf, leafHash: leafHash(leaf) };
+}
+
+/** Appends one record, in its own statement or inside a transaction. */
+export async function append(prisma: PrismaClient | Prisma.TransactionClient, record: DoneRecord): Promise<void> {
+  const { leaf, leafHash: hash } = leafOf(record);
+  const { session, kind, txn } = record;
+  await prisma.$executeRawUnsafe(
+    `INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, sequence, txn, lineage) VALUES ($1::bytea, $2::bytea, $3, $4, $5::int, $6, ARRAY[]::text[])`,
+    leaf,
+    hash,
+    kind,
+    session?.id ?? null,
+    session?.sequence ?? null,
+    txn ?? null,
+  );
+}
