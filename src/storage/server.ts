@@ -18,7 +18,12 @@ export async function withMigrationConnection(
   url: string,
   work: (connection: MigrationConnection) => Promise<unknown>,
 ): Promise<void> {
-  const client = new pg.Client({ connectionString: inUtc(url), connectionTimeoutMillis: CONNECT_MS, keepAlive: true });
+  const client = new pg.Client({
+    connectionString: inUtc(url),
+    connectionTimeoutMillis: CONNECT_MS,
+    query_timeout: MIGRATION_MS,
+    keepAlive: true,
+  });
   client.on('error', () => undefined);
   await client.connect();
   try {
@@ -34,6 +39,7 @@ export async function withMigrationConnection(
 }
 
 const CONNECT_MS = 3_000;
+const MIGRATION_MS = 600_000;
 
 /** The server gives up first, so that its connection stays good; the client's own limit is for a network that is gone. */
 const BOUNDS = {

@@ -37,14 +37,20 @@ export function describeDatabases(title: string, suite: (database: () => Databas
 
 /** A migrated database that nobody else uses. */
 export async function freshDatabase(kind: DatabaseKind): Promise<TestDatabase> {
-  const { options, remove } = await emptyAddress(kind);
-  if (kind === 'embedded') cpSync(await embeddedTemplate(), options.dataDir, { recursive: true });
+  const { options, remove } = await migratedAddress(kind);
   const database = await openDatabase(options);
   const drop = async (): Promise<void> => {
     await database.close();
     await remove();
   };
   return { database, options, drop };
+}
+
+/** Where a database can be opened without a long start; the embedded one is already migrated. */
+export async function migratedAddress(kind: DatabaseKind): Promise<TestAddress> {
+  const address = await emptyAddress(kind);
+  if (kind === 'embedded') cpSync(await embeddedTemplate(), address.options.dataDir, { recursive: true });
+  return address;
 }
 
 /** Where a database can be opened; it is still empty. */
