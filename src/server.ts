@@ -1,0 +1,259 @@
+import { createHash } from 'node:crypto';
+import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import Koa, { type Context } from 'koa';
+import { type Clock, Fault, systemClock } from './base/index.js';
+import { hashSecret, keySource, remoteKeys } from './client/index.js';
+import { type Config, openSecrets } from './config/index.js';
+import { type ExchangeDeps, type ExchangeSettings, rememberSignatures, tokenExchangeEndpoint } from './exchange/index.js';
+import { catchThrown, outageAnswer, readForm, type Route, router, sendAnswer } from './http/index.js';
+import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
+import { createEngine, type Engine } from './oauth/index.js';
+import { type Answer, type FormRequest, type Json, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
+import {
+  type Database,
+  leafOf,
+  openCommitter,
+  openDatabase,
+  openEngineStore,
+  openFailureLog,
+  openKeys,
+  openPersons,
+  openRegistry,
+  openTokenStates,
+  type RegistryStore,
+} from './storage/index.js';
+import { type KeyRing, openKeyRing } from './token/index.js';
+
+/** A running Writ. */
+export type Writ = Readonly<{
+  config: Config;
+  /** Files with secrets that were made for want of configuration. */
+  madeSecrets: readonly string[];
+  /** Where the token of the admin API came from; the token itself is not told. */
+  close(): Promise<void>;
+}>;
+
+export type WritOptions = Readonly<{
+  clock?: Clock;
+  /** Outages and bugs, for the operator's log. What clients are told has nothing of it. */
+  report?: (thrown: unknown, requestId?: string) => void;
+}>;
+
+/** Opens everything, or throws the Fault that says what is missing; nothing is served before all of it is there. */
+export async function startWrit(config: Config, { clock = systemClock, report = ignore }: WritOptions = {}): Promise<Writ> {
+  const secrets = openSecrets(config);
+  const database = await openDatabase({ url: config.databaseUrl, dataDir: config.dataDir, poolSize: config.databasePoolSize });
+  try {
+    const keys = await openKeyRing({ store: openKeys(database), encryptionKey: secrets.encryptionKey, clock });
+    const registry = await openRegistry(database, { hashSecret, recordOf: registryRecord(clock) });
+    const house: House = { config, clock, report, database, keys, registry };
+    const server = await listen(config, await app(house, secrets));
+    const stopWatching = registry.watch();
+    const stopPruning = prune(house);
+    const close = async (): Promise<void> => {
+      stopWatching();
+      stopPruning();
+      await stop(server);
+      await database.close();
+    };
+    return { config, madeSecrets: secrets.made, close };
+  } catch (thrown) {
+    await database.close();
+    throw thrown;
+  }
+}
+
+type House = Readonly<{
+  config: Config;
+  clock: Clock;
+  report: NonNullable<WritOptions['report']>;
+  database: Database;
+  keys: KeyRing;
+  registry: RegistryStore;
+}>;
+
+const ignore = (): void => undefined;
+
+async function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; adminToken: string }>): Promise<Koa> {
+  const { config, clock, report, database, keys, registry } = house;
+  const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
+  const failures = openFailureLog(database, clock, report);
+  const states = openTokenStates(database, clock);
+  const people = openPersons(database);
+  const settings = exchangeSettings(config);
+  const engine = createEngine({
+    issuer: config.issuer,
+    registry,
+    keys: () => [keys.active()],
+    store: openEngineStore(database),
+    people,
+    identityProviders: config.identityProviders,
+    cookieKeys: secrets.cookieKeys,
+    clock,
+    lifetimes: { accessToken: config.lifetimes.userAccessTokenSeconds },
+    skewSeconds: config.limits.clockSkewSeconds,
+    onFault: report,
+  });
+  const exchange: ExchangeDeps & Pick<RevocationDeps, 'failures'> = {
+    settings,
+    clock,
+    registry,
+    keys,
+    clientKeys,
+    failures,
+    remembered: rememberSignatures(),
+    people: {
+      find: async (issuer, subject) => (await people.byIssuerSubject(issuer, subject))?.id,
+      ensure: async (issuer, subject, attributes) => (await people.ensure(issuer, subject, attributes)).id,
+    },
+    committer: openCommitter(database),
+  };
+  const introspection: RevocationDeps = { settings, clock, registry, keys, clientKeys, failures, states, revoker: states };
+  const koa = new Koa({ proxy: config.trustedProxies.length > 0 });
+  koa.on('error', report);
+  koa.use(catchThrown(report));
+  koa.use(router([...oauthRoutes(house, { engine, exchange, introspection }), ...healthRoutes(house)]));
+  koa.use(engine.middleware);
+  return koa;
+}
+
+type OAuthParts = Readonly<{ engine: Engine; exchange: ExchangeDeps & Pick<RevocationDeps, 'failures'>; introspection: RevocationDeps }>;
+
+/** Our own routes, before the engine: the exchange, and everything about the tokens that we sign ourselves. */
+function oauthRoutes(house: House, { engine, exchange, introspection }: OAuthParts): readonly Route[] {
+  const at = (path: string): string => `${mountOf(house.config)}${path}`;
+  const isExchange = ({ form }: FormRequest): boolean => form.get('grant_type')?.[0] === TOKEN_EXCHANGE_GRANT;
+  // RFC 7009: what has the form of a JWT is ours, the engine's refresh tokens have no dots.
+  const isOurs = ({ form }: FormRequest): boolean => (form.get('token')?.[0] ?? '').includes('.');
+  const withForm = (ours: (request: FormRequest) => boolean, handle: (request: FormRequest) => Promise<Answer>): Route['handle'] =>
+    async (ctx) => {
+      const read = await readForm(ctx);
+      if (!read.ok) {
+        sendAnswer(ctx, read.error);
+      } else if (ours(read.value.request)) {
+        sendAnswer(ctx, await orOutage(house, handle(read.value.request)));
+      } else {
+        await passOn(ctx, read.value.raw, engine);
+      }
+    };
+  const always = (): boolean => true;
+  return [
+    { method: 'POST', path: at('/token'), handle: withForm(isExchange, (request) => tokenExchangeEndpoint(request, exchange)) },
+    { method: 'POST', path: at('/introspect'), handle: withForm(always, (request) => introspectionEndpoint(request, introspection)) },
+    { method: 'POST', path: at('/revoke'), handle: withForm(isOurs, (request) => revocationEndpoint(request, introspection)) },
+    { method: 'GET', path: at('/jwks'), handle: (ctx) => { publishKeys(ctx, house.keys); } },
+  ];
+}
+
+async function passOn(ctx: Context, raw: string, engine: Engine): Promise<void> {
+  ctx.respond = false;
+  await engine.handle(Object.assign(ctx.req, { body: raw }), ctx.res);
+}
+
+/** An outage is a 5xx and never reads as a refusal; the cause goes to the operator alone. */
+async function orOutage({ report }: House, work: Promise<Answer>): Promise<Answer> {
+  try {
+    return await work;
+  } catch (thrown) {
+    report(thrown);
+    return outageAnswer(thrown instanceof Fault && thrown.code !== 'internal');
+  }
+}
+
+/** RFC 7517 section 5, for caches: ten minutes fresh, an hour while we are down. */
+function publishKeys(ctx: Context, { published }: KeyRing): void {
+  const keys: Json = JSON.parse(JSON.stringify(published));
+  const body = JSON.stringify({ keys });
+  ctx.set({ 'Cache-Control': 'public, max-age=600, stale-if-error=3600', 'Access-Control-Allow-Origin': '*' });
+  ctx.etag = createHash('sha256').update(body).digest('base64url');
+  ctx.body = body;
+  ctx.type = 'application/jwk-set+json';
+  if (ctx.fresh) ctx.status = 304;
+}
+
+function healthRoutes({ config, database, report }: House): readonly Route[] {
+  const ready: Route['handle'] = async (ctx) => {
+    try {
+      await database.ping();
+      ctx.body = { status: 'ready' };
+    } catch (thrown) {
+      report(thrown);
+      ctx.status = 503;
+      ctx.body = { status: 'not_ready', reason: 'database_unavailable' };
+    }
+  };
+  const live: Route['handle'] = (ctx) => {
+    ctx.body = { status: 'live' };
+  };
+  const at = (path: string): string => `${mountOf(config)}${path}`;
+  return [
+    { method: 'GET', path: at('/livez'), handle: live },
+    { method: 'GET', path: at('/readyz'), handle: ready },
+  ];
+}
+
+const mountOf = ({ issuer }: Config): string => new URL(issuer).pathname.replace(/\/$/, '');
+
+function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): ExchangeSettings {
+  return {
+    issuer,
+    tokenEndpoint: `${issuer}/token`,
+    trustDomain,
+    maxActors: limits.chainDepth,
+    skew: limits.clockSkewSeconds,
+    sessionLife: lifetimes.sessionSeconds,
+    lifetimes: {
+      transactionalAccessToken: lifetimes.transactionalAccessTokenSeconds,
+      transactionToken: lifetimes.transactionTokenSeconds,
+      handOver: lifetimes.transactionTokenSeconds,
+    },
+  };
+}
+
+/** A change of the registry as the log keeps it: before and after, without secrets. */
+function registryRecord(clock: Clock): Parameters<typeof openRegistry>[1]['recordOf'] {
+  return (change, before, by, version) => {
+    const json = (value: unknown): Json => (value === undefined ? null : JSON.parse(JSON.stringify(value)));
+    const facts = { what: change.kind, id: change.id, before: json(before), after: json(change.object), secret_set: change.secretWasSet, by, registry: version };
+    return leafOf({ kind: 'registry', at: clock.now(), facts, decision: 'done', reason: 'changed' });
+  };
+}
+
+/** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
+function prune({ database, clock, report }: House): () => void {
+  const store = openEngineStore(database);
+  const timer = setInterval(() => {
+    store.prune(clock.now() - 120).catch(report);
+  }, 60_000);
+  timer.unref();
+  return () => {
+    clearInterval(timer);
+  };
+}
+
+async function listen({ tls, host, port }: Config, koa: Koa): Promise<Server> {
+  const handle = koa.callback();
+  const limits = { requestTimeout: 15_000, headersTimeout: 10_000, keepAliveTimeout: 65_000, maxHeaderSize: 32_768 };
+  const server = tls === undefined ? createHttpServer(limits, handle) : createHttpsServer({ ...limits, ...tls }, handle);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  return server;
+}
+
+/** Lets requests under way finish, for at most ten seconds. */
+async function stop(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
+  server.closeIdleConnections();
+  const timer = setTimeout(() => {
+    server.closeAllConnections();
+  }, 10_000);
+  await closed;
+  clearTimeout(timer);
+}

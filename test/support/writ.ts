@@ -1,0 +1,117 @@
+import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import { createServer } from 'node:net';
+import { SignJWT } from 'jose';
+import { type Config, loadConfig } from '../../src/config/index.js';
+import { PublicJwk } from '../../src/protocol/index.js';
+import { startWrit, type Writ } from '../../src/server.js';
+import { databaseKinds, type DatabaseKind, freshDatabase } from './databases.js';
+
+/** A client's key pair with its public half as it is registered. */
+export type ClientKey = Readonly<{ privateKey: KeyObject; jwk: PublicJwk }>;
+
+export function makeKey(kid: string = randomUUID()): ClientKey {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return { privateKey, jwk: { ...PublicJwk.parse(publicKey.export({ format: 'jwk' })), kid, alg: 'ES256' } };
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+export const ADMIN_TOKEN = 'test-admin-token-0123456789-abcdefghijklmnop';
+
+export type TestWrit = Readonly<{
+  issuer: string;
+  config: Config;
+  writ: Writ;
+  faults: unknown[];
+  /** POSTs a form; repeated values by arrays. */
+  post(path: string, form: Form, headers?: Record<string, string>): Promise<Reply>;
+  admin(method: string, path: string, body?: unknown): Promise<Reply>;
+  close(): Promise<void>;
+}>;
+
+export type Form = Readonly<Record<string, string | readonly string[] | undefined>>;
+export type Reply = Readonly<{ status: number; headers: Headers; body: unknown; text: string }>;
+
+/** Writ as it is run, on a database of its own and a free port. */
+export async function startTestWrit(options: Readonly<{ kind?: DatabaseKind; env?: Record<string, string> }> = {}): Promise<TestWrit> {
+  const kind = options.kind ?? databaseKinds.at(-1) ?? 'embedded';
+  const fresh = await freshDatabase(kind);
+  await fresh.database.close();
+  const port = await freePort();
+  const issuer = `http://127.0.0.1:${port}`;
+  const env = {
+    WRIT_ISSUER: issuer,
+    WRIT_ADMIN_TOKEN: ADMIN_TOKEN,
+    WRIT_TRUST_DOMAIN: 'trust.example',
+    WRIT_DATA_DIR: fresh.options.dataDir === '' ? `/tmp/writ-test-${randomUUID()}` : fresh.options.dataDir,
+    ...(fresh.options.url === undefined ? {} : { DATABASE_URL: fresh.options.url }),
+    ...options.env,
+  };
+  const config = loadConfig(env, () => undefined);
+  if (!config.ok) throw new Error(JSON.stringify(config.error));
+  const faults: unknown[] = [];
+  const writ = await startWrit(config.value, { report: (thrown) => faults.push(thrown) });
+  const post: TestWrit['post'] = (path, form, headers = {}) => request(`${issuer}${path}`, { method: 'POST', headers, body: encodeForm(form) });
+  return {
+    issuer,
+    config: config.value,
+    writ,
+    faults,
+    post,
+    admin: (method, path, body) =>
+      request(`${issuer}/admin/v1${path}`, {
+        method,
+        headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      }),
+    close: async () => {
+      await writ.close();
+      await fresh.drop().catch(() => undefined);
+    },
+  };
+}
+
+export function encodeForm(form: Form): URLSearchParams {
+  const body = new URLSearchParams();
+  for (const [name, value] of Object.entries(form)) {
+    for (const one of value === undefined ? [] : typeof value === 'string' ? [value] : value) body.append(name, one);
+  }
+  return body;
+}
+
+export async function request(url: string, init: RequestInit): Promise<Reply> {
+  const response = await fetch(url, { ...init, redirect: 'manual' });
+  const text = await response.text();
+  let body: unknown = text;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // an empty or HTML body stays text
+  }
+  return { status: response.status, headers: response.headers, body, text };
+}
+
+/** RFC 7523 client assertion as RFC 10070 wants it; `break` changes one thing. */
+export async function assertion(
+  issuer: string,
+  client: Readonly<{ id: string; key: ClientKey }>,
+  broken: Readonly<{ claims?: Record<string, unknown>; header?: Record<string, unknown> }> = {},
+): Promise<string> {
+  const now = Math.floor(Date.now() / 1000);
+  return new SignJWT({ iss: client.id, sub: client.id, aud: issuer, jti: randomUUID(), iat: now, exp: now + 60, ...broken.claims })
+    .setProtectedHeader({ alg: 'ES256', kid: client.key.jwk.kid ?? '', typ: 'client-authentication+jwt', ...broken.header })
+    .sign(client.key.privateKey);
+}
+
+export const bearerAssertion = async (issuer: string, client: Readonly<{ id: string; key: ClientKey }>): Promise<Form> => ({
+  client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+  client_assertion: await assertion(issuer, client),
+});
