@@ -51,16 +51,17 @@ class EmbeddedAdapter extends PrismaPGlite {
 
   override async connect(): Promise<Adapter> {
     const adapter = await super.connect();
-    adapter.startTransaction = () => begin(this.#client);
+    adapter.startTransaction = (level) => begin(this.#client, level);
     return adapter;
   }
 }
 
 /** One at a time: the next transaction, and every query outside of this one, waits until it ends. */
-async function begin(client: PGlite): Promise<AdapterTransaction> {
+function begin(client: PGlite, level: string | undefined): Promise<AdapterTransaction> {
   const ended = deferred();
   return new Promise((resolve, reject) => {
     const outcome: Promise<void> = client.transaction(async (transaction) => {
+      if (level !== undefined) await transaction.exec(`SET TRANSACTION ISOLATION LEVEL ${level}`);
       resolve(await adapterTransaction(client, transaction, () => (ended.resolve(), outcome)));
       await ended.promise;
     });

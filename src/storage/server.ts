@@ -9,7 +9,7 @@ export function openServer(url: string, poolSize: number): Server {
   const pool = new pg.Pool({ connectionString: inUtc(url), max: poolSize, ...BOUNDS });
   // An idle connection that breaks is replaced by the pool; the next query says so if there is no other.
   pool.on('error', () => undefined);
-  const adapter = new PrismaPg(pool, { statementNameGenerator: preparedStatements() });
+  const adapter = new ServerAdapter(pool, { statementNameGenerator: preparedStatements() });
   return { adapter, close: () => pool.end() };
 }
 
@@ -36,6 +36,44 @@ export async function withMigrationConnection(
   } finally {
     await client.end();
   }
+}
+
+type Adapter = Awaited<ReturnType<PrismaPg['connect']>>;
+type AdapterTransaction = Awaited<ReturnType<Adapter['startTransaction']>>;
+type Query = Parameters<Adapter['executeRaw']>[0];
+
+/** The package's adapter, but for transactions: PostgreSQL answers the COMMIT of a failed one with a silent ROLLBACK. */
+class ServerAdapter extends PrismaPg {
+  override async connect(): ReturnType<PrismaPg['connect']> {
+    const adapter = await super.connect();
+    const begin = adapter.startTransaction.bind(adapter);
+    adapter.startTransaction = async (level) => withHonestCommit(await begin(level));
+    return adapter;
+  }
+}
+
+/** A statement's error that was caught inside a transaction is thrown again by its COMMIT. */
+function withHonestCommit(transaction: AdapterTransaction): AdapterTransaction {
+  let failure: { error: unknown } | undefined;
+  const execute = transaction.executeRaw.bind(transaction);
+  const watched =
+    <T>(run: (query: Query) => Promise<T>) =>
+    async (query: Query): Promise<T> => {
+      if (failure !== undefined && query.sql === 'COMMIT') {
+        await execute({ ...query, sql: 'ROLLBACK' });
+        throw failure.error;
+      }
+      if (query.sql.startsWith('ROLLBACK TO')) failure = undefined;
+      try {
+        return await run(query);
+      } catch (error) {
+        failure = { error };
+        throw error;
+      }
+    };
+  transaction.queryRaw = watched(transaction.queryRaw.bind(transaction));
+  transaction.executeRaw = watched(execute);
+  return transaction;
 }
 
 const CONNECT_MS = 3_000;

@@ -42,6 +42,27 @@ describeDatabases('the database', (database, kind) => {
     expect(await people('none')).toBe(0);
   });
 
+  it('never calls a transaction committed in which a statement failed, even if its error was caught', async () => {
+    const failing = database().prisma.$transaction(async (transaction) => {
+      await transaction.$executeRawUnsafe(insertPerson, 'caught-1');
+      await transaction.$queryRawUnsafe('SELECT 1 / 0').catch(() => undefined);
+    });
+    await expect(failing).rejects.toThrow();
+    expect(await people('caught')).toBe(0);
+    await database().prisma.$transaction((transaction) => transaction.$executeRawUnsafe(insertPerson, 'caught-2'));
+    expect(await people('caught')).toBe(1);
+  });
+
+  it('gives a transaction the isolation that it asks for', async () => {
+    const level = await database().prisma.$transaction(
+      (transaction) => transaction.$queryRawUnsafe('SHOW transaction_isolation'),
+      {
+        isolationLevel: 'RepeatableRead',
+      },
+    );
+    expect(level).toEqual([{ transaction_isolation: 'repeatable read' }]);
+  });
+
   it('keeps queries outside of a transaction out of it', async () => {
     const outside: Promise<unknown>[] = [];
     const failing = database().prisma.$transaction(async (transaction) => {
