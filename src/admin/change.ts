@@ -1,0 +1,69 @@
+import { type Clock, err, Fault, ok, type Result } from '../base/index.js';
+import type { Problem } from '../http/index.js';
+import { digest } from '../protocol/index.js';
+import type { RegistryReader, RegistryWriter } from '../registry/index.js';
+import { type Contents, contentsOf } from './contents.js';
+import { plain } from './difference.js';
+import type { Flaw } from './flaw.js';
+import { type Plan, plan, type Wish } from './plan.js';
+import { flawsOf, type Ourselves } from './rules.js';
+
+export type ChangeDeps = Readonly<{
+  registry: RegistryReader;
+  writer: RegistryWriter;
+  clock: Clock;
+  us: Ourselves;
+  inTurn: InTurn;
+}>;
+
+/** A change that is asked for. `object` may refuse it in view of what is there; `refuse` puts flaws into an answer's words. */
+export type ChangeRequest = Readonly<{
+  wish: (before: Contents) => Wish;
+  object?: (before: Contents) => Problem | undefined;
+  refuse: (flaws: readonly Flaw[], wish: Wish) => Problem;
+  dryRun?: boolean;
+}>;
+export type Changed = Readonly<{ changes: Plan['changes']; after: Contents; version: number }>;
+
+/** Who the log names for what comes through the bearer token. */
+export const ADMINISTRATOR = 'admin-token';
+
+/**
+ * Makes the change when every rule allows what the registry would be afterwards; writes nothing when nothing changes.
+ * Changes of this process take turns; a faster one elsewhere makes storage throw rather than break a rule of the database.
+ */
+export function makeChange(request: ChangeRequest, deps: ChangeDeps): Promise<Result<Changed, Problem>> {
+  return deps.inTurn(async () => {
+    const snapshot = await deps.registry.refresh();
+    const before = contentsOf(snapshot);
+    const objection = request.object?.(before);
+    if (objection !== undefined) return err(objection);
+    const wish = request.wish(before);
+    const planned = plan(before, wish);
+    const flaws = flawsOf(wish, planned, { us: deps.us, now: deps.clock.now() });
+    if (flaws.length > 0) return err(request.refuse(flaws, wish));
+    const { changes, after, writes } = planned;
+    const isQuiet = request.dryRun === true || writes.length === 0;
+    const version = isQuiet ? snapshot.version : await deps.writer.write(writes, ADMINISTRATOR);
+    return ok({ changes, after, version });
+  });
+}
+
+/** The ETag of an object: changes whenever the object does. */
+export function etagOf(object: object): string {
+  const hash = digest(plain(object));
+  if (!hash.ok) throw new Fault('internal', `An object of the registry has no canonical form: ${hash.error}`);
+  return `"${hash.value}"`;
+}
+
+/** Runs one piece of work after the other. */
+export type InTurn = <T>(work: () => Promise<T>) => Promise<T>;
+
+export function makeTurns(): InTurn {
+  let last: Promise<unknown> = Promise.resolve();
+  return async (work) => {
+    const mine = last.then(work);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
+}

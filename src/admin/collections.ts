@@ -1,0 +1,74 @@
+import type { z } from 'zod';
+import type { Agent, McpServer, RegistrySnapshot, TrustedIssuer } from '../registry/index.js';
+import { agentKind, type Contents, issuerKind, type Kind, type ObjectKind, serverKind, split } from './contents.js';
+import { EXAMPLE_AGENT, EXAMPLE_ISSUER, EXAMPLE_SERVER } from './examples.js';
+import type { Wish } from './plan.js';
+import { AgentBody, AgentView, IssuerBody, IssuerView, ServerBody, ServerView } from './shapes.js';
+
+/** One kind of object as the API serves it: `T` as it is written, `V` as it is shown. */
+export type Collection<T extends object, V extends T> = Readonly<{
+  name: ObjectKind;
+  plural: string;
+  title: string;
+  schemaName: string;
+  idField: string;
+  kind: Kind<T>;
+  view: z.ZodType<V>;
+  body: z.ZodType<T>;
+  example: V;
+  among: (contents: Contents) => ReadonlyMap<string, T>;
+  shown: (snapshot: RegistrySnapshot) => readonly V[];
+  wish: (object: T) => Partial<Wish>;
+}>;
+
+export const agents: Collection<Agent, AgentView> = {
+  name: 'agent',
+  plural: 'agents',
+  title: 'agent',
+  schemaName: 'Agent',
+  idField: 'client_id',
+  kind: agentKind,
+  view: AgentView,
+  body: AgentBody,
+  example: EXAMPLE_AGENT,
+  among: (contents) => contents.agent,
+  shown: (snapshot) => [...snapshot.agents].map(shownClient),
+  wish: (object) => ({ agent: [object] }),
+};
+
+export const servers: Collection<McpServer, ServerView> = {
+  name: 'server',
+  plural: 'servers',
+  title: 'MCP server',
+  schemaName: 'McpServer',
+  idField: 'resource',
+  kind: serverKind,
+  view: ServerView,
+  body: ServerBody,
+  example: EXAMPLE_SERVER,
+  among: (contents) => contents.server,
+  shown: (snapshot) => [...snapshot.servers].map(shownClient),
+  wish: (object) => ({ server: [object] }),
+};
+
+export const issuers: Collection<TrustedIssuer, TrustedIssuer> = {
+  name: 'issuer',
+  plural: 'issuers',
+  title: 'trusted issuer',
+  schemaName: 'TrustedIssuer',
+  idField: 'issuer',
+  kind: issuerKind,
+  view: IssuerView,
+  body: IssuerBody,
+  example: EXAMPLE_ISSUER,
+  among: (contents) => contents.issuer,
+  shown: (snapshot) => [...snapshot.issuers],
+  wish: (object) => ({ issuer: [object] }),
+};
+
+function shownClient<T extends { secretHash: string | undefined }>(
+  registered: T,
+): Omit<T, 'secretHash'> & { has_secret: boolean } {
+  const { object, hasSecret } = split(registered);
+  return { ...object, has_secret: hasSecret };
+}

@@ -1,0 +1,79 @@
+import type { Context } from 'koa';
+import type { Clock } from '../base/index.js';
+import type { LogReader } from '../audit/index.js';
+import { answerProblem, type PathParams, plainProblem, requestId, type Route } from '../http/index.js';
+import type { RegistryReader, RegistryWriter } from '../registry/index.js';
+import type { SessionsAdmin } from '../session/index.js';
+import { applyOperation } from './apply.js';
+import { makeTurns } from './change.js';
+import { agents, issuers, servers } from './collections.js';
+import { isAdministrator } from './guard.js';
+import { logOperation } from './log.js';
+import { objectOperations } from './objects.js';
+import { describeApi, openapiOperation } from './openapi.js';
+import type { Answer, Operation } from './operation.js';
+import { secretOperations } from './secrets.js';
+import { sessionOperations } from './sessions.js';
+
+export type AdminDeps = Readonly<{
+  registry: RegistryReader;
+  writer: RegistryWriter;
+  sessions: SessionsAdmin;
+  log: LogReader;
+  /** SHA-256 of the bearer token; see adminTokenDigest. */
+  adminTokenDigest: Uint8Array;
+  issuer: string;
+  trustDomain: string;
+  clock: Clock;
+}>;
+
+/** The path below which the admin API owns every request. */
+export const ADMIN_PREFIX = '/admin/v1';
+
+/** The routes of the admin API, each behind the bearer token. */
+export function createAdmin(deps: AdminDeps): readonly Route[] {
+  const operations = adminOperations(deps);
+  const document = describeApi(operations, deps.issuer);
+  return [...operations, openapiOperation(() => document)].map((operation) => ({
+    method: operation.method,
+    path: operation.path,
+    handle: (ctx, params) => serve(operation, ctx, { params, digest: deps.adminTokenDigest }),
+  }));
+}
+
+function adminOperations({ sessions, log, issuer, trustDomain, ...deps }: AdminDeps): readonly Operation[] {
+  const changes = { ...deps, us: { issuer, trustDomain }, inTurn: makeTurns() };
+  return [
+    ...objectOperations(agents, changes),
+    ...objectOperations(servers, changes),
+    ...objectOperations(issuers, changes),
+    ...secretOperations(changes),
+    applyOperation(changes),
+    ...sessionOperations(sessions),
+    logOperation(log),
+  ];
+}
+
+async function serve(
+  operation: Operation,
+  ctx: Context,
+  { params, digest }: Readonly<{ params: PathParams; digest: Uint8Array }>,
+): Promise<void> {
+  ctx.set('Cache-Control', 'no-store');
+  if (!isAdministrator(ctx, digest)) {
+    ctx.set('WWW-Authenticate', 'Bearer realm="writ-admin"');
+    answerProblem(ctx, plainProblem('unauthorized'));
+    return;
+  }
+  const answer = await operation.run(ctx, params);
+  if (answer.ok) write(ctx, answer.value);
+  else answerProblem(ctx, answer.error);
+}
+
+function write(ctx: Context, { status, body, headers }: Answer): void {
+  requestId(ctx);
+  for (const [name, value] of Object.entries(headers ?? {})) ctx.set(name, value);
+  ctx.body = body === undefined ? null : JSON.stringify(body);
+  ctx.status = status;
+  if (body !== undefined) ctx.type = 'application/json';
+}

@@ -1,0 +1,56 @@
+import type { TrustedIssuer } from '../registry/index.js';
+import type { AgentView, ServerView } from './shapes.js';
+
+/** Objects that the description of the API shows; a test registers them. */
+export const EXAMPLE_SERVER: ServerView = {
+  resource: 'https://mcp.example.com/files',
+  client_id: 'mcp_files',
+  name: 'Files',
+  owner: 'storage@example.com',
+  status: 'active',
+  token_shape: 'txnat+jwt',
+  authentication: { method: 'private_key_jwt', jwks_uri: 'https://mcp.example.com/files/jwks.json' },
+  dpop_required: false,
+  scopes: ['files:read', 'files:write'],
+  tools: [
+    { name: 'read_file', scopes: ['files:read'], tier: 'low' },
+    { name: 'write_file', scopes: ['files:write'], tier: 'high' },
+  ],
+  allow: [],
+  transaction_tokens: true,
+  has_secret: false,
+};
+
+export const EXAMPLE_AGENT: AgentView = {
+  client_id: 'agt_planner',
+  name: 'Planner',
+  owner: 'platform@example.com',
+  purpose: 'Plans and publishes the weekly report.',
+  status: 'active',
+  authentication: { method: 'private_key_jwt', jwks_uri: 'https://agents.example.com/planner/jwks.json' },
+  redirect_uris: ['https://agents.example.com/planner/callback'],
+  allow: [{ resource: EXAMPLE_SERVER.resource, scopes: ['files:read'], tools: ['read_file'] }],
+  hand_over_to: [],
+  transaction_tokens: false,
+  dpop_required: false,
+  expires_at: '2036-01-01T00:00:00Z',
+  has_secret: false,
+};
+
+export const EXAMPLE_ISSUER: TrustedIssuer = {
+  issuer: 'https://login.example.com',
+  name: 'Company sign-in',
+  status: 'active',
+  jwks_uri: 'https://login.example.com/jwks.json',
+  accepts: [
+    {
+      token_type: 'urn:ietf:params:oauth:token-type:id_token',
+      typ: null,
+      audiences: ['agt_planner'],
+      scopes: ['files:read'],
+    },
+  ],
+  agents: [EXAMPLE_AGENT.client_id],
+  client_ids: {},
+  claims: { scope: 'scope', email: 'email' },
+};

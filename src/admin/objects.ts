@@ -1,0 +1,153 @@
+import { err, ok, type Result } from '../base/index.js';
+import { fieldProblem, type FieldProblem, plainProblem, type Problem } from '../http/index.js';
+import type { RegistrySnapshot } from '../registry/index.js';
+import { type ChangeDeps, etagOf, makeChange } from './change.js';
+import type { Collection } from './collections.js';
+import { contentsOf } from './contents.js';
+import type { Flaw } from './flaw.js';
+import { type Answer, NoBody, NoQuery, type Operation, operation } from './operation.js';
+import { NOTHING } from './plan.js';
+import { pageOf, Paging } from './shapes.js';
+
+/** List, read, write and remove the objects of one kind. */
+export function objectOperations<T extends object, V extends T>(
+  of: Collection<T, V>,
+  deps: ChangeDeps,
+): readonly Operation[] {
+  return [listThem(of, deps), getOne(of, deps), putOne(of, deps), removeOne(of, deps)];
+}
+
+function listThem<T extends object, V extends T>(of: Collection<T, V>, { registry }: ChangeDeps): Operation {
+  return operation({
+    id: `list${of.schemaName}s`,
+    method: 'GET',
+    path: `/admin/v1/${of.plural}`,
+    about: `Lists every ${of.title} in the order of ids.`,
+    query: Paging,
+    body: NoBody,
+    answers: [{ status: 200, about: 'A page.', schema: pageOf(of.view), example: { items: [of.example], next: null } }],
+    run: async ({ query: { limit, after } }) => {
+      const all = [...of.shown(await registry.refresh())].sort((a, b) => (of.kind.idOf(a) < of.kind.idOf(b) ? -1 : 1));
+      const left = all.filter((shown) => after === undefined || of.kind.idOf(shown) > after);
+      const items = left.slice(0, limit);
+      const last = left.length > items.length ? items.at(-1) : undefined;
+      return ok({ status: 200, body: { items, next: last === undefined ? null : of.kind.idOf(last) } });
+    },
+  });
+}
+
+function getOne<T extends object, V extends T>(of: Collection<T, V>, { registry }: ChangeDeps): Operation {
+  return operation({
+    ...pathOf(of),
+    id: `get${of.schemaName}`,
+    method: 'GET',
+    about: `Shows one ${of.title}.`,
+    query: NoQuery,
+    body: NoBody,
+    answers: [{ status: 200, about: 'The object, with its ETag.', schema: of.view, example: of.example }],
+    problems: ['not_found'],
+    run: async ({ params: { id = '' } }) => show(of, await registry.refresh(), id, 200),
+  });
+}
+
+function putOne<T extends object, V extends T>(of: Collection<T, V>, deps: ChangeDeps): Operation {
+  return operation({
+    ...pathOf(of),
+    id: `put${of.schemaName}`,
+    method: 'PUT',
+    about: `Registers one ${of.title}, or replaces it whole.`,
+    query: NoQuery,
+    body: of.body,
+    bodyExample: of.example,
+    ifMatch: true,
+    answers: [
+      { status: 200, about: 'It was there and is now as sent.', schema: of.view, example: of.example },
+      { status: 201, about: 'It is new.', schema: of.view, example: of.example },
+    ],
+    problems: ['precondition_failed'],
+    run: async ({ params: { id = '' }, body, ifMatch }) => {
+      if (of.kind.idOf(body) !== id) {
+        return err(fieldProblem([{ param: of.idField, detail: 'differs from the id in the path' }]));
+      }
+      const request = {
+        wish: () => ({ ...NOTHING, ...of.wish(body) }),
+        refuse: (flaws: readonly Flaw[]) => fieldProblem(flaws.map((flaw) => fieldOf(flaw, of.name, id))),
+      };
+      const changed = await makeChange(
+        { ...request, object: (before) => staleness(of.among(before).get(id), ifMatch) },
+        deps,
+      );
+      if (!changed.ok) return changed;
+      const isNew = changed.value.changes.some(({ change }) => change === 'created');
+      return show(of, await deps.registry.refresh(), id, isNew ? 201 : 200);
+    },
+  });
+}
+
+function removeOne<T extends object, V extends T>(of: Collection<T, V>, deps: ChangeDeps): Operation {
+  return operation({
+    ...pathOf(of),
+    id: `remove${of.schemaName}`,
+    method: 'DELETE',
+    about: `Removes one ${of.title}. Refused while another object names it.`,
+    query: NoQuery,
+    body: NoBody,
+    ifMatch: true,
+    answers: [{ status: 204, about: 'It is gone.' }],
+    problems: ['not_found', 'in_use', 'precondition_failed'],
+    run: async ({ params: { id = '' }, ifMatch }) => {
+      const request = {
+        wish: () => ({ ...NOTHING, remove: [{ kind: of.name, id }] }),
+        refuse: (flaws: readonly Flaw[]) =>
+          fieldProblem(
+            flaws.map((flaw) => fieldOf(flaw, of.name, id)),
+            'in_use',
+          ),
+      };
+      const changed = await makeChange(
+        {
+          ...request,
+          object: (before) => {
+            const known = of.among(before).get(id);
+            return known === undefined ? missing(of, id) : staleness(known, ifMatch);
+          },
+        },
+        deps,
+      );
+      return changed.ok ? ok({ status: 204 }) : changed;
+    },
+  });
+}
+
+const pathOf = <T extends object, V extends T>(of: Collection<T, V>): Pick<Operation, 'path' | 'params'> => ({
+  path: `/admin/v1/${of.plural}/:id`,
+  params: { id: `Its ${of.idField}, percent-encoded.` },
+});
+
+function show<T extends object, V extends T>(
+  of: Collection<T, V>,
+  snapshot: RegistrySnapshot,
+  id: string,
+  status: 200 | 201,
+): Result<Answer, Problem> {
+  const shown = of.shown(snapshot).find((candidate) => of.kind.idOf(candidate) === id);
+  const object = of.among(contentsOf(snapshot)).get(id);
+  if (shown === undefined || object === undefined) return err(missing(of, id));
+  return ok({ status, body: shown, headers: { ETag: etagOf(object) } });
+}
+
+const missing = <T extends object, V extends T>(of: Collection<T, V>, id: string): Problem =>
+  plainProblem('not_found', `There is no ${of.title} ${id}`);
+
+/** RFC 9110 section 13.1.1. */
+function staleness(known: object | undefined, ifMatch: string | undefined): Problem | undefined {
+  if (ifMatch === undefined) return undefined;
+  const isCurrent = known !== undefined && (ifMatch === '*' || ifMatch.split(/\s*,\s*/).includes(etagOf(known)));
+  return isCurrent ? undefined : plainProblem('precondition_failed');
+}
+
+/** A flaw of the object itself by its field, one of another by that object's name too. */
+const fieldOf = (flaw: Flaw, kind: Flaw['kind'], id: string): FieldProblem => ({
+  param: flaw.kind === kind && flaw.id === id ? flaw.path : `${flaw.kind} ${flaw.id}: ${flaw.path}`,
+  detail: flaw.message,
+});

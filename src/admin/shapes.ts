@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import { Agent, McpServer, TrustedIssuer } from '../registry/index.js';
+
+const hasSecret = {
+  has_secret: z.boolean().describe('Whether it has a client secret, which nobody can read.').meta({ readOnly: true }),
+};
+const maybeHasSecret = { has_secret: hasSecret.has_secret.optional() };
+
+/** Objects as they are shown. What is shown may be sent back as it is. */
+export const AgentView = Agent.extend(hasSecret);
+export type AgentView = z.infer<typeof AgentView>;
+export const ServerView = McpServer.safeExtend(hasSecret);
+export type ServerView = z.infer<typeof ServerView>;
+export const IssuerView = TrustedIssuer;
+
+/** Objects as they are sent. */
+export const AgentBody = Agent.extend(maybeHasSecret).transform(withoutView);
+export const ServerBody = McpServer.safeExtend(maybeHasSecret).transform(withoutView);
+export const IssuerBody = TrustedIssuer;
+
+function withoutView<T extends { has_secret?: boolean | undefined }>(sent: T): Omit<T, 'has_secret'> {
+  const object = { ...sent };
+  delete object.has_secret;
+  return object;
+}
+
+const Limit = z.coerce
+  .number({ error: 'must be 1 to 200' })
+  .int({ error: 'must be 1 to 200' })
+  .min(1, { error: 'must be 1 to 200' })
+  .max(200, { error: 'must be 1 to 200' })
+  .default(50);
+
+/** How every list is read on. */
+export const Paging = z.strictObject({
+  limit: Limit.describe('How many at most.'),
+  after: z.string().min(1).max(512).optional().describe('`next` of the page before.'),
+});
+
+/** A page of a list. `next` is null on the last one. */
+export const pageOf = <T extends z.ZodType>(
+  item: T,
+): z.ZodObject<{ items: z.ZodArray<T>; next: z.ZodNullable<z.ZodString> }> =>
+  z.strictObject({ items: z.array(item), next: z.string().nullable() });
+
+export const Id = z.string().min(1).max(512);
+
+/** RFC 3339 text of whole seconds since 1970. */
+export const instant = (seconds: number): string => new Date(seconds * 1000).toISOString();
