@@ -116,6 +116,25 @@ describe.each(databaseKinds)('a closed database (%s)', (kind) => {
   });
 });
 
+describe.each(databaseKinds.filter((kind) => kind === 'server'))(
+  'a database that lives in another time zone (%s)',
+  (kind) => {
+    it('keeps times as they were sent', async () => {
+      const { database, options, drop } = await freshDatabase(kind);
+      const [name] = await database.prisma.$queryRawUnsafe<{ name: string }[]>(
+        'SELECT current_database()::text AS name',
+      );
+      await database.prisma.$executeRawUnsafe(`ALTER DATABASE ${String(name?.name)} SET TimeZone = 'Asia/Tokyo'`);
+      const abroad = await openDatabase(options);
+      const at = new Date('2026-11-22T10:11:12.345Z');
+      const sql = 'SELECT $1::timestamptz AS at, extract(epoch FROM $1::timestamptz)::text AS seconds';
+      expect(await abroad.prisma.$queryRawUnsafe(sql, at)).toEqual([{ at, seconds: '1795342272.345000' }]);
+      await abroad.close();
+      await drop();
+    });
+  },
+);
+
 describe.each(databaseKinds.filter((kind) => kind === 'server'))('an outage (%s)', (kind) => {
   it('of a server that is not there is a Fault at the start', async () => {
     await inBoundedTime(openDatabase({ url: 'postgresql://writ@127.0.0.1:1/writ', dataDir: '' }));
