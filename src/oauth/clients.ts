@@ -30,7 +30,6 @@ function clientOf(agent: RegisteredAgent): AdapterPayload {
     application_type: 'web',
     redirect_uris: redirectUris,
     response_types: interactive ? ['code'] : [],
-    response_modes: ['query'],
     grant_types: interactive ? ['authorization_code', 'refresh_token'] : [],
     dpop_bound_access_tokens: agent.dpop_required,
     ...authenticationOf(agent),

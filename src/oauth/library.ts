@@ -33,9 +33,16 @@ export function makeProvider(configuration: Configuration, { issuer, isFirstUse 
     return this.clientSecret !== undefined && (await verifySecret(secret, this.clientSecret));
   };
   keepTheKeyOfTheFirstToken(provider);
+  answerByQueryAlone(provider);
+  return provider;
+}
+
+/** What it would answer in a fragment (an error about `response_type=token`, say) goes into the query, and no mode else exists. */
+function answerByQueryAlone(provider: Provider): void {
   const { responseModes } = stateOf(provider);
   for (const mode of responseModes.keys()) if (mode !== 'query') responseModes.delete(mode);
-  return provider;
+  responseModes.set('fragment', responseModes.get('query'));
+  provider.Client.prototype.responseModeAllowed = (mode, responseType) => mode === 'query' || responseType !== 'code';
 }
 
 /** Neither Host nor X-Forwarded-* nor an absolute request target ever makes a link, a cookie's scope or a DPoP `htu`. */
