@@ -1,7 +1,8 @@
 import tseslint from 'typescript-eslint';
 
 const clockRule = {
-  selector: "CallExpression[callee.object.name='Date'][callee.property.name='now'], NewExpression[callee.name='Date'][arguments.length=0]",
+  selector:
+    "CallExpression[callee.object.name='Date'][callee.property.name='now'], NewExpression[callee.name='Date'][arguments.length=0]",
   message: 'Time is an input: take `now` or a Clock from base/clock.ts.',
 };
 const envRule = {
@@ -14,7 +15,12 @@ export default tseslint.config(
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,
   {
-    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] }, tsconfigRootDir: import.meta.dirname } },
+    languageOptions: {
+      parserOptions: {
+        projectService: { allowDefaultProject: ['eslint.config.js'] },
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
     rules: {
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
       '@typescript-eslint/consistent-type-definitions': 'off',
@@ -33,7 +39,10 @@ export default tseslint.config(
     },
   },
   { files: ['src/base/clock.ts'], rules: { 'no-restricted-syntax': ['error', envRule] } },
-  { files: ['src/config/**/*.ts', 'src/cli/**/*.ts', 'src/main.ts'], rules: { 'no-restricted-syntax': ['error', clockRule] } },
+  {
+    files: ['src/config/**/*.ts', 'src/cli/**/*.ts', 'src/main.ts'],
+    rules: { 'no-restricted-syntax': ['error', clockRule] },
+  },
   { files: ['src/cli/**/*.ts', 'src/main.ts'], rules: { 'no-console': 'off' } },
   { files: ['eslint.config.js'], extends: [tseslint.configs.disableTypeChecked] },
 );

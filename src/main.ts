@@ -11,8 +11,10 @@ async function main(): Promise<void> {
     return;
   }
   const writ = await startWrit(config.value, { report });
-  for (const file of writ.madeSecrets) console.log(`Made ${file} (for this machine only; configure it for production).`);
-  if (config.value.databaseUrl === undefined) console.log(`Database: embedded in ${config.value.dataDir} (survives a crash, not a power cut).`);
+  for (const file of writ.madeSecrets)
+    console.log(`Made ${file} (for this machine only; configure it for production).`);
+  if (config.value.databaseUrl === undefined)
+    console.log(`Database: embedded in ${config.value.dataDir} (survives a crash, not a power cut).`);
   console.log(`Writ serves ${config.value.issuer}`);
   let stopping = false;
   const stop = (): void => {
@@ -33,9 +35,12 @@ async function main(): Promise<void> {
 /** One JSON line per outage or bug: the code, the sentence for operators and its causes, never a request's contents. */
 function report(thrown: unknown, requestId?: string): void {
   const causes: string[] = [];
-  for (let at = thrown; at instanceof Error && causes.length < 5; at = at.cause) causes.push(`${at.name}: ${at.message}`);
+  for (let at = thrown; at instanceof Error && causes.length < 5; at = at.cause)
+    causes.push(`${at.name}: ${at.message}`);
   const code = thrown instanceof Fault ? thrown.code : 'internal';
-  console.error(JSON.stringify({ level: 'error', code, causes, ...(requestId === undefined ? {} : { request: requestId }) }));
+  console.error(
+    JSON.stringify({ level: 'error', code, causes, ...(requestId === undefined ? {} : { request: requestId }) }),
+  );
 }
 
 main().catch((error: unknown) => {

@@ -2,10 +2,16 @@ import { createHash } from 'node:crypto';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import Koa, { type Context } from 'koa';
+import { ADMIN_PREFIX, adminTokenDigest, createAdmin } from './admin/index.js';
 import { type Clock, Fault, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
 import { type Config, openSecrets } from './config/index.js';
-import { type ExchangeDeps, type ExchangeSettings, rememberSignatures, tokenExchangeEndpoint } from './exchange/index.js';
+import {
+  type ExchangeDeps,
+  type ExchangeSettings,
+  rememberSignatures,
+  tokenExchangeEndpoint,
+} from './exchange/index.js';
 import { catchThrown, outageAnswer, readForm, type Route, router, sendAnswer } from './http/index.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
 import { createEngine, type Engine } from './oauth/index.js';
@@ -18,8 +24,10 @@ import {
   openEngineStore,
   openFailureLog,
   openKeys,
+  openLog,
   openPersons,
   openRegistry,
+  openSessions,
   openTokenStates,
   type RegistryStore,
 } from './storage/index.js';
@@ -41,9 +49,16 @@ export type WritOptions = Readonly<{
 }>;
 
 /** Opens everything, or throws the Fault that says what is missing; nothing is served before all of it is there. */
-export async function startWrit(config: Config, { clock = systemClock, report = ignore }: WritOptions = {}): Promise<Writ> {
+export async function startWrit(
+  config: Config,
+  { clock = systemClock, report = ignore }: WritOptions = {},
+): Promise<Writ> {
   const secrets = openSecrets(config);
-  const database = await openDatabase({ url: config.databaseUrl, dataDir: config.dataDir, poolSize: config.databasePoolSize });
+  const database = await openDatabase({
+    url: config.databaseUrl,
+    dataDir: config.dataDir,
+    poolSize: config.databasePoolSize,
+  });
   try {
     const keys = await openKeyRing({ store: openKeys(database), encryptionKey: secrets.encryptionKey, clock });
     const registry = await openRegistry(database, { hashSecret, recordOf: registryRecord(clock) });
@@ -75,7 +90,10 @@ type House = Readonly<{
 
 const ignore = (): void => undefined;
 
-async function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; adminToken: string }>): Promise<Koa> {
+async function app(
+  house: House,
+  secrets: Readonly<{ cookieKeys: readonly [string]; adminToken: string }>,
+): Promise<Koa> {
   const { config, clock, report, database, keys, registry } = house;
   const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
   const failures = openFailureLog(database, clock, report);
@@ -109,16 +127,44 @@ async function app(house: House, secrets: Readonly<{ cookieKeys: readonly [strin
     },
     committer: openCommitter(database),
   };
-  const introspection: RevocationDeps = { settings, clock, registry, keys, clientKeys, failures, states, revoker: states };
+  const introspection: RevocationDeps = {
+    settings,
+    clock,
+    registry,
+    keys,
+    clientKeys,
+    failures,
+    states,
+    revoker: states,
+  };
+  const admin = createAdmin({
+    registry,
+    writer: registry,
+    sessions: openSessions(database, clock),
+    log: openLog(database),
+    adminTokenDigest: adminTokenDigest(secrets.adminToken),
+    issuer: config.issuer,
+    trustDomain: config.trustDomain,
+    clock,
+  });
   const koa = new Koa({ proxy: config.trustedProxies.length > 0 });
   koa.on('error', report);
   koa.use(catchThrown(report));
-  koa.use(router([...oauthRoutes(house, { engine, exchange, introspection }), ...healthRoutes(house)]));
+  koa.use(
+    router(
+      [...oauthRoutes(house, { engine, exchange, introspection }), ...healthRoutes(house), ...admin],
+      [ADMIN_PREFIX],
+    ),
+  );
   koa.use(engine.middleware);
   return koa;
 }
 
-type OAuthParts = Readonly<{ engine: Engine; exchange: ExchangeDeps & Pick<RevocationDeps, 'failures'>; introspection: RevocationDeps }>;
+type OAuthParts = Readonly<{
+  engine: Engine;
+  exchange: ExchangeDeps & Pick<RevocationDeps, 'failures'>;
+  introspection: RevocationDeps;
+}>;
 
 /** Our own routes, before the engine: the exchange, and everything about the tokens that we sign ourselves. */
 function oauthRoutes(house: House, { engine, exchange, introspection }: OAuthParts): readonly Route[] {
@@ -126,7 +172,8 @@ function oauthRoutes(house: House, { engine, exchange, introspection }: OAuthPar
   const isExchange = ({ form }: FormRequest): boolean => form.get('grant_type')?.[0] === TOKEN_EXCHANGE_GRANT;
   // RFC 7009: what has the form of a JWT is ours, the engine's refresh tokens have no dots.
   const isOurs = ({ form }: FormRequest): boolean => (form.get('token')?.[0] ?? '').includes('.');
-  const withForm = (ours: (request: FormRequest) => boolean, handle: (request: FormRequest) => Promise<Answer>): Route['handle'] =>
+  const withForm =
+    (ours: (request: FormRequest) => boolean, handle: (request: FormRequest) => Promise<Answer>): Route['handle'] =>
     async (ctx) => {
       const read = await readForm(ctx);
       if (!read.ok) {
@@ -139,10 +186,28 @@ function oauthRoutes(house: House, { engine, exchange, introspection }: OAuthPar
     };
   const always = (): boolean => true;
   return [
-    { method: 'POST', path: at('/token'), handle: withForm(isExchange, (request) => tokenExchangeEndpoint(request, exchange)) },
-    { method: 'POST', path: at('/introspect'), handle: withForm(always, (request) => introspectionEndpoint(request, introspection)) },
-    { method: 'POST', path: at('/revoke'), handle: withForm(isOurs, (request) => revocationEndpoint(request, introspection)) },
-    { method: 'GET', path: at('/jwks'), handle: (ctx) => { publishKeys(ctx, house.keys); } },
+    {
+      method: 'POST',
+      path: at('/token'),
+      handle: withForm(isExchange, (request) => tokenExchangeEndpoint(request, exchange)),
+    },
+    {
+      method: 'POST',
+      path: at('/introspect'),
+      handle: withForm(always, (request) => introspectionEndpoint(request, introspection)),
+    },
+    {
+      method: 'POST',
+      path: at('/revoke'),
+      handle: withForm(isOurs, (request) => revocationEndpoint(request, introspection)),
+    },
+    {
+      method: 'GET',
+      path: at('/jwks'),
+      handle: (ctx) => {
+        publishKeys(ctx, house.keys);
+      },
+    },
   ];
 }
 
@@ -215,7 +280,15 @@ function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): E
 function registryRecord(clock: Clock): Parameters<typeof openRegistry>[1]['recordOf'] {
   return (change, before, by, version) => {
     const json = (value: unknown): Json => (value === undefined ? null : JSON.parse(JSON.stringify(value)));
-    const facts = { what: change.kind, id: change.id, before: json(before), after: json(change.object), secret_set: change.secretWasSet, by, registry: version };
+    const facts = {
+      what: change.kind,
+      id: change.id,
+      before: json(before),
+      after: json(change.object),
+      secret_set: change.secretWasSet,
+      by,
+      registry: version,
+    };
     return leafOf({ kind: 'registry', at: clock.now(), facts, decision: 'done', reason: 'changed' });
   };
 }
@@ -235,7 +308,8 @@ function prune({ database, clock, report }: House): () => void {
 async function listen({ tls, host, port }: Config, koa: Koa): Promise<Server> {
   const handle = koa.callback();
   const limits = { requestTimeout: 15_000, headersTimeout: 10_000, keepAliveTimeout: 65_000, maxHeaderSize: 32_768 };
-  const server = tls === undefined ? createHttpServer(limits, handle) : createHttpsServer({ ...limits, ...tls }, handle);
+  const server =
+    tls === undefined ? createHttpServer(limits, handle) : createHttpsServer({ ...limits, ...tls }, handle);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);

@@ -1,2 +1,11 @@
 export type { LogEntry, LogFilter, LogPage, LogReader } from './ports.js';
-export { closeRecord, leafHash, LogRecord, Outcome, readRecord, type RecordHead, recordHead, RecordKind } from './record.js';
+export {
+  closeRecord,
+  leafHash,
+  LogRecord,
+  Outcome,
+  readRecord,
+  type RecordHead,
+  recordHead,
+  RecordKind,
+} from './record.js';

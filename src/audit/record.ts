@@ -37,7 +37,11 @@ export type LogRecord = z.infer<typeof LogRecord>;
 export type RecordHead = string;
 
 /** 128 bits of salt keep a leaf's hash from confirming a guess at its contents. Keys are in the order given. */
-export function recordHead(kind: RecordKind, at: Seconds, facts: Readonly<Record<string, Json | undefined>>): RecordHead {
+export function recordHead(
+  kind: RecordKind,
+  at: Seconds,
+  facts: Readonly<Record<string, Json | undefined>>,
+): RecordHead {
   return JSON.stringify({ v: 1, salt: randomText(16), kind, at, facts }).slice(0, -1);
 }
 

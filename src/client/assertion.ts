@@ -1,6 +1,14 @@
 import { z } from 'zod';
 import { err, ok, type Result, type Seconds } from '../base/index.js';
-import { candidates, Identifier, type Jws, sha256, Typ, type VerificationKey, verifySignature } from '../protocol/index.js';
+import {
+  candidates,
+  Identifier,
+  type Jws,
+  sha256,
+  Typ,
+  type VerificationKey,
+  verifySignature,
+} from '../protocol/index.js';
 import type { ClientRefusal } from './caller.js';
 
 /** RFC 7523 section 3, with RFC 10070: the issuer identifier is the only audience. */
@@ -21,7 +29,13 @@ export const MAX_ASSERTION_LIFE: Seconds = 300;
 export const isAssertionType = (typ: string | undefined): boolean =>
   typ === undefined || typ === 'jwt' || typ === Typ.clientAuthentication;
 
-export type AssertionFacts = Readonly<{ clientId: string; issuer: string; now: Seconds; skew: Seconds; keys: readonly VerificationKey[] }>;
+export type AssertionFacts = Readonly<{
+  clientId: string;
+  issuer: string;
+  now: Seconds;
+  skew: Seconds;
+  keys: readonly VerificationKey[];
+}>;
 
 /** Checks one assertion against its client. Does not spend `jti`: the key to spend is in the answer. */
 export function verifyAssertion(

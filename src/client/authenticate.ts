@@ -6,7 +6,13 @@ import type { Caller, ClientRefusal } from './caller.js';
 import type { KeySource } from './keys.js';
 import { DUMMY_SECRET_HASH, verifySecret } from './secret.js';
 
-export type AuthenticationDeps = Readonly<{ issuer: string; registry: RegistrySnapshot; keys: KeySource; now: Seconds; skew: Seconds }>;
+export type AuthenticationDeps = Readonly<{
+  issuer: string;
+  registry: RegistrySnapshot;
+  keys: KeySource;
+  now: Seconds;
+  skew: Seconds;
+}>;
 
 type Credentials =
   | Readonly<{ method: 'private_key_jwt'; clientId: string; jws: Jws }>
@@ -67,7 +73,12 @@ function findParty(registry: RegistrySnapshot, clientId: string): Caller['party'
 function readCredentials(request: FormRequest): Result<Credentials, ClientRefusal['reason']> {
   const one = (name: string) => request.form.get(name)?.[0];
   const headers = request.header('authorization');
-  const [secret, assertion, type, clientId] = ['client_secret', 'client_assertion', 'client_assertion_type', 'client_id'].map(one);
+  const [secret, assertion, type, clientId] = [
+    'client_secret',
+    'client_assertion',
+    'client_assertion_type',
+    'client_id',
+  ].map(one);
   const methods = [headers.length > 0, secret !== undefined, assertion !== undefined || type !== undefined];
   // RFC 6749 section 2.3: more than one method in a request is refused.
   if (methods.filter(Boolean).length > 1 || headers.length > 1) return err('several_methods');
@@ -75,7 +86,8 @@ function readCredentials(request: FormRequest): Result<Credentials, ClientRefusa
   if (secret !== undefined) {
     return clientId === undefined ? err('no_credentials') : ok({ method: 'client_secret_post', clientId, secret });
   }
-  if (assertion === undefined || type !== JWT_BEARER_ASSERTION) return err(type === undefined && assertion === undefined ? 'no_credentials' : 'malformed_credentials');
+  if (assertion === undefined || type !== JWT_BEARER_ASSERTION)
+    return err(type === undefined && assertion === undefined ? 'no_credentials' : 'malformed_credentials');
   const jws = parseJws(assertion);
   if (!jws.ok) return err('assertion_malformed');
   const issuedBy = jws.value.payload['sub'];

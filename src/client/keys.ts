@@ -8,7 +8,10 @@ export interface KeySource {
   /** Keys of a client; for an unknown one a key that never verifies, so that the work is the same. */
   keysOf(authentication: Authentication | undefined, jws: Jws): Promise<readonly VerificationKey[]>;
   /** Keys of whoever publishes a key set inline or by URL. Throws Fault('issuer_keys_unavailable') on an outage. */
-  keysAt(source: Readonly<{ jwks?: Jwks | undefined; jwks_uri?: string | undefined }>, jws: Jws): Promise<readonly VerificationKey[]>;
+  keysAt(
+    source: Readonly<{ jwks?: Jwks | undefined; jwks_uri?: string | undefined }>,
+    jws: Jws,
+  ): Promise<readonly VerificationKey[]>;
 }
 
 /** A key whose private half is gone the moment it is made. */

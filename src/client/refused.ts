@@ -11,8 +11,16 @@ const NO_STORE = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
 /** RFC 6749 section 5.2: one answer for unknown, wrong and disabled; two methods at once are a malformed request. */
 export function clientRefused({ reason, usedHeader }: ClientRefusal): Answer {
   if (reason === 'several_methods') {
-    return { status: 400, headers: NO_STORE, body: { error: 'invalid_request', error_description: 'use exactly one client authentication method' } };
+    return {
+      status: 400,
+      headers: NO_STORE,
+      body: { error: 'invalid_request', error_description: 'use exactly one client authentication method' },
+    };
   }
   const challenge: Readonly<Record<string, string>> = usedHeader ? { 'WWW-Authenticate': 'Basic realm="writ"' } : {};
-  return { status: 401, headers: { ...NO_STORE, ...challenge }, body: { error: 'invalid_client', error_description: 'client authentication failed' } };
+  return {
+    status: 401,
+    headers: { ...NO_STORE, ...challenge },
+    body: { error: 'invalid_client', error_description: 'client authentication failed' },
+  };
 }

@@ -17,7 +17,12 @@ const MAX_SETS = 1_000;
 const MAX_BYTES = 64 * 1024;
 const TIMEOUT_MS = 3_000;
 
-type Entry = { keys: readonly VerificationKey[]; fetchedAt: Seconds; triedAt: Seconds; flight: Promise<void> | undefined };
+type Entry = {
+  keys: readonly VerificationKey[];
+  fetchedAt: Seconds;
+  triedAt: Seconds;
+  flight: Promise<void> | undefined;
+};
 
 export function remoteKeys(deps: Readonly<{ clock: Clock; allowLoopback: boolean }>): RemoteKeys {
   const entries = new Map<string, Entry>();
@@ -109,15 +114,35 @@ const publicLookup: LookupFunction = (hostname, options, callback) => {
 /** RFC 6890 special-purpose addresses. */
 const special = new BlockList();
 for (const [net, prefix] of [
-  ['0.0.0.0', 8], ['10.0.0.0', 8], ['100.64.0.0', 10], ['127.0.0.0', 8], ['169.254.0.0', 16], ['172.16.0.0', 12],
-  ['192.0.0.0', 24], ['192.0.2.0', 24], ['192.88.99.0', 24], ['192.168.0.0', 16], ['198.18.0.0', 15],
-  ['198.51.100.0', 24], ['203.0.113.0', 24], ['224.0.0.0', 3],
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.0.2.0', 24],
+  ['192.88.99.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['198.51.100.0', 24],
+  ['203.0.113.0', 24],
+  ['224.0.0.0', 3],
 ] as const) {
   special.addSubnet(net, prefix, 'ipv4');
 }
 for (const [net, prefix] of [
-  ['::', 96], ['::ffff:0:0', 96], ['64:ff9b::', 96], ['64:ff9b:1::', 48], ['100::', 64], ['2001::', 23], ['2001:db8::', 32],
-  ['2002::', 16], ['fc00::', 7], ['fe80::', 10], ['ff00::', 8],
+  ['::', 96],
+  ['::ffff:0:0', 96],
+  ['64:ff9b::', 96],
+  ['64:ff9b:1::', 48],
+  ['100::', 64],
+  ['2001::', 23],
+  ['2001:db8::', 32],
+  ['2002::', 16],
+  ['fc00::', 7],
+  ['fe80::', 10],
+  ['ff00::', 8],
 ] as const) {
   special.addSubnet(net, prefix, 'ipv6');
 }

@@ -19,7 +19,11 @@ export type Secrets = Readonly<{
 export function openSecrets(config: Config): Secrets {
   const made: string[] = [];
   const encryptionKey = Buffer.from(config.keyEncryptionKey ?? kept(config, 'development-key', made), 'base64url');
-  if (encryptionKey.length !== 32) throw new Fault('configuration_invalid', `the key in ${join(config.dataDir, 'development-key')} is not 32 bytes; remove the data directory to start anew`);
+  if (encryptionKey.length !== 32)
+    throw new Fault(
+      'configuration_invalid',
+      `the key in ${join(config.dataDir, 'development-key')} is not 32 bytes; remove the data directory to start anew`,
+    );
   const adminToken = config.adminToken ?? kept(config, 'admin-token', made);
   const cookieKey = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'writ cookies', 32)).toString('base64url');
   return { encryptionKey, cookieKeys: [cookieKey], adminToken, made };

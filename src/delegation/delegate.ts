@@ -37,7 +37,11 @@ export function delegate(
 }
 
 /** DESIGN 2, who may exchange what. RFC 8693 section 4.4: may_act is necessary, never sufficient. */
-function checkOwner(subject: Subject, { clientId }: Presenter, { issuer }: DelegationLimits): Result<null, DelegationRefusal> {
+function checkOwner(
+  subject: Subject,
+  { clientId }: Presenter,
+  { issuer }: DelegationLimits,
+): Result<null, DelegationRefusal> {
   const { mayAct } = subject;
   if (mayAct !== undefined && (mayAct.sub !== clientId || mayAct.iss !== issuer)) {
     return err({ reason: 'may_act_names_another' });
@@ -50,7 +54,8 @@ function bind(subject: Subject, presenter: Presenter): Result<string | undefined
   if (subject.jkt === undefined && !subject.mustBind) return ok(presenter.jkt);
   if (presenter.jkt === undefined) return err({ reason: 'proof_required' });
   const heldByAnother = presenter.kind === 'server' && subject.kind === 'transaction';
-  if (subject.jkt !== undefined && !heldByAnother && presenter.jkt !== subject.jkt) return err({ reason: 'proof_of_another_key' });
+  if (subject.jkt !== undefined && !heldByAnother && presenter.jkt !== subject.jkt)
+    return err({ reason: 'proof_of_another_key' });
   return ok(presenter.jkt);
 }
 
@@ -81,7 +86,8 @@ const isSame = (a: Actor, b: Actor): boolean => a.sub === b.sub && a.iss === b.i
 /** What a transaction is for does not change on its way (transaction token draft: tctx is immutable). */
 function inheritContext(subject: Subject, wanted: Wanted): Result<Delegation['context'], DelegationRefusal> {
   const { task, purpose } = subject.context;
-  if (task !== undefined && wanted.task !== undefined && task !== wanted.task) return err({ reason: 'context_changed', member: 'task' });
+  if (task !== undefined && wanted.task !== undefined && task !== wanted.task)
+    return err({ reason: 'context_changed', member: 'task' });
   if (purpose !== undefined && wanted.purpose !== undefined && purpose !== wanted.purpose) {
     return err({ reason: 'context_changed', member: 'purpose' });
   }
@@ -93,6 +99,9 @@ function extendCallChain(subject: Subject, presenter: Presenter, { target, tools
   const last = subject.callChain.at(-1)?.wl;
   const here = last === presenter.workload ? [] : [{ wl: presenter.workload }];
   const only = tools?.length === 1 ? tools[0] : undefined;
-  const next = target.kind === 'server' ? [only === undefined ? { wl: target.resource } : { wl: target.resource, tool: only.name }] : [];
+  const next =
+    target.kind === 'server'
+      ? [only === undefined ? { wl: target.resource } : { wl: target.resource, tool: only.name }]
+      : [];
   return [...subject.callChain, ...here, ...next];
 }

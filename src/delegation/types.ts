@@ -62,7 +62,12 @@ export type Target =
   | Readonly<{ kind: 'agent'; clientId: string }>;
 
 /** One tool that is asked for; with a digest for exactly these arguments. */
-export type WantedTool = Readonly<{ name: string; argumentsSha256: string | undefined; maxUses: number | undefined; definitionSha256: string | undefined }>;
+export type WantedTool = Readonly<{
+  name: string;
+  argumentsSha256: string | undefined;
+  maxUses: number | undefined;
+  definitionSha256: string | undefined;
+}>;
 
 /** What the request asks for, already in our words. */
 export type Wanted = Readonly<{

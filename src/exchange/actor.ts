@@ -16,7 +16,13 @@ const ActorToken = z.looseObject({
 
 const MAX_LIFE: Seconds = 300;
 
-export type ActorFacts = Readonly<{ issuer: string; keys: KeySource; now: Seconds; skew: Seconds; jkt: string | undefined }>;
+export type ActorFacts = Readonly<{
+  issuer: string;
+  keys: KeySource;
+  now: Seconds;
+  skew: Seconds;
+  jkt: string | undefined;
+}>;
 export type ActorFlaw = Readonly<{ reason: 'actor_invalid'; cause: string }>;
 export type VerifiedActor = Readonly<{ presenter: Presenter; spends: readonly Spend[] }>;
 
@@ -24,7 +30,11 @@ export type VerifiedActor = Readonly<{ presenter: Presenter; spends: readonly Sp
  * Who acts: the authenticated client itself, or an instance of it (`<client id>/<instance>`) that it vouches for.
  * Nobody can present another's actor token (TX-26), and an actor token has no actors of its own (Actor Profile).
  */
-export async function verifyActor(token: string | undefined, caller: Caller, facts: ActorFacts): Promise<Result<VerifiedActor, ActorFlaw>> {
+export async function verifyActor(
+  token: string | undefined,
+  caller: Caller,
+  facts: ActorFacts,
+): Promise<Result<VerifiedActor, ActorFlaw>> {
   const presenter = presenterOf(caller, facts);
   if (token === undefined) return ok({ presenter, spends: [] });
   const refuse = (cause: string) => err({ reason: 'actor_invalid' as const, cause });
@@ -41,7 +51,9 @@ export async function verifyActor(token: string | undefined, caller: Caller, fac
   if ((typeof aud === 'string' ? aud : aud[0]) !== facts.issuer) return refuse('wrong_audience');
   if (exp <= facts.now - facts.skew || iat > facts.now + facts.skew) return refuse('expired');
   if (exp - iat > MAX_LIFE || exp > facts.now + MAX_LIFE + facts.skew) return refuse('too_long_lived');
-  const spends: readonly Spend[] = [{ what: 'actor', key: replayKey(caller.clientId, jti), expiresAt: exp + facts.skew }];
+  const spends: readonly Spend[] = [
+    { what: 'actor', key: replayKey(caller.clientId, jti), expiresAt: exp + facts.skew },
+  ];
   return ok({ presenter: { ...presenter, actor: { ...presenter.actor, sub } }, spends });
 }
 
@@ -58,4 +70,5 @@ function presenterOf({ clientId, party }: Caller, { issuer, jkt }: ActorFacts): 
 }
 
 const isOf = (sub: string, clientId: string): boolean =>
-  sub === clientId || (sub.startsWith(`${clientId}/`) && /^[A-Za-z0-9._~-]{1,64}$/.test(sub.slice(clientId.length + 1)));
+  sub === clientId ||
+  (sub.startsWith(`${clientId}/`) && /^[A-Za-z0-9._~-]{1,64}$/.test(sub.slice(clientId.length + 1)));

@@ -9,11 +9,20 @@ import { type Refusal, toWire } from './refusal.js';
 const TRIES = 4;
 
 /** POST /token for the token-exchange grant: who calls, then the main job, then the wire. */
-export async function tokenExchangeEndpoint(http: FormRequest, deps: ExchangeDeps & Readonly<{ failures: FailureLog }>): Promise<Answer> {
+export async function tokenExchangeEndpoint(
+  http: FormRequest,
+  deps: ExchangeDeps & Readonly<{ failures: FailureLog }>,
+): Promise<Answer> {
   const { settings, clock, clientKeys } = deps;
   for (let tried = 0; tried < TRIES; tried++) {
     const registry = tried === 0 ? deps.registry.current() : await deps.registry.refresh();
-    const caller = await authenticateClient(http, { issuer: settings.issuer, registry, keys: clientKeys, now: clock.now(), skew: settings.skew });
+    const caller = await authenticateClient(http, {
+      issuer: settings.issuer,
+      registry,
+      keys: clientKeys,
+      now: clock.now(),
+      skew: settings.skew,
+    });
     if (!caller.ok) {
       await deps.failures.note({ client: caller.error.knownClient, cause: caller.error.reason, route: '/token' });
       return clientRefused(caller.error);
@@ -45,4 +54,5 @@ function refused(refusal: Refusal): Answer {
   return { status: body.error === 'invalid_client' ? 401 : 400, headers: NO_STORE, body };
 }
 
-const isStale = (error: Refusal | { readonly reason: 'stale' }): error is { readonly reason: 'stale' } => 'reason' in error && error.reason === 'stale';
+const isStale = (error: Refusal | { readonly reason: 'stale' }): error is { readonly reason: 'stale' } =>
+  'reason' in error && error.reason === 'stale';

@@ -36,9 +36,17 @@ export type ExchangeDeps = Readonly<{
 }>;
 
 /** RFC 8693 section 2: decide, record, sign. Nothing is signed that is not durably recorded, and the commit may still refuse. */
-export async function exchange(http: FormRequest, caller: Caller, registry: RegistrySnapshot, deps: ExchangeDeps): Promise<Result<Issued, Refusal | Stale>> {
+export async function exchange(
+  http: FormRequest,
+  caller: Caller,
+  registry: RegistrySnapshot,
+  deps: ExchangeDeps,
+): Promise<Result<Issued, Refusal | Stale>> {
   const now = deps.clock.now();
-  const story: Story = { spends: [...caller.spends], known: { http, now, registryVersion: registry.version, policy: POLICY_VERSION, caller } };
+  const story: Story = {
+    spends: [...caller.spends],
+    known: { http, now, registryVersion: registry.version, policy: POLICY_VERSION, caller },
+  };
   const decided = await decideExchange(http, { caller, registry, now, story }, deps);
   if (!decided.ok) return refuse(decided.error, story, deps);
   const kept = await record(decided.value, story, deps);
@@ -60,21 +68,41 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
   const request = parseRequest(http.form, settings.trustDomain);
   if (!request.ok) return request;
   story.known = { ...story.known, request: request.value };
-  const actor = await verifyActor(request.value.actor?.token, caller, { ...settings, now, keys: deps.clientKeys, jkt: proof.value.jkt });
+  const actor = await verifyActor(request.value.actor?.token, caller, {
+    ...settings,
+    now,
+    keys: deps.clientKeys,
+    jkt: proof.value.jkt,
+  });
   if (!actor.ok) return actor;
   story.spends.push(...actor.value.spends);
   const subject = await readSubject(request.value, step, deps);
   if (!subject.ok) return subject;
-  const delegation = delegate({ subject: subject.value, presenter: actor.value.presenter, wanted: request.value.wanted }, settings);
-  story.known = { ...story.known, personId: subject.value.person.id, ...(delegation.ok ? { delegation: delegation.value } : {}) };
+  const delegation = delegate(
+    { subject: subject.value, presenter: actor.value.presenter, wanted: request.value.wanted },
+    settings,
+  );
+  story.known = {
+    ...story.known,
+    personId: subject.value.person.id,
+    ...(delegation.ok ? { delegation: delegation.value } : {}),
+  };
   if (!delegation.ok) return delegation;
   const fits = checkRequestedType(request.value, registry);
   if (!fits.ok) return fits;
-  const permit = decide(delegation.value, { registry, issuer: settings.issuer, trustDomain: settings.trustDomain }, now);
+  const permit = decide(
+    delegation.value,
+    { registry, issuer: settings.issuer, trustDomain: settings.trustDomain },
+    now,
+  );
   return permit.ok ? ok({ permit: permit.value, delegation: delegation.value }) : permit;
 }
 
-async function readSubject({ subjectToken, subjectTokenType }: ExchangeRequest, { caller, registry, now }: Step, deps: ExchangeDeps): Promise<Result<Subject, Refusal>> {
+async function readSubject(
+  { subjectToken, subjectTokenType }: ExchangeRequest,
+  { caller, registry, now }: Step,
+  deps: ExchangeDeps,
+): Promise<Result<Subject, Refusal>> {
   const subject = await verifySubject({ token: subjectToken, type: subjectTokenType }, caller, {
     ...deps.settings,
     now,
@@ -90,7 +118,10 @@ async function readSubject({ subjectToken, subjectTokenType }: ExchangeRequest, 
 }
 
 /** Txn-AT draft section 4 and RFC 8693 section 2.1: the type that was asked for must be what this target gets. */
-function checkRequestedType({ requestedType, wanted }: ExchangeRequest, registry: RegistrySnapshot): Result<null, Refusal> {
+function checkRequestedType(
+  { requestedType, wanted }: ExchangeRequest,
+  registry: RegistrySnapshot,
+): Result<null, Refusal> {
   if (requestedType === undefined) return ok(null);
   const fits = typeFor(wanted.target, registry);
   return fits === undefined || fits === requestedType ? ok(null) : err({ reason: 'requested_type_does_not_fit', fits });
@@ -110,11 +141,21 @@ function typeFor(target: ExchangeRequest['wanted']['target'], registry: Registry
 }
 
 /** The permit is spent, the person gets a stable id, and the record is made durable before anything is signed. */
-async function record({ permit, delegation }: Decided, story: Story, deps: ExchangeDeps): Promise<Result<Recorded, Refusal | Stale>> {
+async function record(
+  { permit, delegation }: Decided,
+  story: Story,
+  deps: ExchangeDeps,
+): Promise<Result<Recorded, Refusal | Stale>> {
   const { settings } = deps;
   const { now, registryVersion, http } = story.known;
   const personId = await knownPerson(delegation, deps);
-  const token = prepare(permit, { issuer: settings.issuer, personId, kid: deps.keys.active().kid, now, lifetimes: settings.lifetimes });
+  const token = prepare(permit, {
+    issuer: settings.issuer,
+    personId,
+    kid: deps.keys.active().kid,
+    now,
+    lifetimes: settings.lifetimes,
+  });
   const { subject } = delegation;
   return deps.committer.permit({
     decision: 'permit',
@@ -123,9 +164,18 @@ async function record({ permit, delegation }: Decided, story: Story, deps: Excha
     spends: story.spends,
     registryVersion,
     now,
-    session: 'session' in subject.run
-      ? { continue: subject.run.session }
-      : { open: { runKey: subject.run.key, newId: newId('ses'), personId, agentId: subject.rootAgent, expiresAt: now + settings.sessionLife } },
+    session:
+      'session' in subject.run
+        ? { continue: subject.run.session }
+        : {
+            open: {
+              runKey: subject.run.key,
+              newId: newId('ses'),
+              personId,
+              agentId: subject.rootAgent,
+              expiresAt: now + settings.sessionLife,
+            },
+          },
     token,
     personId,
     lineage: subject.lineage,
@@ -138,7 +188,11 @@ async function knownPerson({ person }: Delegation, { people }: ExchangeDeps): Pr
 }
 
 /** A refusal is recorded like a permit; only then is the client told. */
-async function refuse(refusal: Refusal, { known, spends }: Story, deps: ExchangeDeps): Promise<Result<never, Refusal | Stale>> {
+async function refuse(
+  refusal: Refusal,
+  { known, spends }: Story,
+  deps: ExchangeDeps,
+): Promise<Result<never, Refusal | Stale>> {
   const decision = 'ask' in refusal ? refusal.decision : newId('dec');
   const kept = await deps.committer.refuse({
     decision: 'ask' in refusal ? 'ask' : 'refuse',

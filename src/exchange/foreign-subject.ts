@@ -2,7 +2,15 @@ import { z } from 'zod';
 import { err, ok, type Result, type Seconds } from '../base/index.js';
 import type { Caller, KeySource } from '../client/index.js';
 import type { Subject } from '../delegation/index.js';
-import { candidates, Confirmation, Identifier, type Jws, parseScope, sha256, type TokenType } from '../protocol/index.js';
+import {
+  candidates,
+  Confirmation,
+  Identifier,
+  type Jws,
+  parseScope,
+  sha256,
+  type TokenType,
+} from '../protocol/index.js';
 import type { AcceptedToken, TrustedIssuer } from '../registry/index.js';
 import type { SubjectFlaw } from './own-subject.js';
 import type { Remembered } from './remembered.js';
@@ -35,8 +43,15 @@ export type ForeignFacts = Readonly<{
 }>;
 
 /** A person's token of an issuer that the registry trusts. It must name us or the calling agent as its audience. */
-export async function readForeignSubject(jws: Jws, type: TokenType, caller: Caller, facts: ForeignFacts): Promise<Result<Subject, SubjectFlaw>> {
-  const accepted = facts.trusted.accepts.find((one) => one.token_type === type && typOf(one) === (jws.typ === 'jwt' ? undefined : jws.typ));
+export async function readForeignSubject(
+  jws: Jws,
+  type: TokenType,
+  caller: Caller,
+  facts: ForeignFacts,
+): Promise<Result<Subject, SubjectFlaw>> {
+  const accepted = facts.trusted.accepts.find(
+    (one) => one.token_type === type && typOf(one) === (jws.typ === 'jwt' ? undefined : jws.typ),
+  );
   if (accepted === undefined) return err('wrong_type');
   const keys = await facts.keys.keysAt(facts.trusted, jws);
   if (!candidates(jws, keys).some((key) => facts.remembered.verify(jws, key))) return err('wrong_signature');
@@ -65,7 +80,12 @@ function namesUs(claims: Claims, accepted: AcceptedToken, caller: Caller, { issu
   const isCaller = (name: string): boolean => name === caller.clientId || trusted.client_ids[name] === caller.clientId;
   // TX-05: an ID token or access token that was issued to another client of that issuer is not the caller's to bring.
   const party = claims.azp ?? claims.client_id;
-  if (party !== undefined && (Object.hasOwn(trusted.client_ids, party) || trusted.agents.includes(party)) && !isCaller(party)) return false;
+  if (
+    party !== undefined &&
+    (Object.hasOwn(trusted.client_ids, party) || trusted.agents.includes(party)) &&
+    !isCaller(party)
+  )
+    return false;
   return audience === issuer || accepted.audiences.includes(audience) || isCaller(audience);
 }
 
@@ -73,7 +93,8 @@ function namesUs(claims: Claims, accepted: AcceptedToken, caller: Caller, { issu
 function scopesOf(jws: Jws, accepted: AcceptedToken, { claims }: TrustedIssuer): readonly string[] | undefined {
   const value = jws.payload[claims.scope];
   if (value === undefined) return accepted.scopes;
-  const own = typeof value === 'string' ? parseScope(value) : z.array(z.string().max(128)).max(256).safeParse(value).data;
+  const own =
+    typeof value === 'string' ? parseScope(value) : z.array(z.string().max(128)).max(256).safeParse(value).data;
   return accepted.scopes === undefined ? own : own?.filter((scope) => accepted.scopes?.includes(scope));
 }
 

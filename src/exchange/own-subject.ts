@@ -40,13 +40,21 @@ export type OwnFacts = Readonly<{
 }>;
 
 /** A token that Writ itself signed, presented under exactly the type that it is (TX-07). */
-export function readOwnSubject(jws: Jws, type: TokenType, caller: Caller, facts: OwnFacts): Result<Subject, SubjectFlaw> {
+export function readOwnSubject(
+  jws: Jws,
+  type: TokenType,
+  caller: Caller,
+  facts: OwnFacts,
+): Result<Subject, SubjectFlaw> {
   const signed = candidates(jws, facts.keys).some((key) => facts.remembered.verify(jws, key));
   if (!signed) return err('wrong_signature');
   if (jws.typ === Typ.accessToken && type === TokenType.accessToken) {
-    return 'txn' in jws.payload && !('may_act' in jws.payload) ? readTransactional(jws, caller, facts) : readPersons(jws, facts);
+    return 'txn' in jws.payload && !('may_act' in jws.payload)
+      ? readTransactional(jws, caller, facts)
+      : readPersons(jws, facts);
   }
-  if (jws.typ === Typ.transactionalAccessToken && type === TokenType.txnAccessToken) return readTransactional(jws, caller, facts);
+  if (jws.typ === Typ.transactionalAccessToken && type === TokenType.txnAccessToken)
+    return readTransactional(jws, caller, facts);
   if (jws.typ === Typ.transactionToken && type === TokenType.txnToken) return readTransactionToken(jws, caller, facts);
   return err('wrong_type');
 }
@@ -70,7 +78,11 @@ function readPersons(jws: Jws, facts: OwnFacts): Result<Subject, SubjectFlaw> {
     run: receipt === undefined ? { key: sha256(`grant ${grant ?? ''}`) } : { session: receipt.session },
     mustBind: receipt?.bind === true,
     mayAct: claims.may_act,
-    lineage: [tokenTarget(claims.jti), ...(grant === undefined ? [] : [`grant:${grant}`]), ...receiptTargets(receipt?.session, claims.txn)],
+    lineage: [
+      tokenTarget(claims.jti),
+      ...(grant === undefined ? [] : [`grant:${grant}`]),
+      ...receiptTargets(receipt?.session, claims.txn),
+    ],
   });
 }
 
@@ -82,7 +94,12 @@ function readTransactional(jws: Jws, caller: Caller, facts: OwnFacts): Result<Su
   if (!live.ok) return live;
   // DESIGN 2: a token with an MCP server as audience is exchanged only by that server.
   const server = caller.party.kind === 'server' && caller.party.server.resource === claims.aud;
-  return ok({ ...base(claims), ...transactionFacts(claims), exchangeableBy: server ? caller.clientId : claims.aud, rootAgent: claims.client_id });
+  return ok({
+    ...base(claims),
+    ...transactionFacts(claims),
+    exchangeableBy: server ? caller.clientId : claims.aud,
+    rootAgent: claims.client_id,
+  });
 }
 
 function readTransactionToken(jws: Jws, caller: Caller, facts: OwnFacts): Result<Subject, SubjectFlaw> {
@@ -94,12 +111,35 @@ function readTransactionToken(jws: Jws, caller: Caller, facts: OwnFacts): Result
   if (!live.ok) return live;
   // Inside the trust domain every registered MCP server may replace it; an agent, which stands outside, may not.
   const inside = caller.party.kind === 'server' || claims.req_wl === caller.clientId;
-  return ok({ ...base(claims), ...transactionFacts(claims), exchangeableBy: inside ? caller.clientId : claims.req_wl, rootAgent: claims.act.sub });
+  return ok({
+    ...base(claims),
+    ...transactionFacts(claims),
+    exchangeableBy: inside ? caller.clientId : claims.req_wl,
+    rootAgent: claims.act.sub,
+  });
 }
 
-type Common = Pick<PersonsAccessToken, 'sub' | 'jti' | 'exp' | 'scope' | 'acr' | 'auth_time' | 'cnf' | 'act' | 'tctx' | 'txn' | 'authorization_details'>;
+type Common = Pick<
+  PersonsAccessToken,
+  'sub' | 'jti' | 'exp' | 'scope' | 'acr' | 'auth_time' | 'cnf' | 'act' | 'tctx' | 'txn' | 'authorization_details'
+>;
 
-function base(claims: Common): Pick<Subject, 'person' | 'scopes' | 'actors' | 'callChain' | 'details' | 'context' | 'transaction' | 'expiresAt' | 'acr' | 'authTime' | 'jkt'> {
+function base(
+  claims: Common,
+): Pick<
+  Subject,
+  | 'person'
+  | 'scopes'
+  | 'actors'
+  | 'callChain'
+  | 'details'
+  | 'context'
+  | 'transaction'
+  | 'expiresAt'
+  | 'acr'
+  | 'authTime'
+  | 'jkt'
+> {
   const person: Person = { id: claims.sub, issuer: undefined, subject: undefined, attributes: {} };
   return {
     person,
@@ -116,7 +156,9 @@ function base(claims: Common): Pick<Subject, 'person' | 'scopes' | 'actors' | 'c
   };
 }
 
-function transactionFacts(claims: TransactionalAccessToken | TransactionToken): Pick<Subject, 'kind' | 'run' | 'mustBind' | 'mayAct' | 'lineage'> {
+function transactionFacts(
+  claims: TransactionalAccessToken | TransactionToken,
+): Pick<Subject, 'kind' | 'run' | 'mustBind' | 'mayAct' | 'lineage'> {
   return {
     kind: 'transaction',
     run: { session: claims.writ.session },
@@ -135,7 +177,10 @@ const receiptTargets = (session: string | undefined, txn: string | undefined): r
 ];
 
 /** RFC 7519 section 4.1.4 to 4.1.6. Our own clock made these times, so an expired token gets no leeway. */
-function checkLife({ exp, iat }: Readonly<{ exp: Seconds; iat: Seconds }>, { now, skew }: OwnFacts): Result<null, SubjectFlaw> {
+function checkLife(
+  { exp, iat }: Readonly<{ exp: Seconds; iat: Seconds }>,
+  { now, skew }: OwnFacts,
+): Result<null, SubjectFlaw> {
   if (exp <= now) return err('expired');
   return iat > now + skew ? err('not_yet_valid') : ok(null);
 }

@@ -15,14 +15,16 @@ type Brought = Readonly<{
   now: Seconds;
 }>;
 
-export type Permitted = Brought & Readonly<{
+export type Permitted = Brought &
+  Readonly<{
     decision: 'permit';
     token: PreparedToken;
     personId: string;
     lineage: readonly string[];
     session: Readonly<{ open: SessionWish }> | Readonly<{ continue: string }>;
   }>;
-export type NotPermitted = Brought & Readonly<{
+export type NotPermitted = Brought &
+  Readonly<{
     decision: 'refuse' | 'ask';
     reason: string;
     /** `continue` by session id, `join` by the key of a run that may or may not have a session. */

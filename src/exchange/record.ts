@@ -41,7 +41,16 @@ export function exchangeRecord(known: Known): RecordHead {
     policy: known.policy,
     registry: known.registryVersion,
     txn: token?.transaction ?? delegation?.subject.transaction ?? null,
-    token: token === undefined ? null : { hash: token.tokenHash, typ: token.typ, key: token.kid, exp: token.expiresAt, bound: delegation?.jkt ?? null },
+    token:
+      token === undefined
+        ? null
+        : {
+            hash: token.tokenHash,
+            typ: token.typ,
+            key: token.kid,
+            exp: token.expiresAt,
+            bound: delegation?.jkt ?? null,
+          },
     ...(request === undefined || request.ignored.length === 0 ? {} : { ignored: [...request.ignored] }),
     ...(known.evidence === undefined || Object.keys(known.evidence).length === 0 ? {} : { evidence: known.evidence }),
   });
@@ -54,6 +63,8 @@ function toolsOf({ token, request }: Known): Json {
     definition_sha256: definition_sha256 ?? null,
     max_uses,
   }));
-  const wanted = request?.wanted.tools?.slice(0, 32).map(({ name, argumentsSha256 }) => ({ name, arguments_sha256: argumentsSha256 ?? null }));
+  const wanted = request?.wanted.tools
+    ?.slice(0, 32)
+    .map(({ name, argumentsSha256 }) => ({ name, arguments_sha256: argumentsSha256 ?? null }));
   return granted ?? wanted ?? null;
 }

@@ -45,7 +45,8 @@ const TARGET = wire('invalid_target', 'resource or audience does not name a targ
 
 /** The border between our words and OAuth's: rich inside, mute outside. RFC 8693 section 2.2.2, STANDARDS 10.4. */
 export function toWire(refusal: Refusal): Wire {
-  if ('ask' in refusal) return wire('transaction_denied', `a person has to approve this call (decision ${refusal.decision})`);
+  if ('ask' in refusal)
+    return wire('transaction_denied', `a person has to approve this call (decision ${refusal.decision})`);
   switch (refusal.reason) {
     case 'parameter_missing':
       return wire('invalid_request', `${refusal.parameter} is missing`);
@@ -77,7 +78,10 @@ export function toWire(refusal: Refusal): Wire {
     case 'nothing_granted':
       return wire('invalid_scope', 'nothing is left of the request after every ceiling');
     case 'malformed_details':
-      return wire('invalid_authorization_details', `authorization_details${refusal.path === '' ? '' : `.${refusal.path}`} ${refusal.hint}`);
+      return wire(
+        'invalid_authorization_details',
+        `authorization_details${refusal.path === '' ? '' : `.${refusal.path}`} ${refusal.hint}`,
+      );
     case 'tool_not_granted':
       return wire('invalid_authorization_details', `the tool ${refusal.tool} is not granted here`);
     case 'one_call_per_token':
@@ -85,7 +89,10 @@ export function toWire(refusal: Refusal): Wire {
     case 'arguments_required':
       return wire('invalid_authorization_details', `the tool ${refusal.tool} needs the exact arguments of the call`);
     case 'arguments_changed':
-      return wire('invalid_authorization_details', `the arguments of ${refusal.tool} are not those of this transaction`);
+      return wire(
+        'invalid_authorization_details',
+        `the arguments of ${refusal.tool} are not those of this transaction`,
+      );
     case 'too_many_uses':
       return wire('invalid_authorization_details', `max_uses of ${refusal.tool} is more than it allows`);
     case 'too_many_tools':

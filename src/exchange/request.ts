@@ -29,22 +29,37 @@ export type ExchangeRequest = Readonly<{
 }>;
 
 export type RequestRefusal =
-  | Readonly<{ reason: 'parameter_missing' | 'parameter_repeated' | 'parameter_malformed'; parameter: string; hint?: string }>
-  | Readonly<{ reason: 'unsupported_token_type'; parameter: 'subject_token_type' | 'actor_token_type' | 'requested_token_type' }>
+  | Readonly<{
+      reason: 'parameter_missing' | 'parameter_repeated' | 'parameter_malformed';
+      parameter: string;
+      hint?: string;
+    }>
+  | Readonly<{
+      reason: 'unsupported_token_type';
+      parameter: 'subject_token_type' | 'actor_token_type' | 'requested_token_type';
+    }>
   | Readonly<{ reason: 'one_target_required' | 'malformed_target' }>
   | Readonly<{ reason: 'malformed_scope' }>
   | Readonly<{ reason: 'malformed_details'; path: string; hint: string }>;
 
 type Form = FormRequest['form'];
 
-const SUBJECT_TYPES: readonly string[] = [TokenType.accessToken, TokenType.idToken, TokenType.jwt, TokenType.txnToken, TokenType.txnAccessToken];
+const SUBJECT_TYPES: readonly string[] = [
+  TokenType.accessToken,
+  TokenType.idToken,
+  TokenType.jwt,
+  TokenType.txnToken,
+  TokenType.txnAccessToken,
+];
 const REQUESTED_TYPES: readonly string[] = [TokenType.accessToken, TokenType.txnToken, TokenType.txnAccessToken];
-const isTokenType = (value: string | undefined): value is TokenType => Object.values<string | undefined>(TokenType).includes(value);
+const isTokenType = (value: string | undefined): value is TokenType =>
+  Object.values<string | undefined>(TokenType).includes(value);
 
 /** RFC 6749 section 3.2: a parameter is sent once, but for `resource` and `audience` (RFC 8693 section 2.1). */
 export function parseRequest(form: Form, trustDomain: string): Result<ExchangeRequest, RequestRefusal> {
   for (const [name, values] of form) {
-    if (values.length > 1 && name !== 'resource' && name !== 'audience') return err({ reason: 'parameter_repeated', parameter: name });
+    if (values.length > 1 && name !== 'resource' && name !== 'audience')
+      return err({ reason: 'parameter_repeated', parameter: name });
   }
   const subject = parseSubject(form);
   if (!subject.ok) return subject;
@@ -66,7 +81,8 @@ function parseSubject(form: Form): Result<Pick<ExchangeRequest, 'subjectToken' |
   const type = form.get('subject_token_type')?.[0];
   if (type === undefined || type === '') return err({ reason: 'parameter_missing', parameter: 'subject_token_type' });
   // TT-07: a refresh token is never a subject; SAML and the rest are not supported.
-  if (!isTokenType(type) || !SUBJECT_TYPES.includes(type)) return err({ reason: 'unsupported_token_type', parameter: 'subject_token_type' });
+  if (!isTokenType(type) || !SUBJECT_TYPES.includes(type))
+    return err({ reason: 'unsupported_token_type', parameter: 'subject_token_type' });
   return ok({ subjectToken: token, subjectTokenType: type });
 }
 
@@ -80,7 +96,10 @@ function parseActor(form: Form): Result<ExchangeRequest['actor'], RequestRefusal
   return ok({ token, type });
 }
 
-function parseWanted(form: Form, trustDomain: string): Result<Wanted & Pick<ExchangeRequest, 'ignored'>, RequestRefusal> {
+function parseWanted(
+  form: Form,
+  trustDomain: string,
+): Result<Wanted & Pick<ExchangeRequest, 'ignored'>, RequestRefusal> {
   const target = parseTarget(form, trustDomain);
   if (!target.ok) return target;
   const scope = form.get('scope')?.[0];
@@ -100,7 +119,8 @@ function parseTarget(form: Form, trustDomain: string): Result<Target, RequestRef
   const [resource] = resources;
   if (resource !== undefined) {
     // RFC 8707 section 2: an absolute URI without fragment.
-    if (resource.length > 512 || resource.includes('#') || !URL.canParse(resource)) return err({ reason: 'malformed_target' });
+    if (resource.length > 512 || resource.includes('#') || !URL.canParse(resource))
+      return err({ reason: 'malformed_target' });
     return ok({ kind: 'server', resource });
   }
   const [audience = ''] = audiences;
@@ -113,14 +133,21 @@ const Detail = z.strictObject({
   locations: z.tuple([z.string()]),
   actions: z.tuple([z.literal('tools/call')]).optional(),
   identifier: ToolName,
-  arguments: z.custom<JsonObject>((value) => typeof value === 'object' && value !== null && !Array.isArray(value), { error: 'must be an object' }).optional(),
+  arguments: z
+    .custom<JsonObject>((value) => typeof value === 'object' && value !== null && !Array.isArray(value), {
+      error: 'must be an object',
+    })
+    .optional(),
   arguments_sha256: Digest.optional(),
   definition_sha256: Digest.optional(),
   max_uses: z.number().int().min(1).max(1_000).optional(),
 });
 
 /** RFC 9396 section 5: unknown types, fields and values are refused, naming the field. */
-function parseDetails(raw: string | undefined, target: Target): Result<readonly WantedTool[] | undefined, RequestRefusal> {
+function parseDetails(
+  raw: string | undefined,
+  target: Target,
+): Result<readonly WantedTool[] | undefined, RequestRefusal> {
   if (raw === undefined) return ok(undefined);
   const malformed = (path: string, hint: string) => err({ reason: 'malformed_details' as const, path, hint });
   const checked = checkNumbers(raw);
@@ -132,16 +159,24 @@ function parseDetails(raw: string | undefined, target: Target): Result<readonly 
   }
   const tools: WantedTool[] = [];
   for (const [index, detail] of details.data.entries()) {
-    if (target.kind === 'server' && detail.locations[0] !== target.resource) return malformed(`${index}.locations`, 'must be the requested resource');
-    if (tools.some(({ name }) => name === detail.identifier)) return malformed(`${index}.identifier`, 'names a tool twice');
+    if (target.kind === 'server' && detail.locations[0] !== target.resource)
+      return malformed(`${index}.locations`, 'must be the requested resource');
+    if (tools.some(({ name }) => name === detail.identifier))
+      return malformed(`${index}.identifier`, 'names a tool twice');
     // The policy will want to see the arguments, not only their digest: a digest alone could hide what is being approved.
-    if (detail.arguments === undefined && detail.arguments_sha256 !== undefined) return malformed(`${index}.arguments`, 'must be given; a digest alone is not enough');
+    if (detail.arguments === undefined && detail.arguments_sha256 !== undefined)
+      return malformed(`${index}.arguments`, 'must be given; a digest alone is not enough');
     const argumentsSha256 = detail.arguments === undefined ? ok(undefined) : digest(detail.arguments);
     if (!argumentsSha256.ok) return malformed(`${index}.arguments`, argumentsSha256.error);
     if (detail.arguments_sha256 !== undefined && detail.arguments_sha256 !== argumentsSha256.value) {
       return malformed(`${index}.arguments_sha256`, 'is not the RFC 8785 SHA-256 of arguments');
     }
-    tools.push({ name: detail.identifier, argumentsSha256: argumentsSha256.value, maxUses: detail.max_uses, definitionSha256: detail.definition_sha256 });
+    tools.push({
+      name: detail.identifier,
+      argumentsSha256: argumentsSha256.value,
+      maxUses: detail.max_uses,
+      definitionSha256: detail.definition_sha256,
+    });
   }
   return ok(tools);
 }
@@ -154,24 +189,32 @@ function checkNumbers(raw: string): Result<Json, string> {
   return value === undefined || !canonicalize(value).ok ? err('not_json') : ok(value);
 }
 
-const RequestDetails = z.strictObject({ task: z.string().min(1).max(128).optional(), purpose: z.string().min(1).max(256).optional() });
+const RequestDetails = z.strictObject({
+  task: z.string().min(1).max(128).optional(),
+  purpose: z.string().min(1).max(256).optional(),
+});
 
 /**
  * Transaction token draft: request_details and request_context are evaluated, never copied. We take a task and a purpose.
  * `txn` is ours to choose and is ignored (TX-31); every other name is refused, so nobody believes it was honoured (TX-23).
  */
-function parseContext(form: Form): Result<Pick<Wanted, 'task' | 'purpose'> & Pick<ExchangeRequest, 'ignored'>, RequestRefusal> {
+function parseContext(
+  form: Form,
+): Result<Pick<Wanted, 'task' | 'purpose'> & Pick<ExchangeRequest, 'ignored'>, RequestRefusal> {
   const ignored: string[] = [];
-  const malformed = (parameter: string, hint: string) => err({ reason: 'parameter_malformed' as const, parameter, hint });
+  const malformed = (parameter: string, hint: string) =>
+    err({ reason: 'parameter_malformed' as const, parameter, hint });
   const details = readObject(form.get('request_details')?.[0]);
   if (details === undefined) return malformed('request_details', 'must be a JSON object');
   const { txn, ...rest } = details;
   if (txn !== undefined) ignored.push('request_details.txn');
   const known = RequestDetails.safeParse(rest);
-  if (!known.success) return malformed('request_details', 'may hold task (1 to 128 characters) and purpose (1 to 256 characters) only');
+  if (!known.success)
+    return malformed('request_details', 'may hold task (1 to 128 characters) and purpose (1 to 256 characters) only');
   const context = readObject(form.get('request_context')?.[0]);
   if (context === undefined) return malformed('request_context', 'must be a JSON object');
-  if (Object.keys(context).some((name) => name !== 'txn')) return malformed('request_context', 'must be empty: Writ takes the context of a request from the request itself');
+  if (Object.keys(context).some((name) => name !== 'txn'))
+    return malformed('request_context', 'must be empty: Writ takes the context of a request from the request itself');
   if (context['txn'] !== undefined) ignored.push('request_context.txn');
   return ok({ task: known.data.task, purpose: known.data.purpose, ignored });
 }

@@ -6,7 +6,8 @@ import type { RegistrySnapshot } from '../registry/index.js';
 import { readForeignSubject } from './foreign-subject.js';
 import { type OwnFacts, readOwnSubject, type SubjectFlaw } from './own-subject.js';
 
-export type SubjectRefusal = Readonly<{ reason: 'subject_invalid'; cause: SubjectFlaw }> | Readonly<{ reason: 'issuer_not_allowed' }>;
+export type SubjectRefusal =
+  Readonly<{ reason: 'subject_invalid'; cause: SubjectFlaw }> | Readonly<{ reason: 'issuer_not_allowed' }>;
 export type SubjectFacts = OwnFacts & Readonly<{ registry: RegistrySnapshot; clientKeys: KeySource }>;
 
 /**

@@ -17,11 +17,19 @@ export async function readForm(ctx: Context): Promise<Result<ReadForm, Answer>> 
     return refuse(400, 'Content-Type must be application/x-www-form-urlencoded');
   }
   const text = await readText(ctx, FORM_LIMIT);
-  if (!text.ok) return text.error === 'too_large' ? refuse(413, `the body may have at most ${FORM_LIMIT} bytes`) : refuse(400, 'the body is not a form in UTF-8');
+  if (!text.ok)
+    return text.error === 'too_large'
+      ? refuse(413, `the body may have at most ${FORM_LIMIT} bytes`)
+      : refuse(400, 'the body is not a form in UTF-8');
   const form = parseForm(text.value);
   if (form === undefined) return refuse(400, 'the body is not a well-formed form');
   requestId(ctx);
-  const request: FormRequest = { form, header: (name) => headerValues(ctx, name), requestId: newId('req'), traceId: traceIdOf(ctx.get('traceparent')) };
+  const request: FormRequest = {
+    form,
+    header: (name) => headerValues(ctx, name),
+    requestId: newId('req'),
+    traceId: traceIdOf(ctx.get('traceparent')),
+  };
   return ok({ request, raw: text.value });
 }
 
@@ -41,8 +49,19 @@ export function sendAnswer(ctx: Context, { status, headers, body }: Answer): voi
 export function outageAnswer(retry: boolean): Answer {
   const common = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
   return retry
-    ? { status: 503, headers: { ...common, 'Retry-After': '1' }, body: { error: 'temporarily_unavailable', error_description: 'something that Writ depends on is down; try again' } }
-    : { status: 500, headers: common, body: { error: 'server_error', error_description: 'something broke inside Writ' } };
+    ? {
+        status: 503,
+        headers: { ...common, 'Retry-After': '1' },
+        body: {
+          error: 'temporarily_unavailable',
+          error_description: 'something that Writ depends on is down; try again',
+        },
+      }
+    : {
+        status: 500,
+        headers: common,
+        body: { error: 'server_error', error_description: 'something broke inside Writ' },
+      };
 }
 
 function parseForm(text: string): Map<string, string[]> | undefined {
@@ -87,4 +106,8 @@ function traceIdOf(traceparent: string): string | undefined {
 }
 
 const refuse = (status: number, error_description: string): Result<never, Answer> =>
-  err({ status, headers: { 'Cache-Control': 'no-store', Pragma: 'no-cache' }, body: { error: 'invalid_request', error_description } });
+  err({
+    status,
+    headers: { 'Cache-Control': 'no-store', Pragma: 'no-cache' },
+    body: { error: 'invalid_request', error_description },
+  });

@@ -36,7 +36,12 @@ export async function introspectionEndpoint(http: FormRequest, deps: Introspecti
       return clientRefused(caller.error);
     }
     const asked = readQuestion(http, caller.value, now, deps);
-    const state = await deps.states.ask({ requestId: http.requestId, registryVersion: registry.version, spends: caller.value.spends, ...asked.question });
+    const state = await deps.states.ask({
+      requestId: http.requestId,
+      registryVersion: registry.version,
+      spends: caller.value.spends,
+      ...asked.question,
+    });
     if (state.registryVersion !== registry.version) continue;
     if (state.replayed) {
       await deps.failures.note({ client: caller.value.clientId, cause: 'assertion_replayed', route: '/introspect' });
@@ -51,7 +56,8 @@ export async function introspectionEndpoint(http: FormRequest, deps: Introspecti
 }
 
 type Question = Pick<StateQuestion, 'tokenHash' | 'consume'>;
-type Asked = Readonly<{ token: OwnToken | undefined; question: Question }> | Readonly<{ refusal: Answer; question: Question }>;
+type Asked =
+  Readonly<{ token: OwnToken | undefined; question: Question }> | Readonly<{ refusal: Answer; question: Question }>;
 
 const NOTHING: Question = { tokenHash: undefined, consume: undefined };
 
@@ -63,7 +69,8 @@ function readQuestion({ form }: FormRequest, caller: Caller, now: Seconds, deps:
   const tool = form.get('consume')?.[0];
   if (tool !== undefined && !ToolName.safeParse(tool).success) return malformed('consume must be a tool name');
   const token = readOwnToken(text, { keys: deps.keys.verification, issuer: deps.settings.issuer, now });
-  if (token === undefined || !isFor(token, caller, deps.settings.trustDomain)) return { token: undefined, question: NOTHING };
+  if (token === undefined || !isFor(token, caller, deps.settings.trustDomain))
+    return { token: undefined, question: NOTHING };
   const tokenHash = sha256(token.claims.jti);
   if (tool === undefined) return { token, question: { tokenHash, consume: undefined } };
   const detail = token.claims.authorization_details?.find(({ identifier }) => identifier === tool);

@@ -17,7 +17,10 @@ export type OwnToken =
   | Readonly<{ shape: 'person'; claims: PersonsAccessToken }>;
 
 /** Reads a token of ours; anything else, whatever is wrong with it, is `undefined` (RFC 7662 section 2.2). */
-export function readOwnToken(text: string, { keys, issuer, now }: Readonly<{ keys: readonly VerificationKey[]; issuer: string; now: Seconds }>): OwnToken | undefined {
+export function readOwnToken(
+  text: string,
+  { keys, issuer, now }: Readonly<{ keys: readonly VerificationKey[]; issuer: string; now: Seconds }>,
+): OwnToken | undefined {
   const jws = parseJws(text);
   if (!jws.ok || !candidates(jws.value, keys).some((key) => verifySignature(jws.value, key))) return undefined;
   const token = byShape(jws.value.typ, jws.value.payload);
@@ -29,7 +32,10 @@ function byShape(typ: string | undefined, payload: Readonly<Record<string, unkno
     const claims = TransactionToken.safeParse(payload).data;
     return claims && { shape: 'transaction', claims };
   }
-  if (typ === Typ.transactionalAccessToken || (typ === Typ.accessToken && 'txn' in payload && !('may_act' in payload))) {
+  if (
+    typ === Typ.transactionalAccessToken ||
+    (typ === Typ.accessToken && 'txn' in payload && !('may_act' in payload))
+  ) {
     const claims = TransactionalAccessToken.safeParse(payload).data;
     return claims && { shape: 'transactional', claims };
   }

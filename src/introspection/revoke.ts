@@ -23,13 +23,24 @@ export async function revocationEndpoint(http: FormRequest, deps: RevocationDeps
       return clientRefused(caller.error);
     }
     const { spends, clientId } = caller.value;
-    const state = await deps.states.ask({ requestId: http.requestId, registryVersion: registry.version, spends, tokenHash: undefined, consume: undefined });
+    const state = await deps.states.ask({
+      requestId: http.requestId,
+      registryVersion: registry.version,
+      spends,
+      tokenHash: undefined,
+      consume: undefined,
+    });
     if (state.registryVersion !== registry.version) continue;
-    if (state.replayed) return clientRefused({ reason: 'assertion_replayed', knownClient: clientId, usedHeader: false });
+    if (state.replayed)
+      return clientRefused({ reason: 'assertion_replayed', knownClient: clientId, usedHeader: false });
     const text = http.form.get('token') ?? [];
     const [token] = text;
     if (token === undefined || token === '' || text.length > 1) {
-      return { status: 400, headers: HEADERS, body: { error: 'invalid_request', error_description: 'token must be sent once' } };
+      return {
+        status: 400,
+        headers: HEADERS,
+        body: { error: 'invalid_request', error_description: 'token must be sent once' },
+      };
     }
     const own = readOwnToken(token, { keys: deps.keys.verification, issuer: deps.settings.issuer, now });
     if (own !== undefined && isIssuedTo(own, caller.value)) {

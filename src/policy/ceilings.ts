@@ -16,7 +16,8 @@ export function narrow(delegation: Delegation, { client, server }: Parties): Res
   const ceiling = client.allow.find(({ resource }) => resource === server.resource);
   if (ceiling === undefined) return err({ reason: 'target_not_allowed', term: 'agent' });
   const { wanted, subject } = delegation;
-  if (wanted.tools === undefined && wanted.scopes === undefined) return err({ reason: 'nothing_named', term: 'request' });
+  if (wanted.tools === undefined && wanted.scopes === undefined)
+    return err({ reason: 'nothing_named', term: 'request' });
   const wide = tooWide(wanted.scopes ?? [], { subject: subject.scopes, ceiling, server: server.scopes });
   if (wide) return err(wide);
   const tools = wanted.tools ?? toolsOfScopes(wanted.scopes ?? [], ceiling, server.tools);
@@ -55,12 +56,17 @@ function grantTools(
   for (const wanted of tools) {
     const tool = rules.tools.find(({ name }) => name === wanted.name);
     if (tool === undefined) return err({ reason: 'tool_not_granted', term: 'server', tool: wanted.name });
-    if (!permits(rules.ceiling, wanted.name)) return err({ reason: 'tool_not_granted', term: 'agent', tool: wanted.name });
+    if (!permits(rules.ceiling, wanted.name))
+      return err({ reason: 'tool_not_granted', term: 'agent', tool: wanted.name });
     const inherited = withinSubject(wanted, rules.ceiling.resource, subject.details);
     if (!inherited.ok) return inherited;
     const uses = usesOf(tool, wanted, tools.length, inherited.value);
     if (!uses.ok) return uses;
-    granted.push({ tool, wanted: { ...wanted, argumentsSha256: wanted.argumentsSha256 ?? inherited.value?.arguments_sha256 }, uses: uses.value });
+    granted.push({
+      tool,
+      wanted: { ...wanted, argumentsSha256: wanted.argumentsSha256 ?? inherited.value?.arguments_sha256 },
+      uses: uses.value,
+    });
   }
   return ok(granted);
 }
@@ -94,14 +100,18 @@ function usesOf(
   if ((tier === 'high' || tier === 'critical') && exact === undefined) {
     return err({ reason: 'arguments_required', term: 'server', tool: name });
   }
-  if (wanted.maxUses !== undefined && wanted.maxUses > cap) return err({ reason: 'too_many_uses', term: 'server', tool: name });
+  if (wanted.maxUses !== undefined && wanted.maxUses > cap)
+    return err({ reason: 'too_many_uses', term: 'server', tool: name });
   return ok(wanted.maxUses ?? Math.min(exact === undefined ? DEFAULT_USES : 1, cap));
 }
 
 /** A request by scope alone gets the low-tier tools that those scopes cover, named one by one in the token. */
 function toolsOfScopes(scopes: readonly string[], ceiling: Ceiling, tools: readonly Tool[]): readonly WantedTool[] {
   return tools
-    .filter((tool) => tool.tier === 'low' && permits(ceiling, tool.name) && tool.scopes.every((scope) => scopes.includes(scope)))
+    .filter(
+      (tool) =>
+        tool.tier === 'low' && permits(ceiling, tool.name) && tool.scopes.every((scope) => scopes.includes(scope)),
+    )
     .map(({ name }) => ({ name, argumentsSha256: undefined, definitionSha256: undefined, maxUses: undefined }));
 }
 

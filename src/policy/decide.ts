@@ -18,8 +18,12 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   const { clientId, kind } = delegation.presenter;
   const client = kind === 'agent' ? rules.registry.agent(clientId) : rules.registry.serverByClientId(clientId);
   if (client === undefined) return err({ reason: 'target_not_allowed', term: 'agent' });
-  if (client.dpop_required && delegation.jkt === undefined) return err({ reason: 'proof_of_possession_required', term: 'agent' });
-  const notAfter = Math.min(delegation.notAfter, 'expires_at' in client ? Date.parse(client.expires_at) / 1000 : Infinity);
+  if (client.dpop_required && delegation.jkt === undefined)
+    return err({ reason: 'proof_of_possession_required', term: 'agent' });
+  const notAfter = Math.min(
+    delegation.notAfter,
+    'expires_at' in client ? Date.parse(client.expires_at) / 1000 : Infinity,
+  );
   if (notAfter <= now) return err({ reason: 'life_is_over', term: 'person' });
   const permitted = permit(delegation, client, rules);
   if (!permitted.ok) return permitted;
@@ -41,10 +45,16 @@ function permit(delegation: Delegation, client: Client, rules: Rules): Result<Sh
   }
 }
 
-function forServer(delegation: Delegation, client: Client, rules: Rules, resource: string): Result<Shape, PolicyRefusal> {
+function forServer(
+  delegation: Delegation,
+  client: Client,
+  rules: Rules,
+  resource: string,
+): Result<Shape, PolicyRefusal> {
   const server = rules.registry.serverByResource(resource);
   if (server?.status !== 'active') return err({ reason: 'unknown_target', term: 'server' });
-  if (server.dpop_required && delegation.jkt === undefined) return err({ reason: 'proof_of_possession_required', term: 'server' });
+  if (server.dpop_required && delegation.jkt === undefined)
+    return err({ reason: 'proof_of_possession_required', term: 'server' });
   const narrowed = narrow(delegation, { client, server });
   return narrowed.ok ? ok({ shape: server.token_shape, audience: resource, ...narrowed.value }) : narrowed;
 }
@@ -59,7 +69,12 @@ function forDomain({ wanted, subject }: Delegation, client: Client, rules: Rules
 }
 
 /** A hand-over is good for the exchange by that one agent only: our issuer is its audience, `may_act` names the agent. */
-function forSubAgent(delegation: Delegation, client: Client, rules: Rules, clientId: string): Result<Shape, PolicyRefusal> {
+function forSubAgent(
+  delegation: Delegation,
+  client: Client,
+  rules: Rules,
+  clientId: string,
+): Result<Shape, PolicyRefusal> {
   const allowed = 'hand_over_to' in client && client.hand_over_to.includes(clientId);
   const agent = rules.registry.agent(clientId);
   if (!allowed || agent?.status !== 'active' || clientId === client.client_id) {
@@ -70,13 +85,17 @@ function forSubAgent(delegation: Delegation, client: Client, rules: Rules, clien
   if (!scopes.ok) return scopes;
   const ceiling = new Set(client.allow.flatMap((entry) => entry.scopes));
   const beyond = scopes.value.filter((scope) => !ceiling.has(scope));
-  if (delegation.wanted.scopes !== undefined && beyond.length > 0) return err({ reason: 'scope_too_wide', term: 'agent', scopes: beyond });
+  if (delegation.wanted.scopes !== undefined && beyond.length > 0)
+    return err({ reason: 'scope_too_wide', term: 'agent', scopes: beyond });
   const handed = scopes.value.filter((scope) => ceiling.has(scope));
   if (handed.length === 0) return err({ reason: 'nothing_granted', term: 'agent' });
   return ok({ shape: 'hand-over', audience: rules.issuer, scopes: handed, details: delegation.subject.details });
 }
 
-function withinPerson(asked: readonly string[] | undefined, held: readonly string[]): Result<readonly string[], PolicyRefusal> {
+function withinPerson(
+  asked: readonly string[] | undefined,
+  held: readonly string[],
+): Result<readonly string[], PolicyRefusal> {
   const scopes = asked ?? held;
   const beyond = scopes.filter((scope) => !held.includes(scope));
   if (beyond.length > 0) return err({ reason: 'scope_too_wide', term: 'person', scopes: beyond });

@@ -11,8 +11,14 @@ export const McpToolCall = z.strictObject({
   locations: z.tuple([z.string().min(1).max(512)]),
   actions: z.tuple([z.literal('tools/call')]),
   identifier: ToolName,
-  arguments_sha256: z.string().regex(/^[A-Za-z0-9_-]{43}$/).optional(),
-  definition_sha256: z.string().regex(/^[A-Za-z0-9_-]{43}$/).optional(),
+  arguments_sha256: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/)
+    .optional(),
+  definition_sha256: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/)
+    .optional(),
   max_uses: z.number().int().min(1).max(1_000),
 });
 export type McpToolCall = z.infer<typeof McpToolCall>;

@@ -32,7 +32,9 @@ export function sha256(data: string | Uint8Array): string {
  * The raw `params.arguments` of a tool call, before any default or coercion, with its digest. Both ends call exactly
  * this: whatever the digest does not cover, nobody approved.
  */
-export function parseArguments(raw: string): Result<{ arguments: JsonObject; sha256: string }, JsonFlaw | CanonicalFlaw> {
+export function parseArguments(
+  raw: string,
+): Result<{ arguments: JsonObject; sha256: string }, JsonFlaw | CanonicalFlaw> {
   const literal = unsafeLiteral(raw);
   if (literal) return err('unsafe_number');
   const parsed = parseObject(raw);

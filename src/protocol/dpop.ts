@@ -16,7 +16,8 @@ const Proof = z.looseObject({
 });
 
 export type DpopProof = Readonly<{ jkt: string; jti: string; iat: Seconds }>;
-export type DpopFlaw = 'malformed' | 'wrong_typ' | 'bad_key' | 'bad_signature' | 'wrong_method' | 'wrong_uri' | 'stale' | 'wrong_token';
+export type DpopFlaw =
+  'malformed' | 'wrong_typ' | 'bad_key' | 'bad_signature' | 'wrong_method' | 'wrong_uri' | 'stale' | 'wrong_token';
 
 /** How far a proof's `iat` may be from our clock, both ways, in seconds. */
 export const DPOP_WINDOW: Seconds = 60;

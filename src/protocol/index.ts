@@ -37,6 +37,14 @@ export {
   verifySignature,
 } from './jws.js';
 export { memberText } from './member.js';
-export { JWT_BEARER_ASSERTION, MCP_TOOL_CALL, SIGNATURE_ALGORITHMS, type SignatureAlgorithm, TOKEN_EXCHANGE_GRANT, TokenType, Typ } from './names.js';
+export {
+  JWT_BEARER_ASSERTION,
+  MCP_TOOL_CALL,
+  SIGNATURE_ALGORITHMS,
+  type SignatureAlgorithm,
+  TOKEN_EXCHANGE_GRANT,
+  TokenType,
+  Typ,
+} from './names.js';
 export { clientAssertion, type ClientKey, dpopProof, importClientKey, PrivateJwk, type ProofOf } from './signing.js';
 export { ClientId, formatScope, isLoopback, parseScope, ResourceUri, ScopeToken, Tier, ToolName } from './words.js';

@@ -55,7 +55,11 @@ export function parseJws(token: string): Result<Jws, JwsFlaw> {
 }
 
 /** A public key that may verify exactly the algorithms in `algs`: the key decides, never the token. */
-export type VerificationKey = Readonly<{ kid: string | undefined; algs: readonly SignatureAlgorithm[]; key: KeyObject }>;
+export type VerificationKey = Readonly<{
+  kid: string | undefined;
+  algs: readonly SignatureAlgorithm[];
+  key: KeyObject;
+}>;
 
 /** True when this key made this signature with an algorithm that belongs to the key. Checks no claim. */
 export function verifySignature(jws: Jws, { key, algs }: VerificationKey): boolean {
@@ -141,4 +145,3 @@ function base64url(segment: string): Buffer | undefined {
   const bytes = Buffer.from(segment, 'base64url');
   return segment.length > 0 && bytes.toString('base64url') === segment ? bytes : undefined;
 }
-

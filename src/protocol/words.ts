@@ -17,12 +17,10 @@ export const ClientId = z.string().regex(/^[A-Za-z0-9_.~-]{1,128}$/);
  * RFC 8707 section 2: an absolute URI without fragment. Compared as text, so one spelling only: lower-case scheme and
  * host, no default port, no dot segments, no user information; https, or http on loopback.
  */
-export const ResourceUri = z
-  .string()
-  .max(512)
-  .refine(isCanonicalResource, {
-    error: 'must be an absolute https URI (http on loopback) in canonical form, without fragment, query or trailing slash',
-  });
+export const ResourceUri = z.string().max(512).refine(isCanonicalResource, {
+  error:
+    'must be an absolute https URI (http on loopback) in canonical form, without fragment, query or trailing slash',
+});
 
 /** Splits a `scope` value (RFC 6749 section 3.3: single spaces, order without meaning); `undefined` when malformed. */
 export function parseScope(scope: string): readonly string[] | undefined {

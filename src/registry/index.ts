@@ -2,4 +2,10 @@ export { Agent, type AgentInput, Authentication, Ceiling, Status } from './agent
 export { AcceptedToken, TrustedIssuer, type TrustedIssuerInput } from './issuer.js';
 export type { RegistryChange, RegistryReader, RegistryWriter } from './ports.js';
 export { McpServer, type McpServerInput, TokenShape, Tool } from './server.js';
-export { isUsable, makeSnapshot, type RegisteredAgent, type RegisteredServer, type RegistrySnapshot } from './snapshot.js';
+export {
+  isUsable,
+  makeSnapshot,
+  type RegisteredAgent,
+  type RegisteredServer,
+  type RegistrySnapshot,
+} from './snapshot.js';

@@ -38,7 +38,11 @@ export const TrustedIssuer = z
       .default({})
       .describe('Its own client ids of our agents: an audience of this name stands for that agent.'),
     claims: z
-      .strictObject({ email: z.string().max(64).optional(), name: z.string().max(64).optional(), scope: z.string().max(64).default('scope') })
+      .strictObject({
+        email: z.string().max(64).optional(),
+        name: z.string().max(64).optional(),
+        scope: z.string().max(64).default('scope'),
+      })
       .default({ scope: 'scope' })
       .describe('Which of its claims fill attributes. Identity is always issuer and sub.'),
   })

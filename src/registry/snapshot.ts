@@ -26,7 +26,11 @@ export const isUsable = (agent: Pick<Agent, 'status' | 'expires_at'>, now: Secon
 /** Builds the lookups once per version. */
 export function makeSnapshot(
   version: number,
-  contents: Readonly<{ agents: readonly RegisteredAgent[]; servers: readonly RegisteredServer[]; issuers: readonly TrustedIssuer[] }>,
+  contents: Readonly<{
+    agents: readonly RegisteredAgent[];
+    servers: readonly RegisteredServer[];
+    issuers: readonly TrustedIssuer[];
+  }>,
 ): RegistrySnapshot {
   const agents = new Map(contents.agents.map((agent) => [agent.client_id, agent]));
   const servers = new Map(contents.servers.map((server) => [server.resource, server]));

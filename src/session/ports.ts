@@ -7,7 +7,10 @@ export type SessionPage = Readonly<{ after?: string; limit: number }>;
 
 /** The administrator's side of sessions. */
 export interface SessionsAdmin {
-  list(filter: SessionFilter, page: SessionPage): Promise<Readonly<{ sessions: readonly AgentSession[]; next: string | undefined }>>;
+  list(
+    filter: SessionFilter,
+    page: SessionPage,
+  ): Promise<Readonly<{ sessions: readonly AgentSession[]; next: string | undefined }>>;
   get(id: string): Promise<AgentSession | undefined>;
   /** Ends a session and with it every token of it, at once; recorded and numbered in the same transaction. */
   end(id: string, by: string, reason: string): Promise<'ended' | 'already_ended' | 'unknown'>;

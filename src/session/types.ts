@@ -15,4 +15,10 @@ export type AgentSession = Readonly<{
 }>;
 
 /** The session that an exchange continues, or opens when there is none of this run. */
-export type SessionWish = Readonly<{ runKey: string; newId: string; personId: string; agentId: string; expiresAt: Seconds }>;
+export type SessionWish = Readonly<{
+  runKey: string;
+  newId: string;
+  personId: string;
+  agentId: string;
+  expiresAt: Seconds;
+}>;

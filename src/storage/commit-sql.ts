@@ -4,7 +4,7 @@
  *
  * $1  request      text[]   who spends, and the key of the answer
  * $2  decision     text[]   permit | refuse | ask
- * $3  reason       text[]   of a refusal or an ask; '' for a permit
+ * $3  reason       text[]   of the decision
  * $4  head         text[]   the record without its outcome
  * $5  registry     int[]    the version that it was decided with
  * $6  run_key      text[]   the run to open or join, or null

@@ -65,7 +65,10 @@ const gather = (): Promise<void> => new Promise((resolve) => setTimeout(resolve,
 /** INVARIANT: each waiting exchange is settled or failed exactly once, and an outage fails all of a batch. */
 async function run(database: Database, batch: readonly Waiting[]): Promise<void> {
   try {
-    const rows = await commit(database, batch.map(({ outcome }) => outcome));
+    const rows = await commit(
+      database,
+      batch.map(({ outcome }) => outcome),
+    );
     const byRequest = new Map(rows.map((row) => [row.request, row]));
     for (const { outcome, settle, fail } of batch) {
       const row = byRequest.get(outcome.requestId);
@@ -97,11 +100,21 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
   return [
     column(({ requestId }) => requestId),
     column(({ decision }) => decision),
-    column((outcome) => (outcome.decision === 'permit' ? '' : outcome.reason)),
+    column((outcome) => (outcome.decision === 'permit' ? 'permitted' : outcome.reason)),
     column(({ record }) => record),
     column(({ registryVersion }) => registryVersion),
-    column(({ session }) => (session === undefined ? null : 'open' in session ? session.open.runKey : 'join' in session ? session.join : null)),
-    column(({ session }) => (session === undefined ? null : 'open' in session ? session.open.newId : 'continue' in session ? session.continue : null)),
+    column(({ session }) =>
+      session === undefined ? null : 'open' in session ? session.open.runKey : 'join' in session ? session.join : null,
+    ),
+    column(({ session }) =>
+      session === undefined
+        ? null
+        : 'open' in session
+          ? session.open.newId
+          : 'continue' in session
+            ? session.continue
+            : null,
+    ),
     column(({ session }) => session !== undefined && 'open' in session),
     column(({ session }) => (session !== undefined && 'open' in session ? session.open.expiresAt : null)),
     column((outcome) => (outcome.decision === 'permit' ? outcome.personId : null)),
@@ -117,19 +130,27 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
   ];
 }
 
-async function refusalOf({ verdict, lost_key }: Row, outcome: Outcome, database: Database): Promise<CommitRefusal | Stale | undefined> {
+async function refusalOf(
+  { verdict, lost_key }: Row,
+  outcome: Outcome,
+  database: Database,
+): Promise<CommitRefusal | Stale | undefined> {
   switch (verdict) {
     case null:
       return undefined;
     case 'stale':
       return { reason: 'stale' };
     case 'clock':
-      throw new Fault('database_unavailable', `the database's clock differs from ours by more than ${MAX_CLOCK_DIFFERENCE} s`);
+      throw new Fault(
+        'database_unavailable',
+        `the database's clock differs from ours by more than ${MAX_CLOCK_DIFFERENCE} s`,
+      );
     case 'replayed':
       return { reason: 'replayed', what: outcome.spends.find(({ key }) => key === lost_key)?.what ?? 'assertion' };
     case 'session_expired':
       // Only a run that may open a session comes here: the old one is closed, and the next try opens a new one.
-      if (outcome.session !== undefined && 'open' in outcome.session) await closeExpiredRun(database, outcome.session.open.runKey, outcome.now);
+      if (outcome.session !== undefined && 'open' in outcome.session)
+        await closeExpiredRun(database, outcome.session.open.runKey, outcome.now);
       return { reason: 'stale' };
     case 'revoked':
     case 'person_disabled':

@@ -27,7 +27,13 @@ export function openFailureLog({ prisma }: Database, clock: Clock, onLoss: (erro
       counts.set(kind, seen + 1);
       if (seen > 0) return;
       try {
-        await append(prisma, { kind: 'authentication', at: now, facts: { client: client ?? null, route, minute }, decision: 'refuse', reason: cause });
+        await append(prisma, {
+          kind: 'authentication',
+          at: now,
+          facts: { client: client ?? null, route, minute },
+          decision: 'refuse',
+          reason: cause,
+        });
       } catch (error) {
         onLoss(error);
       }

@@ -12,7 +12,8 @@ export function openLog({ prisma }: Database): LogReader {
       const rows = Rows.parse(await guarded(() => prisma.$queryRawUnsafe(READ, ...parameters)));
       const entries = rows.slice(0, limit).map((row) => {
         const record = readRecord(row.leaf);
-        if (record === undefined) throw new Fault('log_rejected', `log entry ${row.id} is no record that this build can read`);
+        if (record === undefined)
+          throw new Fault('log_rejected', `log entry ${row.id} is no record that this build can read`);
         return {
           id: row.id,
           kind: record.kind,
@@ -35,5 +36,10 @@ const READ = `
   ORDER BY id LIMIT $5::int`;
 
 const Rows = z.array(
-  z.object({ id: z.string(), leaf: z.instanceof(Uint8Array), leaf_hash: z.instanceof(Uint8Array), txn: z.string().nullable() }),
+  z.object({
+    id: z.string(),
+    leaf: z.instanceof(Uint8Array),
+    leaf_hash: z.instanceof(Uint8Array),
+    txn: z.string().nullable(),
+  }),
 );

@@ -15,7 +15,14 @@ export type DoneRecord = Readonly<{
 }>;
 
 /** The stored form of such a record. */
-export function leafOf({ kind, at, facts, decision, reason, session }: DoneRecord): Readonly<{ leaf: Buffer; leafHash: Buffer }> {
+export function leafOf({
+  kind,
+  at,
+  facts,
+  decision,
+  reason,
+  session,
+}: DoneRecord): Readonly<{ leaf: Buffer; leafHash: Buffer }> {
   const outcome = { decision, reason, session: session?.id ?? null, sequence: session?.sequence ?? null, seen: 0 };
   const leaf = closeRecord(recordHead(kind, at, facts), outcome);
   return { leaf, leafHash: leafHash(leaf) };

@@ -17,22 +17,36 @@ export function openSessions({ prisma }: Database, clock: Clock): SessionsAdmin 
     },
     get: async (id) => Sessions.parse(await guarded(() => prisma.$queryRawUnsafe(`${SELECT} WHERE id = $1`, id)))[0],
     end: (id, by, reason) =>
-      guarded(() => prisma.$transaction((transaction) => endSession(transaction, { id, by, reason, now: clock.now() }))),
+      guarded(() =>
+        prisma.$transaction((transaction) => endSession(transaction, { id, by, reason, now: clock.now() })),
+      ),
   };
 }
 
 type Ending = Readonly<{ id: string; by: string; reason: string; now: number }>;
 
 /** The session, its number among the revocations and its last record, all in one transaction. */
-async function endSession(transaction: Prisma.TransactionClient, { id, by, reason, now }: Ending): Promise<'ended' | 'already_ended' | 'unknown'> {
+async function endSession(
+  transaction: Prisma.TransactionClient,
+  { id, by, reason, now }: Ending,
+): Promise<'ended' | 'already_ended' | 'unknown'> {
   const [ended] = Ended.parse(await transaction.$queryRawUnsafe(END, id, by));
   if (ended === undefined) {
-    const known = z.array(z.unknown()).parse(await transaction.$queryRawUnsafe('SELECT 1 FROM agent_session WHERE id = $1', id));
+    const known = z
+      .array(z.unknown())
+      .parse(await transaction.$queryRawUnsafe('SELECT 1 FROM agent_session WHERE id = $1', id));
     return known.length > 0 ? 'already_ended' : 'unknown';
   }
   await revokeWithin(transaction, [`session:${id}`], by, reason);
   const session = { id, sequence: ended.last_sequence };
-  await append(transaction, { kind: 'session', at: now, facts: { what: 'ended', by }, decision: 'done', reason, session });
+  await append(transaction, {
+    kind: 'session',
+    at: now,
+    facts: { what: 'ended', by },
+    decision: 'done',
+    reason,
+    session,
+  });
   return 'ended';
 }
 
@@ -46,7 +60,14 @@ export async function closeExpiredRun({ prisma }: Database, runKey: string, now:
       const [ended] = Ended.parse(await transaction.$queryRawUnsafe(EXPIRE, runKey, now));
       if (ended === undefined) return;
       const session = { id: ended.id, sequence: ended.last_sequence };
-      await append(transaction, { kind: 'session', at: now, facts: { what: 'ended', by: 'writ' }, decision: 'done', reason: 'expired', session });
+      await append(transaction, {
+        kind: 'session',
+        at: now,
+        facts: { what: 'ended', by: 'writ' },
+        decision: 'done',
+        reason: 'expired',
+        session,
+      });
     }),
   );
 }
@@ -71,13 +92,10 @@ const LIST = `${SELECT}
   WHERE ($1::text IS NULL OR person_id = $1) AND ($2::text IS NULL OR agent_id = $2) AND ($3::text IS NULL OR status = $3)
     AND ($4::text IS NULL OR id > $4) ORDER BY id LIMIT $5::int`;
 
-const listParameters = ({ person, agent, status }: SessionFilter, { after, limit }: SessionPage): readonly unknown[] => [
-  person ?? null,
-  agent ?? null,
-  status ?? null,
-  after ?? null,
-  limit + 1,
-];
+const listParameters = (
+  { person, agent, status }: SessionFilter,
+  { after, limit }: SessionPage,
+): readonly unknown[] => [person ?? null, agent ?? null, status ?? null, after ?? null, limit + 1];
 
 const Sessions = z.array(
   z
@@ -93,18 +111,16 @@ const Sessions = z.array(
       ended_at: z.number().nullable(),
       ended_by: z.string().nullable(),
     })
-    .transform(
-      (row): AgentSession => ({
-        id: row.id,
-        personId: row.person_id,
-        agentId: row.agent_id,
-        status: row.status,
-        lastSequence: row.last_sequence,
-        openedAt: row.opened_at,
-        lastUsedAt: row.last_used_at,
-        expiresAt: row.expires_at,
-        endedAt: row.ended_at ?? undefined,
-        endedBy: row.ended_by ?? undefined,
-      }),
-    ),
+    .transform((row): AgentSession => ({
+      id: row.id,
+      personId: row.person_id,
+      agentId: row.agent_id,
+      status: row.status,
+      lastSequence: row.last_sequence,
+      openedAt: row.opened_at,
+      lastUsedAt: row.last_used_at,
+      expiresAt: row.expires_at,
+      endedAt: row.ended_at ?? undefined,
+      endedBy: row.ended_by ?? undefined,
+    })),
 );

@@ -20,7 +20,14 @@ export function openTokenStates({ prisma }: Database, clock: Clock): TokenStates
         prisma.$transaction(async (transaction) => {
           await revokeWithin(transaction, [`token:${tokenHash}`], by, 'revoked by its client');
           const facts = { what: 'token', token: tokenHash, by };
-          await append(transaction, { kind: 'revocation', at: clock.now(), facts, decision: 'done', reason: 'revoked', ...(txn === undefined ? {} : { txn }) });
+          await append(transaction, {
+            kind: 'revocation',
+            at: clock.now(),
+            facts,
+            decision: 'done',
+            reason: 'revoked',
+            ...(txn === undefined ? {} : { txn }),
+          });
         }),
       ),
   };
@@ -68,4 +75,6 @@ WITH state AS MATERIALIZED (
 SELECT (SELECT version FROM state)::text AS registry, (SELECT yes FROM replayed) AS replayed,
   EXISTS (SELECT 1 FROM token) AS live, EXISTS (SELECT 1 FROM taken) AS consumed`;
 
-const Rows = z.array(z.object({ registry: z.string(), replayed: z.boolean(), live: z.boolean(), consumed: z.boolean() }));
+const Rows = z.array(
+  z.object({ registry: z.string(), replayed: z.boolean(), live: z.boolean(), consumed: z.boolean() }),
+);

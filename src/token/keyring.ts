@@ -61,16 +61,25 @@ function newKey(encryptionKey: Uint8Array, now: Seconds): StoredKey {
 function openKey(row: StoredKey, encryptionKey: Uint8Array): SigningKey {
   const der = unseal(row.sealed, { key: encryptionKey, context: row.kid });
   if (der === undefined) {
-    throw new Fault('keys_unavailable', `signing key ${row.kid} does not open: WRIT_KEY_ENCRYPTION_KEY is not the key it was sealed with`);
+    throw new Fault(
+      'keys_unavailable',
+      `signing key ${row.kid} does not open: WRIT_KEY_ENCRYPTION_KEY is not the key it was sealed with`,
+    );
   }
   const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   const publicJwk = PublicJwk.parse(row.publicJwk);
   assertPair(key, publicJwk, row.kid);
-  return { kid: row.kid, alg: 'ES256', publicJwk, sign: (data) => sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' }) };
+  return {
+    kid: row.kid,
+    alg: 'ES256',
+    publicJwk,
+    sign: (data) => sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' }),
+  };
 }
 
 /** A row whose halves do not belong together would publish a key that verifies nothing we sign. */
 function assertPair(key: KeyObject, publicJwk: PublicJwk, kid: string): void {
   const derived = PublicJwk.parse(createPublicKey(key).export({ format: 'jwk' }));
-  if (thumbprint(derived) !== thumbprint(publicJwk)) throw new Fault('keys_unavailable', `signing key ${kid} is damaged`);
+  if (thumbprint(derived) !== thumbprint(publicJwk))
+    throw new Fault('keys_unavailable', `signing key ${kid} is damaged`);
 }

@@ -107,7 +107,8 @@ function claimsOf(grant: Grant, { issuer, personId, now, jti, transaction, expir
   });
 }
 
-const handedTo = ({ delegation: { wanted } }: Grant): string => (wanted.target.kind === 'agent' ? wanted.target.clientId : '');
+const handedTo = ({ delegation: { wanted } }: Grant): string =>
+  wanted.target.kind === 'agent' ? wanted.target.clientId : '';
 
 function actOf({ delegation }: Grant): JsonObject | undefined {
   const act = nestAct(delegation.actors);

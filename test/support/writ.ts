@@ -41,7 +41,9 @@ export type Form = Readonly<Record<string, string | readonly string[] | undefine
 export type Reply = Readonly<{ status: number; headers: Headers; body: unknown; text: string }>;
 
 /** Writ as it is run, on a database of its own and a free port. */
-export async function startTestWrit(options: Readonly<{ kind?: DatabaseKind; env?: Record<string, string> }> = {}): Promise<TestWrit> {
+export async function startTestWrit(
+  options: Readonly<{ kind?: DatabaseKind; env?: Record<string, string> }> = {},
+): Promise<TestWrit> {
   const kind = options.kind ?? databaseKinds.at(-1) ?? 'embedded';
   const fresh = await freshDatabase(kind);
   await fresh.database.close();
@@ -59,7 +61,8 @@ export async function startTestWrit(options: Readonly<{ kind?: DatabaseKind; env
   if (!config.ok) throw new Error(JSON.stringify(config.error));
   const faults: unknown[] = [];
   const writ = await startWrit(config.value, { report: (thrown) => faults.push(thrown) });
-  const post: TestWrit['post'] = (path, form, headers = {}) => request(`${issuer}${path}`, { method: 'POST', headers, body: encodeForm(form) });
+  const post: TestWrit['post'] = (path, form, headers = {}) =>
+    request(`${issuer}${path}`, { method: 'POST', headers, body: encodeForm(form) });
   return {
     issuer,
     config: config.value,
@@ -69,7 +72,10 @@ export async function startTestWrit(options: Readonly<{ kind?: DatabaseKind; env
     admin: (method, path, body) =>
       request(`${issuer}/admin/v1${path}`, {
         method,
-        headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        headers: {
+          authorization: `Bearer ${ADMIN_TOKEN}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       }),
     close: async () => {
@@ -106,12 +112,28 @@ export async function assertion(
   broken: Readonly<{ claims?: Record<string, unknown>; header?: Record<string, unknown> }> = {},
 ): Promise<string> {
   const now = Math.floor(Date.now() / 1000);
-  return new SignJWT({ iss: client.id, sub: client.id, aud: issuer, jti: randomUUID(), iat: now, exp: now + 60, ...broken.claims })
-    .setProtectedHeader({ alg: 'ES256', kid: client.key.jwk.kid ?? '', typ: 'client-authentication+jwt', ...broken.header })
+  return new SignJWT({
+    iss: client.id,
+    sub: client.id,
+    aud: issuer,
+    jti: randomUUID(),
+    iat: now,
+    exp: now + 60,
+    ...broken.claims,
+  })
+    .setProtectedHeader({
+      alg: 'ES256',
+      kid: client.key.jwk.kid ?? '',
+      typ: 'client-authentication+jwt',
+      ...broken.header,
+    })
     .sign(client.key.privateKey);
 }
 
-export const bearerAssertion = async (issuer: string, client: Readonly<{ id: string; key: ClientKey }>): Promise<Form> => ({
+export const bearerAssertion = async (
+  issuer: string,
+  client: Readonly<{ id: string; key: ClientKey }>,
+): Promise<Form> => ({
   client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
   client_assertion: await assertion(issuer, client),
 });

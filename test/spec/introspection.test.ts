@@ -1,0 +1,229 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { decodeJwt, decodeProtectedHeader } from 'jose';
+import { type Client, RS1, startWorld, tool, tools, type World } from '../support/world.js';
+import { bearerAssertion, type Form, type Reply } from '../support/writ.js';
+
+let world: World;
+beforeAll(async () => {
+  world = await startWorld();
+});
+afterAll(async () => {
+  await world.close();
+  expect(world.faults).toEqual([]);
+});
+
+const mint = async (changes: Form = {}): Promise<string> => {
+  const { body, text } = await world.exchange(changes);
+  if (typeof body !== 'object' || body === null || !('access_token' in body) || typeof body.access_token !== 'string')
+    throw new Error(text);
+  return body.access_token;
+};
+const as = async (path: string, by: Client, form: Form): Promise<Reply> =>
+  world.post(path, { ...(await bearerAssertion(world.issuer, by)), ...form });
+const introspect = (token: string, by: Client, more: Form = {}): Promise<Reply> =>
+  as('/introspect', by, { token, ...more });
+const INACTIVE = { active: false };
+
+describe('RFC 7662 introspection', () => {
+  it('§2.2 answers the server that a token is for with its claims as they stand in the token', async () => {
+    const token = await mint();
+    const answer = await introspect(token, world.rs1);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('cache-control')).toBe('no-store');
+    expect(answer.body).toEqual({ active: true, token_type: 'Bearer', ...decodeJwt(token) });
+  });
+
+  it('§2.2 tells another server nothing but that it is inactive', async () => {
+    const answer = await introspect(await mint(), world.rs2);
+    expect(answer.body).toEqual(INACTIVE);
+    expect(answer.status).toBe(200);
+  });
+
+  it('§2.2 tells an agent nothing, not even of its own token', async () => {
+    expect((await introspect(await mint(), world.a1)).body).toEqual(INACTIVE);
+  });
+
+  it('§2.1 gives the same answer whatever token_type_hint says', async () => {
+    const token = await mint();
+    for (const token_type_hint of ['access_token', 'refresh_token', 'nonsense']) {
+      expect((await introspect(token, world.rs1, { token_type_hint })).body).toMatchObject({ active: true });
+    }
+  });
+
+  it('§2.1 refuses a caller that does not authenticate', async () => {
+    const answer = await world.post('/introspect', { token: await mint() });
+    expect(answer.status).toBe(401);
+    expect(answer.body).toEqual({ error: 'invalid_client', error_description: 'client authentication failed' });
+  });
+
+  it('refuses a request without token, and one with two', async () => {
+    const two = await as('/introspect', world.rs1, { token: ['a.b.c', 'd.e.f'] });
+    expect(two.body).toEqual({ error: 'invalid_request', error_description: 'token must be sent once' });
+    const none = await as('/introspect', world.rs1, {});
+    expect(none.body).toEqual({ error: 'invalid_request', error_description: 'token is missing' });
+    expect([none.status, two.status]).toEqual([400, 400]);
+  });
+
+  it('finds every cut of a token, and every other token that is not for a server, inactive', async () => {
+    const token = await mint();
+    const cuts = [
+      token.slice(0, -1),
+      token.slice(0, 40),
+      token.split('.').slice(0, 2).join('.'),
+      `${token}A`,
+      'x',
+      '..',
+      decodeProtectedHeader(token).kid ?? '',
+    ];
+    for (const cut of [...cuts, await world.personToken('alice')])
+      expect((await introspect(cut, world.rs1)).body).toEqual(INACTIVE);
+  });
+
+  it('lets members of the trust domain see a transaction token, and agents not', async () => {
+    const token = await mint({
+      resource: undefined,
+      audience: 'trust.example',
+      authorization_details: undefined,
+      scope: 'repo:read',
+    });
+    expect((await introspect(token, world.rs1)).body).toMatchObject({
+      active: true,
+      token_type: 'N_A',
+      aud: 'trust.example',
+    });
+    expect((await introspect(token, world.rs2)).body).toMatchObject({ active: true });
+    expect((await introspect(token, world.a1)).body).toEqual(INACTIVE);
+  });
+
+  it('spends an assertion once for introspection and for the exchange together', async () => {
+    const credentials = await bearerAssertion(world.issuer, world.rs1);
+    expect((await world.post('/introspect', { ...credentials, token: await mint() })).status).toBe(200);
+    for (const path of ['/introspect', '/revoke', '/token']) {
+      const again = await world.post(path, {
+        ...credentials,
+        token: await mint(),
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: await mint(),
+        subject_token_type: 'urn:ietf:params:oauth:token-type:txn_access_token',
+        audience: 'trust.example',
+      });
+      expect([again.status, again.body]).toEqual([
+        401,
+        { error: 'invalid_client', error_description: 'client authentication failed' },
+      ]);
+    }
+  });
+});
+
+describe('introspection that consumes', () => {
+  it('takes each use once, and answers inactive when none is left', async () => {
+    const token = await mint({ authorization_details: tools(tool('read_file', { max_uses: 2 })) });
+    const answers = [];
+    for (let use = 0; use < 3; use++) answers.push((await introspect(token, world.rs1, { consume: 'read_file' })).body);
+    expect(answers).toEqual([
+      expect.objectContaining({ active: true }),
+      expect.objectContaining({ active: true }),
+      INACTIVE,
+    ]);
+    expect((await introspect(token, world.rs1)).body).toMatchObject({ active: true });
+  });
+
+  it('takes no use for a tool that the token does not list, or for a server that it is not for', async () => {
+    const token = await mint({ authorization_details: tools(tool('read_file', { max_uses: 1 })) });
+    expect((await introspect(token, world.rs1, { consume: 'write_file' })).body).toEqual(INACTIVE);
+    expect((await introspect(token, world.rs2, { consume: 'read_file' })).body).toEqual(INACTIVE);
+    expect((await introspect(token, world.rs1, { consume: 'read_file' })).body).toMatchObject({ active: true });
+  });
+
+  it('lets one of twenty at once have the only use', async () => {
+    const token = await mint({ authorization_details: tools(tool('write_file')) });
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => introspect(token, world.rs1, { consume: 'write_file' })),
+    );
+    expect(answers.filter(({ body }) => (body as { active: boolean }).active)).toHaveLength(1);
+  });
+});
+
+describe('RFC 7009 revocation', () => {
+  it('§2.1 ends a token at once for everybody, when its client says so', async () => {
+    const token = await mint();
+    const answer = await as('/revoke', world.a1, { token, token_type_hint: 'refresh_token' });
+    expect([answer.status, answer.text]).toEqual([200, '']);
+    expect((await introspect(token, world.rs1)).body).toEqual(INACTIVE);
+  });
+
+  it('§2.1 leaves the token of another client alone, and answers as if it were unknown', async () => {
+    const token = await mint();
+    const [foreign, unknown] = [
+      await as('/revoke', world.a2, { token }),
+      await as('/revoke', world.a2, { token: 'a.b.c' }),
+    ];
+    expect([foreign.status, foreign.text]).toEqual([unknown.status, unknown.text]);
+    expect((await introspect(token, world.rs1)).body).toMatchObject({ active: true });
+  });
+
+  it('ends what descends from the token: nothing is minted from it, and what was is inactive', async () => {
+    const received = await mint();
+    const forward: Form = {
+      subject_token: received,
+      subject_token_type: 'urn:ietf:params:oauth:token-type:txn_access_token',
+      resource: undefined,
+      audience: 'trust.example',
+      authorization_details: undefined,
+    };
+    const { body } = await world.exchange(forward, world.rs1);
+    const child = (body as { access_token: string }).access_token;
+    await as('/revoke', world.a1, { token: received });
+    expect((await introspect(child, world.rs1)).body).toEqual(INACTIVE);
+    const after = await world.exchange(forward, world.rs1);
+    expect([after.status, after.body]).toEqual([
+      400,
+      { error: 'invalid_request', error_description: 'subject_token is not acceptable' },
+    ]);
+  });
+
+  it('refuses a caller that does not authenticate', async () => {
+    expect((await world.post('/revoke', { token: await mint() })).status).toBe(401);
+  });
+});
+
+describe('ending a session', () => {
+  it('ends its tokens at once, refuses new ones with what to do, and leaves other sessions alone', async () => {
+    const [subject_token, other] = [await world.personToken('alice'), await mint()];
+    const token = await mint({ subject_token });
+    const { session } = decodeJwt<{ writ: { session: string } }>(token).writ;
+    const ended = await world.admin('POST', `/sessions/${session}/end`, { reason: 'test' });
+    expect(ended.status).toBe(200);
+    expect((await introspect(token, world.rs1)).body).toEqual(INACTIVE);
+    expect((await introspect(other, world.rs1)).body).toMatchObject({ active: true });
+    const after = await world.exchange({ subject_token });
+    expect([after.status, after.body]).toEqual([
+      400,
+      {
+        error: 'transaction_denied',
+        error_description: 'the agent session has ended; the person has to authorise again',
+      },
+    ]);
+  });
+
+  it('numbers what is revoked, and later tokens carry the number', async () => {
+    const seen = decodeJwt<{ writ: { seen: number } }>(await mint()).writ.seen;
+    await as('/revoke', world.a1, { token: await mint() });
+    expect(decodeJwt<{ writ: { seen: number } }>(await mint()).writ.seen).toBe(seen + 1);
+  });
+});
+
+describe('a registry that changes', () => {
+  it('refuses a disabled server as target and as caller, at once', async () => {
+    const token = await mint();
+    const server = (await world.admin('GET', `/servers/${encodeURIComponent(RS1)}`)).body as Record<string, unknown>;
+    await world.admin('PUT', `/servers/${encodeURIComponent(RS1)}`, { ...server, status: 'disabled' });
+    expect((await introspect(token, world.rs1)).status).toBe(401);
+    expect((await world.exchange()).body).toEqual({
+      error: 'invalid_target',
+      error_description: 'resource or audience does not name a target that this client may ask for',
+    });
+    await world.admin('PUT', `/servers/${encodeURIComponent(RS1)}`, { ...server, status: 'active' });
+    expect((await introspect(token, world.rs1)).body).toMatchObject({ active: true });
+  });
+});

@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto';
+import { SignJWT } from 'jose';
+import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
+import {
+  bearerAssertion,
+  type ClientKey,
+  type Form,
+  makeKey,
+  type Reply,
+  startTestWrit,
+  type TestWrit,
+} from './writ.js';
+
+export const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+export const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+export const RS1 = 'https://mcp1.example';
+export const RS2 = 'https://mcp2.example';
+export const COMPANY = 'https://company.example';
+
+export type Client = Readonly<{ id: string; key: ClientKey }>;
+
+/** The fixtures of the abuse catalogue: people of a trusted issuer, agents A1, A2, AX, servers rs1, rs2. */
+export type World = TestWrit &
+  Readonly<{
+    a1: Client;
+    a2: Client;
+    ax: Client;
+    rs1: Client;
+    rs2: Client;
+    companyKey: ClientKey;
+    /** A person's access token of the company; `claims` change one thing. */
+    personToken(person: string, claims?: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>;
+    /** The happy exchange of A1 for a tool of rs1, with these changes (`undefined` takes a parameter away). */
+    exchange(changes?: Form, by?: Client, headers?: Record<string, string>): Promise<Reply>;
+  }>;
+
+export const tool = (
+  identifier: string,
+  more: Record<string, unknown> = {},
+  resource = RS1,
+): Record<string, unknown> => ({
+  type: 'mcp_tool_call',
+  locations: [resource],
+  actions: ['tools/call'],
+  identifier,
+  ...more,
+});
+
+export const tools = (...list: Record<string, unknown>[]): string => JSON.stringify(list);
+
+const inAYear = (): string => new Date(Date.now() + 365 * 86_400_000).toISOString();
+
+export async function startWorld(options: Parameters<typeof startTestWrit>[0] = {}): Promise<World> {
+  const writ = await startTestWrit(options);
+  const client = (id: string): Client => ({ id, key: makeKey(`${id}-key`) });
+  const [a1, a2, ax, rs1, rs2] = ['agt_a1', 'agt_a2', 'agt_ax', 'srv_one', 'srv_two'].map(client) as [
+    Client,
+    Client,
+    Client,
+    Client,
+    Client,
+  ];
+  const companyKey = makeKey('company-1');
+  const agent = ({ id, key }: Client, more: Partial<AgentInput> = {}): AgentInput => ({
+    client_id: id,
+    name: id,
+    owner: 'platform team',
+    purpose: 'tests',
+    authentication: { method: 'private_key_jwt', jwks: { keys: [key.jwk] } },
+    allow: [
+      {
+        resource: RS1,
+        scopes: ['repo:read', 'repo:write'],
+        tools: ['read_file', 'list_files', 'write_file', 'delete_repo'],
+      },
+    ],
+    expires_at: inAYear(),
+    ...more,
+  });
+  const server = ({ id, key }: Client, resource: string, more: Partial<McpServerInput> = {}): McpServerInput => ({
+    resource,
+    client_id: id,
+    name: id,
+    owner: 'platform team',
+    authentication: { method: 'private_key_jwt', jwks: { keys: [key.jwk] } },
+    scopes: ['repo:read', 'repo:write', 'repo:admin'],
+    tools: [
+      { name: 'read_file', scopes: ['repo:read'], tier: 'low' },
+      { name: 'list_files', scopes: ['repo:read'], tier: 'low' },
+      { name: 'write_file', scopes: ['repo:write'], tier: 'medium' },
+      { name: 'delete_repo', scopes: ['repo:write'], tier: 'high' },
+      { name: 'wipe', scopes: ['repo:admin'], tier: 'critical' },
+    ],
+    ...more,
+  });
+  const company: TrustedIssuerInput = {
+    issuer: COMPANY,
+    name: 'Company',
+    jwks: { keys: [companyKey.jwk] },
+    accepts: [{ token_type: ACCESS_TOKEN, typ: 'at+jwt' }],
+    agents: [a1.id, ax.id],
+  };
+  const applied = await writ.admin('POST', '/apply', {
+    agents: [
+      agent(a1, { hand_over_to: [a2.id], transaction_tokens: true }),
+      agent(a2),
+      agent(ax, { status: 'disabled' }),
+    ],
+    servers: [server(rs1, RS1), server(rs2, RS2, { token_shape: 'at+jwt' })],
+    issuers: [company],
+  });
+  if (applied.status !== 200) throw new Error(`apply: ${applied.text}`);
+  const personToken: World['personToken'] = (person, claims = {}, header = {}) => {
+    const now = Math.floor(Date.now() / 1000);
+    const payload = {
+      iss: COMPANY,
+      sub: person,
+      aud: writ.issuer,
+      client_id: a1.id,
+      scope: 'repo:read repo:write',
+      iat: now,
+      exp: now + 600,
+      jti: randomUUID(),
+      ...claims,
+    };
+    return new SignJWT(payload)
+      .setProtectedHeader({ alg: 'ES256', kid: 'company-1', typ: 'at+jwt', ...header })
+      .sign(companyKey.privateKey);
+  };
+  const exchange: World['exchange'] = async (changes = {}, by = a1, headers = {}) =>
+    writ.post(
+      '/token',
+      {
+        grant_type: EXCHANGE,
+        subject_token: await personToken('alice'),
+        subject_token_type: ACCESS_TOKEN,
+        resource: RS1,
+        authorization_details: tools(tool('read_file')),
+        ...(await bearerAssertion(writ.issuer, by)),
+        ...changes,
+      },
+      headers,
+    );
+  return { ...writ, a1, a2, ax, rs1, rs2, companyKey, personToken, exchange };
+}
