@@ -159,7 +159,9 @@ describe('a token that is bound to a key (RFC 9449 section 7)', () => {
         authorization: `DPoP ${token}`,
         dpop: proofs,
       };
-      const sent = request(node.url, { method: 'POST', headers }, (response) => resolve(response.resume().statusCode));
+      const sent = request(node.url, { method: 'POST', headers }, (response) => {
+        resolve(response.resume().statusCode);
+      });
       sent.on('error', reject).end(callText('write_file', ARGS));
     });
     expect(status).toBe(401);

@@ -25,6 +25,8 @@ export class TestIssuer {
   readonly instead: ((request: IncomingMessage, response: ServerResponse) => boolean)[] = [];
   exactTools = new Set<string>();
   down = false;
+  /** Seconds that its clock is ahead. */
+  ahead = 0;
   #server = createServer((request, response) => void this.#answer(request, response));
   #keys: Key[] = [];
   #used = new Map<string, number>();
@@ -64,7 +66,7 @@ export class TestIssuer {
 
   /** The one valid token; a case breaks one thing of it. `undefined` drops a claim. */
   claims(resource: string, change: Claims = {}): Claims {
-    const now = Math.floor(Date.now() / 1000);
+    const now = Math.floor(Date.now() / 1000) + this.ahead;
     const claims: Claims = {
       iss: this.url,
       aud: resource,
@@ -118,10 +120,14 @@ export class TestIssuer {
     const form = new URLSearchParams(await text(request));
     const first = this.instead[0];
     if (first?.(request, response)) return void this.instead.shift();
-    if (path === '/.well-known/oauth-authorization-server') return this.#metadata(response);
+    if (path === '/.well-known/oauth-authorization-server') {
+      this.#metadata(response);
+      return;
+    }
     if (path === '/jwks') {
       this.counts.jwks++;
-      return json(response, 200, this.jwks);
+      json(response, 200, this.jwks);
+      return;
     }
     if (path === '/introspect') return this.#introspect(form, response);
     if (path === '/token') return this.#token(request, form, response);
@@ -141,13 +147,22 @@ export class TestIssuer {
 
   async #introspect(form: URLSearchParams, response: ServerResponse): Promise<void> {
     this.counts.introspect++;
-    if ((await this.#client(form)) === undefined) return json(response, 401, { error: 'invalid_client' });
+    if ((await this.#client(form)) === undefined) {
+      json(response, 401, { error: 'invalid_client' });
+      return;
+    }
     const token = form.get('token') ?? '';
     const verified = await jwtVerify(token, this.signingKey.publicJwk, { issuer: this.url }).catch(() => undefined);
     const consume = form.get('consume');
-    if (verified === undefined || this.revoked.has(verified.payload.jti)) return json(response, 200, { active: false });
+    if (verified === undefined || this.revoked.has(verified.payload.jti)) {
+      json(response, 200, { active: false });
+      return;
+    }
     const { payload } = verified;
-    if (consume !== null && !this.#consume(payload, consume)) return json(response, 200, { active: false });
+    if (consume !== null && !this.#consume(payload, consume)) {
+      json(response, 200, { active: false });
+      return;
+    }
     json(response, 200, { active: true, ...payload });
   }
 
@@ -163,16 +178,19 @@ export class TestIssuer {
     this.counts.token++;
     this.forms.push(form);
     const clientId = await this.#client(form);
-    if (clientId === undefined)
-      return json(response, 401, { error: 'invalid_client', error_description: 'client authentication failed' });
+    if (clientId === undefined) {
+      json(response, 401, { error: 'invalid_client', error_description: 'client authentication failed' });
+      return;
+    }
     const proof = request.headers['dpop'];
     const jkt = typeof proof === 'string' ? await proofKey(proof, `${this.url}/token`) : undefined;
     const wanted = JSON.parse(form.get('authorization_details') ?? '[]') as { identifier: string; arguments?: Json }[];
     if (wanted.some(({ identifier }) => identifier === 'drop_table')) {
-      return json(response, 400, {
+      json(response, 400, {
         error: 'transaction_denied',
         error_description: 'the policy does not allow this tool',
       });
+      return;
     }
     const details = wanted.map(({ arguments: sent, ...detail }) =>
       this.exactTools.has(detail.identifier) ? { ...detail, arguments_sha256: sha(sent) } : detail,
@@ -204,6 +222,7 @@ export class TestIssuer {
       issuer: String(claimed['sub']),
       audience: this.url,
       typ: 'client-authentication+jwt',
+      currentDate: new Date(Date.now() + this.ahead * 1000),
       maxTokenAge: 60,
     };
     const verified = await jwtVerify(assertion, jwk, { ...options, algorithms: ['ES256'] }).catch(() => undefined);

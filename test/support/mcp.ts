@@ -21,7 +21,9 @@ export async function startMcp(
   options: Omit<VerifierOptions, 'resource'>,
   scopes: Record<string, string[]> = {},
 ): Promise<RunningServer> {
-  const server = createServer((request, response) => void listener(request, response));
+  const server = createServer((request, response) => {
+    listener(request, response);
+  });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const resource = `${origin(server)}/mcp`;
   const guard = createVerifier({ ...options, resource }).guard({ scopes });
@@ -77,7 +79,7 @@ const listeners: Record<Adapter, (guard: Guard, ran: Ran) => RequestListener> = 
   'v1 node': (guard, ran) =>
     guard.node(async (request, response, body) => {
       const transport = new StreamableHTTPServerTransport({});
-      await v1(guard, ran).connect(transport as never);
+      await v1(guard, ran).connect(transport);
       await transport.handleRequest(request, response, body);
     }),
   'v1 express': (guard, ran) => {
@@ -89,7 +91,7 @@ const listeners: Record<Adapter, (guard: Guard, ran: Ran) => RequestListener> = 
         .then(() => transport.handleRequest(request, response, request.body))
         .catch(next);
     });
-    return app as unknown as RequestListener;
+    return app;
   },
 };
 

@@ -6,7 +6,7 @@ import type { Answer } from './answer.js';
 import type { AuthInfo, Delegation } from './delegation.js';
 import { VerifierError } from './errors.js';
 import { answerFetch, fetchInbound, readChunks, withText } from './fetch.js';
-import { answerNode, nodeInbound, readNodeBody } from './node.js';
+import { answerNode, failNode, nodeInbound, readNodeBody } from './node.js';
 
 /** One tool call that was let through: for whom, and the arguments exactly as they were sent and approved. */
 export type ApprovedCall = Readonly<{ tool: string; arguments: JsonObject; delegation: Delegation }>;
@@ -28,8 +28,8 @@ export type NodeHandler = (
 export interface Guard {
   /** Wraps a web-standard handler. */
   fetch(handler: FetchHandler): (request: Request) => Promise<Response>;
-  /** Wraps a Node handler. Nobody may have read the body before. */
-  node(handler: NodeHandler): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  /** Wraps a Node handler. Nobody may have read the body before. A handler that rejects is answered with a plain 500. */
+  node(handler: NodeHandler): (request: IncomingMessage, response: ServerResponse) => void;
   /** Express middleware; sets `req.auth` and `req.body`. Mount it before any body parser. */
   express(): (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void;
   /** The call that a handler is serving, by the context it was given; once, so that one approval runs one handler. */
@@ -80,14 +80,19 @@ export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within):
           : handler(request, { authInfo }),
       );
     },
-    node: (handler) => async (request, response) => {
-      const admitted = await admitNode(request);
-      if (!admitted.ok) {
-        answerNode(response, admitted.error);
-        return;
-      }
-      const { authInfo, message } = admitted.value;
-      await within(authInfo, () => handler(Object.assign(request, { auth: authInfo }), response, message?.body));
+    node: (handler) => (request, response) => {
+      const serve = async (): Promise<void> => {
+        const admitted = await admitNode(request);
+        if (!admitted.ok) {
+          answerNode(response, admitted.error);
+          return;
+        }
+        const { authInfo, message } = admitted.value;
+        await within(authInfo, () => handler(Object.assign(request, { auth: authInfo }), response, message?.body));
+      };
+      serve().catch(() => {
+        failNode(response);
+      });
     },
     express: () => (request, response, next) => {
       void admitNode(request).then((admitted) => {

@@ -33,3 +33,9 @@ export async function readNodeBody(
 export function answerNode(response: ServerResponse, { status, headers, body }: Answer): void {
   response.writeHead(status, headers).end(body);
 }
+
+/** For a handler that broke, or a client that went away in the middle: nothing of the cause is told. */
+export function failNode(response: ServerResponse): void {
+  if (response.headersSent) response.destroy();
+  else response.writeHead(500, { 'cache-control': 'no-store' }).end();
+}
