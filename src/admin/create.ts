@@ -28,7 +28,7 @@ export type AdminDeps = Readonly<{
 }>;
 
 /** The path below which the admin API owns every request. */
-export const ADMIN_PREFIX = '/admin/v1';
+export const adminPrefix = (issuer: string): string => `${mountOf(issuer)}/admin/v1`;
 
 /** The routes of the admin API, each behind the bearer token. */
 export function createAdmin(deps: AdminDeps): readonly Route[] {
@@ -36,10 +36,12 @@ export function createAdmin(deps: AdminDeps): readonly Route[] {
   const document = describeApi(operations, deps.issuer);
   return [...operations, openapiOperation(() => document)].map((operation) => ({
     method: operation.method,
-    path: operation.path,
+    path: `${mountOf(deps.issuer)}${operation.path}`,
     handle: (ctx, params) => serve(operation, ctx, { params, digest: deps.adminTokenDigest }),
   }));
 }
+
+const mountOf = (issuer: string): string => new URL(issuer).pathname.replace(/\/$/, '');
 
 function adminOperations({ sessions, log, issuer, trustDomain, ...deps }: AdminDeps): readonly Operation[] {
   const changes = { ...deps, us: { issuer, trustDomain }, inTurn: makeTurns() };

@@ -1,4 +1,4 @@
-export { ADMIN_PREFIX, type AdminDeps, createAdmin } from './create.js';
+export { type AdminDeps, adminPrefix, createAdmin } from './create.js';
 export type { FieldChange } from './difference.js';
 export { adminTokenDigest } from './guard.js';
 export type { ObjectChange } from './plan.js';
