@@ -102,6 +102,16 @@ describe('exchange', () => {
     expect(new Set(issuer.forms.map((form) => form.get('client_assertion'))).size).toBe(5);
   });
 
+  it('names the type of an actor token only when there is one', async () => {
+    await make().exchange({ ...request, actorToken: 'a.b.c' });
+    expect(lastForm()).toMatchObject({
+      actor_token: 'a.b.c',
+      actor_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+    });
+    await make().exchange(request);
+    expect(Object.keys(lastForm()).filter((name) => name.startsWith('actor'))).toEqual([]);
+  });
+
   it('hands over to another agent by its client id', async () => {
     await make().handOver('persons.access.token', 'agt_writer', {
       task: 'T-1',

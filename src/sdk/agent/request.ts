@@ -23,6 +23,7 @@ export type WantedTool = Readonly<{
 export type ExchangeRequest = Readonly<{
   subjectToken: string;
   subjectTokenType?: string;
+  /** A JWT that this agent signed about the instance of it that acts. */
   actorToken?: string;
   actorTokenType?: string;
   resource?: string;
@@ -44,7 +45,7 @@ export function toForm(request: ExchangeRequest): Record<string, string> {
     subject_token: request.subjectToken,
     subject_token_type: request.subjectTokenType ?? TokenType.accessToken,
     actor_token: request.actorToken,
-    actor_token_type: request.actorToken === undefined ? undefined : (request.actorTokenType ?? TokenType.accessToken),
+    actor_token_type: request.actorToken === undefined ? undefined : (request.actorTokenType ?? TokenType.jwt),
     resource: request.resource,
     audience: request.audience,
     requested_token_type: request.requestedTokenType,
