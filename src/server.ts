@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { createServer as createHttpServer, type Server } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import type { RequestListener } from 'node:http';
 import Koa, { type Context } from 'koa';
-import { ADMIN_PREFIX, adminTokenDigest, createAdmin } from './admin/index.js';
+import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import { type Clock, Fault, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
 import { type Config, openSecrets } from './config/index.js';
@@ -12,10 +10,21 @@ import {
   rememberSignatures,
   tokenExchangeEndpoint,
 } from './exchange/index.js';
-import { catchThrown, outageAnswer, readForm, type Route, router, sendAnswer } from './http/index.js';
+import {
+  catchThrown,
+  healthRoutes,
+  listen,
+  outageAnswer,
+  readForm,
+  type Route,
+  router,
+  sendAnswer,
+  sendKeys,
+  stopListening,
+} from './http/index.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
 import { createEngine, type Engine } from './oauth/index.js';
-import { type Answer, type FormRequest, type Json, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
+import { type Answer, copyJson, type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
 import {
   type Database,
   leafOf,
@@ -63,13 +72,13 @@ export async function startWrit(
     const keys = await openKeyRing({ store: openKeys(database), encryptionKey: secrets.encryptionKey, clock });
     const registry = await openRegistry(database, { hashSecret, recordOf: registryRecord(clock) });
     const house: House = { config, clock, report, database, keys, registry };
-    const server = await listen(config, await app(house, secrets));
+    const server = await listen(config, withoutPromise(app(house, secrets)));
     const stopWatching = registry.watch();
     const stopPruning = prune(house);
     const close = async (): Promise<void> => {
       stopWatching();
       stopPruning();
-      await stop(server);
+      await stopListening(server);
       await database.close();
     };
     return { config, madeSecrets: secrets.made, close };
@@ -90,10 +99,10 @@ type House = Readonly<{
 
 const ignore = (): void => undefined;
 
-async function app(
+function app(
   house: House,
   secrets: Readonly<{ cookieKeys: readonly [string]; adminToken: string }>,
-): Promise<Koa> {
+): Koa {
   const { config, clock, report, database, keys, registry } = house;
   const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
   const failures = openFailureLog(database, clock, report);
@@ -152,8 +161,12 @@ async function app(
   koa.use(catchThrown(report));
   koa.use(
     router(
-      [...oauthRoutes(house, { engine, exchange, introspection }), ...healthRoutes(house), ...admin],
-      [ADMIN_PREFIX],
+      [
+        ...oauthRoutes(house, { engine, exchange, introspection }),
+        ...healthRoutes(mountOf(config), database.ping, report),
+        ...admin,
+      ],
+      [adminPrefix(config.issuer)],
     ),
   );
   koa.use(engine.middleware);
@@ -205,7 +218,7 @@ function oauthRoutes(house: House, { engine, exchange, introspection }: OAuthPar
       method: 'GET',
       path: at('/jwks'),
       handle: (ctx) => {
-        publishKeys(ctx, house.keys);
+        sendKeys(ctx, house.keys.published);
       },
     },
   ];
@@ -226,36 +239,12 @@ async function orOutage({ report }: House, work: Promise<Answer>): Promise<Answe
   }
 }
 
-/** RFC 7517 section 5, for caches: ten minutes fresh, an hour while we are down. */
-function publishKeys(ctx: Context, { published }: KeyRing): void {
-  const keys: Json = JSON.parse(JSON.stringify(published));
-  const body = JSON.stringify({ keys });
-  ctx.set({ 'Cache-Control': 'public, max-age=600, stale-if-error=3600', 'Access-Control-Allow-Origin': '*' });
-  ctx.etag = createHash('sha256').update(body).digest('base64url');
-  ctx.body = body;
-  ctx.type = 'application/jwk-set+json';
-  if (ctx.fresh) ctx.status = 304;
-}
-
-function healthRoutes({ config, database, report }: House): readonly Route[] {
-  const ready: Route['handle'] = async (ctx) => {
-    try {
-      await database.ping();
-      ctx.body = { status: 'ready' };
-    } catch (thrown) {
-      report(thrown);
-      ctx.status = 503;
-      ctx.body = { status: 'not_ready', reason: 'database_unavailable' };
-    }
+/** Koa answers every error itself, so its promise never rejects. */
+function withoutPromise(koa: Koa): RequestListener {
+  const handle = koa.callback();
+  return (request, response) => {
+    void handle(request, response);
   };
-  const live: Route['handle'] = (ctx) => {
-    ctx.body = { status: 'live' };
-  };
-  const at = (path: string): string => `${mountOf(config)}${path}`;
-  return [
-    { method: 'GET', path: at('/livez'), handle: live },
-    { method: 'GET', path: at('/readyz'), handle: ready },
-  ];
 }
 
 const mountOf = ({ issuer }: Config): string => new URL(issuer).pathname.replace(/\/$/, '');
@@ -279,12 +268,11 @@ function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): E
 /** A change of the registry as the log keeps it: before and after, without secrets. */
 function registryRecord(clock: Clock): Parameters<typeof openRegistry>[1]['recordOf'] {
   return (change, before, by, version) => {
-    const json = (value: unknown): Json => (value === undefined ? null : JSON.parse(JSON.stringify(value)));
     const facts = {
       what: change.kind,
       id: change.id,
-      before: json(before),
-      after: json(change.object),
+      before: copyJson(before),
+      after: copyJson(change.object),
       secret_set: change.secretWasSet,
       by,
       registry: version,
@@ -303,31 +291,4 @@ function prune({ database, clock, report }: House): () => void {
   return () => {
     clearInterval(timer);
   };
-}
-
-async function listen({ tls, host, port }: Config, koa: Koa): Promise<Server> {
-  const handle = koa.callback();
-  const limits = { requestTimeout: 15_000, headersTimeout: 10_000, keepAliveTimeout: 65_000, maxHeaderSize: 32_768 };
-  const server =
-    tls === undefined ? createHttpServer(limits, handle) : createHttpsServer({ ...limits, ...tls }, handle);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, resolve);
-  });
-  return server;
-}
-
-/** Lets requests under way finish, for at most ten seconds. */
-async function stop(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => {
-    server.close(() => {
-      resolve();
-    });
-  });
-  server.closeIdleConnections();
-  const timer = setTimeout(() => {
-    server.closeAllConnections();
-  }, 10_000);
-  await closed;
-  clearTimeout(timer);
 }

@@ -67,6 +67,13 @@ export async function readForeignSubject(
   return ok(subjectOf(parsed.data, { jws, caller, scopes, trusted: facts.trusted }));
 }
 
+/** A NUL cannot be stored, and no control character helps anybody to read a name. */
+const printable = (text: string): string =>
+  text
+    .slice(0, 256)
+    .toWellFormed()
+    .replaceAll(/[\u0000-\u001f\u007f]/g, ' ');
+
 const typOf = ({ typ }: AcceptedToken): string | undefined => (typ === null || typ === 'jwt' ? undefined : typ);
 
 function checkLife({ exp, iat, nbf }: Claims, { now, skew }: ForeignFacts): Result<null, SubjectFlaw> {
@@ -95,7 +102,7 @@ function scopesOf(jws: Jws, accepted: AcceptedToken, { claims }: TrustedIssuer):
   if (value === undefined) return accepted.scopes;
   const own =
     typeof value === 'string' ? parseScope(value) : z.array(z.string().max(128)).max(256).safeParse(value).data;
-  return accepted.scopes === undefined ? own : own?.filter((scope) => accepted.scopes?.includes(scope));
+  return accepted.scopes === undefined ? own : own?.filter((scope) => accepted.scopes?.includes(scope) === true);
 }
 
 type Made = Readonly<{ jws: Jws; caller: Caller; scopes: readonly string[]; trusted: TrustedIssuer }>;
@@ -104,7 +111,7 @@ function subjectOf(claims: Claims, { jws, caller, scopes, trusted }: Made): Subj
   const identity = sha256(jws.signingInput);
   const text = (name: string | undefined): readonly [string, string][] => {
     const value = name === undefined ? undefined : jws.payload[name];
-    return name !== undefined && typeof value === 'string' ? [[name, value.slice(0, 256)]] : [];
+    return name !== undefined && typeof value === 'string' ? [[name, printable(value)]] : [];
   };
   return {
     kind: 'foreign',

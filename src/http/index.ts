@@ -15,3 +15,6 @@ export {
   requestId,
 } from './problem.js';
 export { type Method, type PathParams, type Route, router } from './router.js';
+export { healthRoutes } from './health.js';
+export { sendKeys } from './keys.js';
+export { listen, type ListenAt, stopListening } from './listen.js';

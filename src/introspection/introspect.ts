@@ -1,7 +1,15 @@
 import type { Clock, Seconds } from '../base/index.js';
 import { Fault } from '../base/index.js';
 import { authenticateClient, type Caller, clientRefused, type FailureLog, type KeySource } from '../client/index.js';
-import { type Answer, type FormRequest, type JsonObject, sha256, ToolName } from '../protocol/index.js';
+import {
+  type Answer,
+  copyJson,
+  type FormRequest,
+  isObject,
+  type JsonObject,
+  sha256,
+  ToolName,
+} from '../protocol/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import type { KeyRing } from '../token/index.js';
 import { type OwnToken, readOwnToken } from './own-token.js';
@@ -94,8 +102,8 @@ function isFor(token: OwnToken, { party }: Caller, trustDomain: string): boolean
 /** IN-05: the claims as they stand in the token, so that a verifier has one way to read them. */
 function answerOf({ claims, shape }: OwnToken): JsonObject {
   const tokenType = shape === 'transaction' ? 'N_A' : claims.cnf === undefined ? 'Bearer' : 'DPoP';
-  const copy: JsonObject = JSON.parse(JSON.stringify(claims));
-  return { active: true, token_type: tokenType, ...copy };
+  const copy = copyJson(claims);
+  return { active: true, token_type: tokenType, ...(isObject(copy) ? copy : {}) };
 }
 
 const malformed = (error_description: string): Asked => ({

@@ -5,7 +5,12 @@ import { ToolName } from './words.js';
 /** Hard cap of actors in one token (STANDARDS: default 5, cap 8); a deeper token is refused before it is read further. */
 export const MAX_CHAIN = 8;
 
-export const Identifier = z.string().min(1).max(512);
+/** An identifier from outside: bounded, without control characters (a NUL breaks a query), without half a surrogate pair. */
+export const Identifier = z
+  .string()
+  .max(512)
+  .regex(/^[^\u0000-\u001f\u007f]+$/)
+  .refine((text) => text.isWellFormed(), { error: 'has half a surrogate pair' });
 const Instant = z.number().int().nonnegative().max(253_402_300_799);
 export const Digest = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
 

@@ -1,6 +1,7 @@
 import { err, ok, type Result } from '../base/index.js';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+// eslint-disable-next-line @typescript-eslint/consistent-indexed-object-style -- a Record of itself is circular to the compiler
 export type JsonObject = { readonly [key: string]: Json };
 
 export type JsonFlaw = 'not_json' | 'too_deep' | 'duplicate_key' | 'reserved_key' | 'not_an_object' | 'unsafe_number';
@@ -23,12 +24,21 @@ export function parseStrict(text: string): Result<Json, JsonFlaw> {
   const flaw = scan(text);
   if (flaw !== undefined) return err(flaw);
   try {
-    const value: Json = JSON.parse(text);
-    return ok(value);
+    const value: unknown = JSON.parse(text);
+    return isJson(value) ? ok(value) : err('not_json');
   } catch {
     return err('not_json');
   }
 }
+
+/** A value of our own as JSON: what JSON.stringify keeps of it. Not for text from outside; see {@link parseStrict}. */
+export function copyJson(value: unknown): Json {
+  const copy: unknown = JSON.parse(JSON.stringify([value]));
+  return isJson(copy) && Array.isArray(copy) && isJson(copy[0]) ? copy[0] : null;
+}
+
+/** What JSON.parse returns is JSON, or it would have thrown. */
+const isJson = (value: unknown): value is Json => value !== undefined;
 
 /** True for a JSON object: neither null nor an array. */
 export function isObject(value: Json | undefined): value is JsonObject {

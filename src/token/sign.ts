@@ -1,5 +1,5 @@
 import type { Seconds } from '../base/index.js';
-import type { JsonObject, TokenType } from '../protocol/index.js';
+import type { Json, JsonObject, TokenType } from '../protocol/index.js';
 import type { KeyRing } from './keyring.js';
 import type { Recorded } from './recorded.js';
 
@@ -10,7 +10,7 @@ export type Issued = Readonly<{
   tokenType: 'Bearer' | 'DPoP' | 'N_A';
   expiresIn: Seconds;
   scope: string;
-  details: readonly JsonObject[] | undefined;
+  details: Json | undefined;
 }>;
 
 /** The only line that a transaction's private key touches: takes nothing but a Recorded. RFC 7515 section 5.1. */
@@ -27,7 +27,7 @@ export function sign(recorded: Recorded, keys: KeyRing): Issued {
     tokenType: token.tokenType,
     expiresIn: token.expiresAt - token.issuedAt,
     scope: token.scope,
-    details: token.grant.details?.map((one) => JSON.parse(JSON.stringify(one))),
+    details: token.claims['authorization_details'],
   };
 }
 

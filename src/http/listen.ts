@@ -1,0 +1,42 @@
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+
+export type ListenAt = Readonly<{
+  host: string;
+  port: number;
+  tls: Readonly<{ cert: string; key: string }> | undefined;
+}>;
+
+/** Slow bodies and headers end here; a request that needs longer than this is not one of ours. */
+const LIMITS = {
+  requestTimeout: 15_000,
+  headersTimeout: 10_000,
+  keepAliveTimeout: 65_000,
+  maxHeaderSize: 32_768,
+} as const;
+
+/** Serves until {@link stopListening}; rejects when the address cannot be had. */
+export async function listen({ tls, host, port }: ListenAt, handle: RequestListener): Promise<Server> {
+  const server =
+    tls === undefined ? createHttpServer(LIMITS, handle) : createHttpsServer({ ...LIMITS, ...tls }, handle);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  return server;
+}
+
+/** Takes no new connection, and lets requests under way finish for at most ten seconds. */
+export async function stopListening(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
+  server.closeIdleConnections();
+  const timer = setTimeout(() => {
+    server.closeAllConnections();
+  }, 10_000);
+  await closed;
+  clearTimeout(timer);
+}
