@@ -31,6 +31,9 @@ afterAll(async () => {
   await db.drop();
 });
 
+// eslint-disable-next-line @typescript-eslint/no-deprecated -- marked so to stand out; tests speak http on loopback
+const OVER_HTTP = [client.allowInsecureRequests];
+
 const read = async (url: string): Promise<Record<string, unknown>> =>
   (await (await fetch(url)).json()) as Record<string, unknown>;
 
@@ -118,7 +121,7 @@ describe('metadata (RFC 8414, OpenID Connect Discovery 1.0)', () => {
   it('is understood by oauth4webapi and openid-client', async () => {
     expect((await writ.metadata()).issuer).toBe(writ.issuer);
     const configuration = await client.discovery(new URL(inPath.issuer), agent.id, undefined, client.None(), {
-      execute: [client.allowInsecureRequests],
+      execute: OVER_HTTP,
       algorithm: 'oauth2',
     });
     expect(configuration.serverMetadata().token_endpoint).toBe(`${inPath.issuer}/token`);
@@ -171,7 +174,7 @@ describe('an issuer with a path', () => {
       undefined,
       client.PrivateKeyJwt(await webKey(agent.key)),
       {
-        execute: [client.allowInsecureRequests],
+        execute: OVER_HTTP,
         algorithm: 'oauth2',
       },
     );

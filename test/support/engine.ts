@@ -70,9 +70,11 @@ export async function startWrit(database: Database, options: WritOptions): Promi
   });
   const app = new Koa();
   app.use(async (context, next) => {
-    if (context.path !== `${options.path ?? ''}/jwks`) return next();
+    if (context.path !== `${options.path ?? ''}/jwks`) {
+      await next();
+      return;
+    }
     context.body = { keys: keys.map(({ kid, alg, publicJwk }) => ({ ...publicJwk, kid, alg, use: 'sig' })) };
-    return undefined;
   });
   app.use(engine.middleware);
   const answer = app.callback();
@@ -103,6 +105,7 @@ export async function startWrit(database: Database, options: WritOptions): Promi
   };
 }
 
+// eslint-disable-next-line @typescript-eslint/no-deprecated -- marked so to stand out; tests speak http on loopback
 export const INSECURE = { [oauth.allowInsecureRequests]: true } as const;
 
 export function signingKey(kid: string): EngineSigningKey {

@@ -1,0 +1,169 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
+import * as oauth from 'oauth4webapi';
+import { PublicJwk, thumbprint } from '../../src/protocol/index.js';
+import { freshDatabase, type TestDatabase } from '../support/databases.js';
+import {
+  assertionForm,
+  claimsOf,
+  codeForm,
+  dpopProof,
+  INSECURE,
+  jws,
+  newKey,
+  obtainCode,
+  post,
+  REDIRECT_URI,
+  refreshForm,
+  startWrit,
+  TestAgent,
+  type Writ,
+} from '../support/engine.js';
+
+const agent = new TestAgent('agt_planner');
+const strict = new TestAgent('agt_strict', { dpop_required: true });
+const key = newKey();
+let db: TestDatabase;
+let writ: Writ;
+beforeAll(async () => {
+  db = await freshDatabase('embedded');
+  writ = await startWrit(db.database, { agents: [agent.registered, strict.registered] });
+});
+afterAll(async () => {
+  await writ.stop();
+  await db.drop();
+});
+
+const jktOf = (proofKey: KeyObject): string =>
+  thumbprint(PublicJwk.parse(createPublicKey(proofKey).export({ format: 'jwk' })));
+const offline = { scope: 'offline_access files:read', prompt: 'consent' };
+
+const redeem = async (
+  proof: string | undefined,
+  of = agent,
+  parameters: Record<string, string> = {},
+): ReturnType<typeof post> => {
+  const code = await obtainCode(writ, of, { parameters });
+  return post(`${writ.issuer}/token`, codeForm(of, writ.issuer, code), proof === undefined ? {} : { dpop: proof });
+};
+
+const badProof = {
+  status: 400,
+  body: { error: 'invalid_dpop_proof', error_description: 'the DPoP proof is not valid' },
+};
+const invalidGrant = { status: 400, body: { error: 'invalid_grant', error_description: 'grant request is invalid' } };
+
+describe('DPoP in the code flow (RFC 9449)', () => {
+  it('§5: binds the token that an independent client gets', async () => {
+    const as = await writ.metadata();
+    const pair = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
+    const handle = oauth.DPoP(agent.client, pair);
+    const { redirected, verifier } = await obtainCode(writ, agent);
+    const parameters = oauth.validateAuthResponse(as, agent.client, redirected, 'the state');
+    const options = { DPoP: handle, ...INSECURE };
+    const response = await oauth.authorizationCodeGrantRequest(
+      as,
+      agent.client,
+      await agent.authentication(),
+      parameters,
+      REDIRECT_URI,
+      verifier,
+      options,
+    );
+    const tokens = await oauth.processAuthorizationCodeResponse(as, agent.client, response);
+    expect(tokens.token_type).toBe('dpop');
+    expect(claimsOf(tokens.access_token)['cnf']).toEqual({ jkt: await handle.calculateThumbprint() });
+  });
+
+  it.each<[string, (uri: string) => string]>([
+    ['that is no JWT', () => 'nonsense'],
+    ['of another method', (uri) => dpopProof(key, uri, { htm: 'GET' })],
+    ['for another endpoint', (uri) => dpopProof(key, `${uri}/other`)],
+    ['for the host that the request claims', () => dpopProof(key, 'http://evil.example/token')],
+    ['two minutes old', (uri) => dpopProof(key, uri, { iat: Math.floor(Date.now() / 1000) - 120 })],
+    ['two minutes early', (uri) => dpopProof(key, uri, { iat: Math.floor(Date.now() / 1000) + 120 })],
+    ['without jti', (uri) => dpopProof(key, uri, { jti: undefined })],
+    [
+      'with a private key in its header',
+      (uri) =>
+        jws(
+          key,
+          { alg: 'ES256', typ: 'dpop+jwt', jwk: key.export({ format: 'jwk' }) },
+          { jti: randomUUID(), htm: 'POST', htu: uri, iat: Math.floor(Date.now() / 1000) },
+        ),
+    ],
+    [
+      'of another typ',
+      (uri) =>
+        jws(
+          key,
+          { alg: 'ES256', typ: 'jwt', jwk: createPublicKey(key).export({ format: 'jwk' }) },
+          { jti: randomUUID(), htm: 'POST', htu: uri, iat: Math.floor(Date.now() / 1000) },
+        ),
+    ],
+    [
+      'signed by another key',
+      (uri) =>
+        jws(
+          newKey(),
+          { alg: 'ES256', typ: 'dpop+jwt', jwk: createPublicKey(key).export({ format: 'jwk' }) },
+          { jti: randomUUID(), htm: 'POST', htu: uri, iat: Math.floor(Date.now() / 1000) },
+        ),
+    ],
+  ])('§4.3: refuses a proof %s', async (_name, proof) => {
+    expect(
+      await post(`${writ.issuer}/token`, codeForm(agent, writ.issuer, { code: 'x', verifier: 'v'.repeat(43) }), {
+        dpop: proof(`${writ.issuer}/token`),
+      }),
+    ).toEqual(badProof);
+  });
+
+  it('§11.1: takes a proof once', async () => {
+    const proof = dpopProof(key, `${writ.issuer}/token`);
+    expect((await redeem(proof)).status).toBe(200);
+    expect(await redeem(proof)).toEqual({ status: 400, body: { error: 'invalid_dpop_proof', error_description: 'the DPoP proof was used before' } });
+  });
+
+  it('refuses an agent that must prove possession and does not', async () => {
+    expect(await redeem(undefined, strict)).toEqual(invalidGrant);
+    expect((await redeem(dpopProof(key, `${writ.issuer}/token`), strict)).status).toBe(200);
+  });
+
+  it('§10: holds the agent to the key that it named at /auth', async () => {
+    expect(await redeem(dpopProof(newKey(), `${writ.issuer}/token`), agent, { dpop_jkt: jktOf(key) })).toEqual(
+      invalidGrant,
+    );
+    expect(await redeem(undefined, agent, { dpop_jkt: jktOf(key) })).toEqual(invalidGrant);
+    expect((await redeem(dpopProof(key, `${writ.issuer}/token`), agent, { dpop_jkt: jktOf(key) })).status).toBe(200);
+  });
+
+  it('§10.1: takes the key of a proof at PAR', async () => {
+    const form = {
+      response_type: 'code',
+      client_id: agent.id,
+      redirect_uri: REDIRECT_URI,
+      code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+      code_challenge_method: 'S256',
+      ...assertionForm(agent, writ.issuer),
+    };
+    const uri = `${writ.issuer}/request`;
+    expect((await post(uri, { ...form, dpop_jkt: jktOf(newKey()) }, { dpop: dpopProof(key, uri) })).status).toBe(400);
+    expect(
+      (await post(uri, { ...form, ...assertionForm(agent, writ.issuer) }, { dpop: dpopProof(key, uri) })).status,
+    ).toBe(201);
+  });
+
+  it('keeps a family bound to the key that it began with, though the agent is confidential', async () => {
+    const uri = `${writ.issuer}/token`;
+    const { body } = await redeem(dpopProof(key, uri), agent, offline);
+    const first = (body as { refresh_token: string }).refresh_token;
+    expect(await post(uri, refreshForm(agent, writ.issuer, first))).toEqual(invalidGrant);
+    expect(await post(uri, refreshForm(agent, writ.issuer, first), { dpop: dpopProof(newKey(), uri) })).toEqual(
+      invalidGrant,
+    );
+    const second = await post(uri, refreshForm(agent, writ.issuer, first), { dpop: dpopProof(key, uri) });
+    expect(second.body).toMatchObject({ token_type: 'DPoP' });
+    const third = (second.body as { refresh_token: string }).refresh_token;
+    expect(await post(uri, refreshForm(agent, writ.issuer, third))).toEqual(invalidGrant);
+  });
+});

@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import * as oauth from 'oauth4webapi';
+import { freshDatabase, type TestDatabase } from '../support/databases.js';
+import {
+  assertionForm,
+  claimsOf,
+  codeForm,
+  INSECURE,
+  obtainCode,
+  post,
+  refreshForm,
+  startWrit,
+  TestAgent,
+  type Writ,
+} from '../support/engine.js';
+
+const agent = new TestAgent('agt_planner');
+const other = new TestAgent('agt_other');
+const offline = { scope: 'openid offline_access files:read files:write', prompt: 'consent' };
+let db: TestDatabase;
+let writ: Writ;
+beforeAll(async () => {
+  db = await freshDatabase('embedded');
+  writ = await startWrit(db.database, { agents: [agent.registered, other.registered] });
+});
+afterAll(async () => {
+  await writ.stop();
+  await db.drop();
+});
+
+type Tokens = Readonly<{ access_token: string; refresh_token: string; scope: string }>;
+
+const begin = async (parameters: Record<string, string> = offline): Promise<Tokens> => {
+  const code = await obtainCode(writ, agent, { parameters });
+  return (await post(`${writ.issuer}/token`, codeForm(agent, writ.issuer, code))).body as Tokens;
+};
+const refresh = (token: string, changes: Record<string, string> = {}, by = agent): ReturnType<typeof post> =>
+  post(`${writ.issuer}/token`, { ...refreshForm(by, writ.issuer, token), ...changes });
+
+const invalidGrant = { status: 400, body: { error: 'invalid_grant', error_description: 'grant request is invalid' } };
+
+describe('refresh tokens (RFC 6749 section 6, RFC 9700 section 4.14)', () => {
+  it('exist only when the person was asked for offline_access', async () => {
+    expect('refresh_token' in (await begin({ scope: 'files:read' }))).toBe(false);
+    // OpenID Connect Core section 11: without prompt=consent the scope is ignored.
+    expect('refresh_token' in (await begin({ scope: 'openid offline_access files:read' }))).toBe(false);
+    expect('refresh_token' in (await begin())).toBe(true);
+  });
+
+  it('rotate with an independent client, and the new token carries the same facts', async () => {
+    const as = await writ.metadata();
+    const first = await begin();
+    const response = await oauth.refreshTokenGrantRequest(
+      as,
+      agent.client,
+      await agent.authentication(),
+      first.refresh_token,
+      INSECURE,
+    );
+    const second = await oauth.processRefreshTokenResponse(as, agent.client, response);
+    expect(second.refresh_token).not.toBe(first.refresh_token);
+    const [before, after] = [first, second].map(({ access_token: token }) => claimsOf(token));
+    for (const claim of ['iss', 'aud', 'sub', 'client_id', 'scope', 'acr', 'auth_time', 'writ'])
+      expect(after?.[claim]).toEqual(before?.[claim]);
+    expect(after?.['jti']).not.toBe(before?.['jti']);
+  });
+
+  it('RT-01: end the family when one is used twice, the newest included', async () => {
+    const first = await begin();
+    const second = (await refresh(first.refresh_token)).body as Tokens;
+    expect(await refresh(first.refresh_token)).toEqual(invalidGrant);
+    expect(await refresh(second.refresh_token)).toEqual(invalidGrant);
+    const { grant } = claimsOf(first.access_token)['writ'] as { grant: string };
+    expect(await db.database.prisma.revocation.count({ where: { target: `grant:${grant}` } })).toBe(1);
+    expect(await db.database.prisma.engineRecord.count({ where: { grantId: grant } })).toBe(0);
+  });
+
+  it('§6: give a narrower scope and never a wider one', async () => {
+    const first = await begin();
+    const narrow = (await refresh(first.refresh_token, { scope: 'files:read' })).body as Tokens;
+    expect(claimsOf(narrow.access_token)['scope']).toBe('files:read');
+    expect(await refresh(narrow.refresh_token, { scope: 'files:read mail:read' })).toEqual({
+      status: 400,
+      body: { error: 'invalid_scope', error_description: 'refresh token missing requested scope', scope: 'mail:read' },
+    });
+    const again = (await refresh(narrow.refresh_token)).body as Tokens;
+    expect(claimsOf(again.access_token)['scope']).toBe('files:read files:write');
+  });
+
+  it('never exceed what is registered now', async () => {
+    const { refresh_token: token } = await begin();
+    const [files] = agent.registered.allow;
+    if (files === undefined) throw new Error('no ceiling');
+    writ.registry.change([{ ...agent.registered, allow: [{ ...files, scopes: ['files:read'] }] }, other.registered]);
+    const { body } = await refresh(token);
+    expect(claimsOf((body as Tokens).access_token)['scope']).toBe('files:read');
+    writ.registry.change([agent.registered, other.registered]);
+  });
+
+  it('RT-05: are of no use to another agent or for another resource', async () => {
+    const { refresh_token: token } = await begin();
+    expect(await refresh(token, {}, other)).toEqual(invalidGrant);
+    expect((await refresh(token, { resource: 'https://mcp.example/files' })).body).toMatchObject({
+      error: 'invalid_target',
+    });
+  });
+
+  it('do not outlive the consent by rotation', async () => {
+    const first = await begin();
+    const lifetimes = async (): Promise<number[]> => {
+      const records = await db.database.prisma.engineRecord.findMany({
+        where: { model: 'RefreshToken', grantId: (claimsOf(first.access_token)['writ'] as { grant: string }).grant },
+      });
+      return records.map(({ expiresAt }) => Number(expiresAt));
+    };
+    const [before] = await lifetimes();
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    await refresh(first.refresh_token);
+    const after = await lifetimes();
+    expect(after).toHaveLength(2);
+    expect(Math.max(...after) - (before ?? 0)).toBeLessThanOrEqual(1_000);
+  });
+
+  it('RFC 7009: are revoked with their whole family, and only by their own agent', async () => {
+    const { access_token: accessToken, refresh_token: token } = await begin();
+    const revoke = (by: TestAgent): ReturnType<typeof post> =>
+      post(`${writ.issuer}/revoke`, { token, ...assertionForm(by, writ.issuer) });
+    expect(await revoke(other)).toEqual({ status: 200, body: '' });
+    const alive = (await refresh(token)).body as Tokens;
+    expect(
+      await post(`${writ.issuer}/revoke`, { token: alive.refresh_token, ...assertionForm(agent, writ.issuer) }),
+    ).toEqual({ status: 200, body: '' });
+    expect(await refresh(alive.refresh_token)).toEqual(invalidGrant);
+    const { grant } = claimsOf(accessToken)['writ'] as { grant: string };
+    expect(await db.database.prisma.revocation.findMany({ where: { target: `grant:${grant}` } })).toMatchObject([
+      { revokedBy: agent.id, reason: 'the client revoked its refresh token' },
+    ]);
+  });
+
+  it('RFC 7009 §2.1: a token that nobody knows is no error', async () => {
+    expect(await post(`${writ.issuer}/revoke`, { token: 'nobody', ...assertionForm(agent, writ.issuer) })).toEqual({
+      status: 200,
+      body: '',
+    });
+  });
+});
