@@ -1,0 +1,168 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Provider } from 'oidc-provider';
+import type { IdentityProvider } from '../../src/human/index.js';
+
+/** Somebody with an account at the company. */
+export type Employee = Readonly<{ subject: string; name: string; email: string; password: string }>;
+
+export const ALICE: Employee = {
+  subject: 'u-1001',
+  name: 'Alice Archer',
+  email: 'alice@company.example',
+  password: 'correct horse',
+};
+export const BOB: Employee = {
+  subject: 'u-1002',
+  name: 'Bob Baker',
+  email: 'bob@company.example',
+  password: 'battery staple',
+};
+
+/** How sure the company's sign-in is of the person. */
+export const COMPANY_ACR = 'urn:company:acr:password';
+
+export type CompanyOptions = Readonly<{
+  /** Where Writ takes people back: `<issuer>/interaction/callback/<id>`. */
+  writIssuer: string;
+  id?: string;
+  port?: number;
+  employees?: readonly Employee[];
+  /** False: its ID tokens do not say when the person signed in. */
+  saysWhen?: boolean;
+}>;
+
+/** A company identity provider on loopback: OpenID Connect, with accounts of its own and a page to sign in at. */
+export type Company = Readonly<{ issuer: string; identityProvider: IdentityProvider; stop(): Promise<void> }>;
+
+const SECRET = 'a secret between the company and writ, for tests and the demo';
+
+export async function startCompany(options: CompanyOptions): Promise<Company> {
+  const { writIssuer, id = 'company', port = 0, employees = [ALICE, BOB], saysWhen = true } = options;
+  const server = createServer();
+  const issuer = await listen(server, port);
+  const provider = await silently(() =>
+    makeCompany(issuer, { redirectUri: `${writIssuer}/interaction/callback/${id}`, employees, saysWhen }),
+  );
+  const answer = provider.callback();
+  server.on('request', (request, response) => {
+    const signIn = request.url?.startsWith('/sign-in/') === true;
+    void (signIn ? signInPage(provider, employees, request, response) : answer(request, response));
+  });
+  return {
+    issuer,
+    identityProvider: {
+      id,
+      name: 'The Company',
+      issuer,
+      clientId: 'writ',
+      scopes: ['openid', 'profile', 'email'],
+      credential: { kind: 'secret', secret: SECRET },
+    },
+    stop: () => close(server),
+  };
+}
+
+async function makeCompany(
+  issuer: string,
+  setup: Readonly<{ redirectUri: string; employees: readonly Employee[]; saysWhen: boolean }>,
+): Promise<Provider> {
+  const { Provider } = await import('oidc-provider');
+  return new Provider(issuer, {
+    clients: [
+      {
+        client_id: 'writ',
+        client_secret: SECRET,
+        redirect_uris: [setup.redirectUri],
+        require_auth_time: setup.saysWhen,
+        default_acr_values: [COMPANY_ACR],
+      },
+    ],
+    acrValues: [COMPANY_ACR],
+    claims: { openid: ['sub'], profile: ['name'], email: ['email'] },
+    cookies: {
+      keys: ['a key of the company for its own cookies'],
+      names: { session: 'company_session', interaction: 'company_interaction', resume: 'company_resume' },
+    },
+    features: { devInteractions: { enabled: false } },
+    interactions: { url: (_context, { uid }) => `/sign-in/${uid}` },
+    findAccount: (_context, subject) => {
+      const employee = setup.employees.find((one) => one.subject === subject);
+      if (employee === undefined) return undefined;
+      const { name, email } = employee;
+      return { accountId: subject, claims: () => ({ sub: subject, name, email }) };
+    },
+    // The company trusts Writ: its own people are not asked whether Writ may know them.
+    loadExistingGrant: async ({ oidc }) => {
+      const accountId = oidc.session?.accountId;
+      const clientId = oidc.client?.clientId;
+      if (accountId === undefined || clientId === undefined) return undefined;
+      const grant = new oidc.provider.Grant({ accountId, clientId });
+      grant.addOIDCScope('openid profile email');
+      grant.addOIDCClaims(['name', 'email', 'acr', 'auth_time']);
+      await grant.save();
+      return grant;
+    },
+    pkce: { required: () => true },
+    ttl: { AccessToken: 600, Grant: 3_600, IdToken: 600, Interaction: 600, Session: 3_600 },
+  });
+}
+
+async function signInPage(
+  provider: Provider,
+  employees: readonly Employee[],
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  if (request.method !== 'POST') {
+    response.setHeader('content-type', 'text/html; charset=utf-8');
+    response.end(SIGN_IN_FORM);
+    return;
+  }
+  const form = new URLSearchParams(await text(request));
+  const employee = employees.find((one) => one.email === form.get('email') && one.password === form.get('password'));
+  const result =
+    employee === undefined
+      ? { error: 'access_denied', error_description: 'wrong name or password' }
+      : { login: { accountId: employee.subject, acr: COMPANY_ACR, amr: ['pwd'] } };
+  await provider.interactionFinished(request, response, result);
+}
+
+const SIGN_IN_FORM = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The Company</title></head>
+<body><h1>Sign in to The Company</h1><form method="post"><input name="email" type="email"><input name="password" type="password">
+<button type="submit">Sign in</button></form></body></html>`;
+
+async function text(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(Buffer.from(chunk as Uint8Array));
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** On loopback; answers the address. */
+export async function listen(server: Server, port = 0): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  return `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+}
+
+export function close(server: Server): Promise<void> {
+  server.closeAllConnections();
+  return new Promise((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
+}
+
+/** The library says on the console that its built-in store and keys are for development, which this company is. */
+async function silently<T>(make: () => Promise<T>): Promise<T> {
+  const { warn, info } = console;
+  Object.assign(console, { warn: () => undefined, info: () => undefined });
+  try {
+    return await make();
+  } finally {
+    Object.assign(console, { warn, info });
+  }
+}
