@@ -44,7 +44,7 @@ export class Browser {
     for (let hops = 0; hops < 20; hops++) {
       this.history.unshift(url);
       if (stopAt !== undefined && url.startsWith(stopAt)) return { url, status: 0, headers: new Headers(), body: '' };
-      const headers = { accept: 'text/html', cookie: this.#cookieHeader(url) };
+      const headers = { accept: 'text/html', cookie: this.cookieHeader(url) };
       const response = await fetch(url, { ...init, headers, redirect: 'manual' });
       this.#keep(url, response.headers.getSetCookie());
       const body = await response.text();
@@ -55,7 +55,8 @@ export class Browser {
     throw new Error(`too many redirects: ${this.history.slice(0, 4).join(' < ')}`);
   }
 
-  #cookieHeader(url: string): string {
+  /** What it would send to this address. */
+  cookieHeader(url: string): string {
     const { host, pathname } = new URL(url);
     const fits = this.#cookies.filter(
       (cookie) =>
