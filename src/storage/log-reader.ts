@@ -33,7 +33,7 @@ const READ = `
   SELECT id::text AS id, leaf, leaf_hash, txn FROM log_leaf
   WHERE ($1::text IS NULL OR session_id = $1) AND ($2::text IS NULL OR txn = $2) AND ($3::text IS NULL OR kind = $3)
     AND id > $4::bigint
-  ORDER BY id LIMIT $5::int`;
+  ORDER BY log_leaf.id LIMIT $5::int`;
 
 const Rows = z.array(
   z.object({
