@@ -42,7 +42,7 @@ export function consentPage(
               ${request.servers.map(serverItem)}
             </ul>`
       }
-      ${request.staysSignedIn ? html`<p>It may also go on while you are away, until you or your administrator end it.</p>` : undefined}
+      ${request.staysSignedIn ? html`<p>It may also go on while you are away, until it is revoked.</p>` : undefined}
       <p class="small soft">Each call is still checked by policy and recorded.</p>
       <form method="post" action="${form.action}">
         <input type="hidden" name="token" value="${form.token}" />

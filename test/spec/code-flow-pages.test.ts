@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { authorize, Browser, type Seen } from '../support/browser.js';
 import { ALICE, BOB, startCompany } from '../support/company.js';
@@ -67,7 +68,11 @@ describe('the consent page', () => {
   });
 
   it('may not be framed, cached, referred from or run script', async () => {
-    const { headers } = await consent(new Browser());
+    const { headers, body } = await consent(new Browser());
+    const style = /<style>(.*)<\/style>/s.exec(body)?.[1] ?? '';
+    expect(headers.get('content-security-policy')).toContain(
+      `'sha256-${createHash('sha256').update(style).digest('base64')}'`,
+    );
     expect(headers.get('content-security-policy')).toMatch(
       /^default-src 'none'; style-src 'sha256-[A-Za-z0-9+/=]+'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'$/,
     );

@@ -76,6 +76,15 @@ export async function startWrit(database: Database, options: WritOptions): Promi
     }
     context.body = { keys: keys.map(({ kid, alg, publicJwk }) => ({ ...publicJwk, kid, alg, use: 'sig' })) };
   });
+  // As Writ's own token route does: it reads the form first, and hands on what it does not answer.
+  app.use(async ({ req, method, path }, next) => {
+    if (method === 'POST' && path.endsWith('/token')) {
+      const chunks: Buffer[] = [];
+      for await (const chunk of req) chunks.push(Buffer.from(chunk as Uint8Array));
+      Object.assign(req, { body: Buffer.concat(chunks).toString('utf8') });
+    }
+    await next();
+  });
   app.use(engine.middleware);
   const answer = app.callback();
   server.on('request', (request, response) => void answer(request, response));
