@@ -57,6 +57,8 @@ export async function readForeignSubject(
   if (!candidates(jws, keys).some((key) => facts.remembered.verify(jws, key))) return err('wrong_signature');
   const parsed = Claims.safeParse(jws.payload);
   if (!parsed.success) return err('wrong_claims');
+  // OpenID Connect Back-Channel Logout section 2.4: `events` marks a logout token, whose `typ` may say nothing (TX-07).
+  if ('events' in jws.payload) return err('wrong_type');
   const live = checkLife(parsed.data, facts);
   if (!live.ok) return live;
   // Actors that another issuer vouches for have no identity here; dropping them would make the chain look clean (TX-02).
@@ -86,13 +88,11 @@ function namesUs(claims: Claims, accepted: AcceptedToken, caller: Caller, { issu
   const audience = typeof claims.aud === 'string' ? claims.aud : claims.aud[0];
   const isCaller = (name: string): boolean => name === caller.clientId || trusted.client_ids[name] === caller.clientId;
   // TX-05: an ID token or access token that was issued to another client of that issuer is not the caller's to bring.
-  const party = claims.azp ?? claims.client_id;
-  if (
+  const isAnother = (party: string | undefined): boolean =>
     party !== undefined &&
     (Object.hasOwn(trusted.client_ids, party) || trusted.agents.includes(party)) &&
-    !isCaller(party)
-  )
-    return false;
+    !isCaller(party);
+  if (isAnother(claims.azp) || isAnother(claims.client_id)) return false;
   return audience === issuer || accepted.audiences.includes(audience) || isCaller(audience);
 }
 
