@@ -1,15 +1,16 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Middleware, ParameterizedContext } from 'koa';
-import type { Clock, Seconds } from '../base/index.js';
+import { type Clock, Fault, type Seconds } from '../base/index.js';
 import { type IdentityProvider, pageSecrets, type PersonDirectory, SignInAt } from '../human/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import { oneTimeRules } from './assertions.js';
 import { configure, type ConfigurationDeps, type EngineLifetimes } from './configuration.js';
-import { answerInteraction, type InteractionDeps } from './interaction.js';
+import { answerInteraction } from './interaction.js';
 import { currentContext, makeProvider, type Provider } from './library.js';
 import { type Metadata, metadataOf, metadataPaths } from './metadata.js';
 import type { EngineSigningKey, EngineStore } from './ports.js';
+import type { InteractionDeps } from './step.js';
 import { bodyReadBefore, judgeProof, replayBody } from './requests.js';
 import { answer, refusedPage } from './troubles.js';
 
@@ -109,8 +110,9 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
     else if (method !== 'POST' || judgeProof(context, `${deps.issuer}${path}`, deps.clock.now())) await next();
     refuseMismatchAsAuthentication(context);
   });
-  provider.on('server_error', (_context, error) => {
+  provider.on('server_error', (context, error) => {
     deps.onFault(error);
+    if (isJson(context.body)) sayOutage(context, error);
   });
   const koa: EventEmitter = provider;
   koa.on('error', deps.onFault);
@@ -141,11 +143,22 @@ function interactionDeps(deps: EngineDeps): InteractionDeps {
   };
 }
 
+const isJson = (body: unknown): body is object => typeof body === 'object' && body !== null;
+
+/** An outage is a 5xx and never reads as a refusal; what it was stays here. */
+function sayOutage(context: Pick<ParameterizedContext, 'status' | 'body'>, error: unknown): void {
+  const isOutage = error instanceof Fault;
+  context.status = isOutage ? 503 : 500;
+  context.body = {
+    error: isOutage ? 'temporarily_unavailable' : 'server_error',
+    error_description: 'the server could not answer; try again later',
+  };
+}
+
 /** CA-14: an assertion of one client with the id of another is failed authentication, as any other failure of it is. */
 function refuseMismatchAsAuthentication(context: ParameterizedContext): void {
   const body: unknown = context.body;
-  if (typeof body !== 'object' || body === null || !('error_description' in body)) return;
-  if (body.error_description !== 'client_id mismatch') return;
+  if (!isJson(body) || !('error_description' in body) || body.error_description !== 'client_id mismatch') return;
   context.status = 401;
   context.body = { error: 'invalid_client', error_description: 'client authentication failed' };
 }

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import * as oauth from 'oauth4webapi';
+import { Fault } from '../../src/base/index.js';
+import { openEngineStore } from '../../src/storage/index.js';
 import { freshDatabase, type TestDatabase } from '../support/databases.js';
 import {
   assertionForm,
@@ -142,5 +144,19 @@ describe('refresh tokens (RFC 6749 section 6, RFC 9700 section 4.14)', () => {
       status: 200,
       body: '',
     });
+  });
+});
+
+describe('an outage of the database', () => {
+  it('is a 5xx of its own, never invalid_grant, and what it was stays inside', async () => {
+    const outage = new Fault('database_unavailable', 'connection to 10.1.2.3 refused');
+    const store = { ...openEngineStore(db.database), find: () => Promise.reject(outage) };
+    const broken = await startWrit(db.database, { agents: [agent.registered], engine: { store } });
+    expect(await post(`${broken.issuer}/token`, refreshForm(agent, broken.issuer, 'x'))).toEqual({
+      status: 503,
+      body: { error: 'temporarily_unavailable', error_description: 'the server could not answer; try again later' },
+    });
+    expect(broken.faults).toEqual([outage]);
+    await broken.stop();
   });
 });

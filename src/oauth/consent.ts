@@ -1,0 +1,91 @@
+import type { ParameterizedContext } from 'koa';
+import { z } from 'zod';
+import { consentPage, type ConsentRequest, consentRequest, continuePage, type Person } from '../human/index.js';
+import { isUsable } from '../registry/index.js';
+import { readForm } from './requests.js';
+import { finish, type Interaction, type InteractionDeps, refusal, type Step } from './step.js';
+import { answer, outdated } from './troubles.js';
+
+export async function showConsent(step: Step, interaction: Interaction, changed = false): Promise<void> {
+  const { context, deps } = step;
+  const request = await whatIsAsked(step, interaction);
+  if (request === undefined) {
+    outdated(context);
+    return;
+  }
+  const action = `${deps.issuer}/interaction/${interaction.uid}/consent`;
+  answer(
+    context,
+    consentPage(request, { action, token: deps.secrets.consentToken(interaction.uid, request), changed }),
+  );
+}
+
+async function whatIsAsked({ deps }: Step, interaction: Interaction): Promise<ConsentRequest | undefined> {
+  const registry = deps.registry.current();
+  const { client_id: clientId, redirect_uri: redirectUri } = Asked.parse(interaction.params);
+  const agent = registry.agent(clientId);
+  const person = await personOf(deps, interaction);
+  if (agent === undefined || !isUsable(agent, deps.clock.now()) || person === undefined) return undefined;
+  const { own, resource } = missing(interaction, deps.issuer);
+  return consentRequest(registry, { agent, person, redirectUri, scopes: [...own, ...resource] });
+}
+
+const Asked = z.looseObject({ client_id: z.string(), redirect_uri: z.string() });
+
+async function personOf({ people }: InteractionDeps, interaction: Interaction): Promise<Person | undefined> {
+  const id = interaction.session?.accountId;
+  const person = id === undefined ? undefined : await people.byId(id);
+  return person?.status === 'active' ? person : undefined;
+}
+
+const Missing = z.looseObject({
+  missingOIDCScope: z.array(z.string()).default([]),
+  missingResourceScopes: z.record(z.string(), z.array(z.string())).default({}),
+});
+
+function missing(
+  interaction: Interaction,
+  issuer: string,
+): Readonly<{ own: readonly string[]; resource: readonly string[] }> {
+  const { missingOIDCScope, missingResourceScopes } = Missing.parse(interaction.prompt.details);
+  return { own: missingOIDCScope, resource: missingResourceScopes[issuer] ?? [] };
+}
+
+export async function decideConsent(step: Step, interaction: Interaction): Promise<void> {
+  const { context, deps } = step;
+  const form = await readForm(context);
+  const request = await whatIsAsked(step, interaction);
+  if (form === undefined || request === undefined || isCrossSite(context)) {
+    outdated(context);
+    return;
+  }
+  const decision = form.get('decision');
+  if (!deps.secrets.isConsentToken(form.get('token') ?? '', interaction.uid, request)) {
+    await showConsent(step, interaction, true);
+  } else if (decision === 'allow') {
+    answer(
+      context,
+      continuePage(await finish(step, interaction, { consent: { grantId: await grant(step, interaction) } })),
+    );
+  } else {
+    answer(
+      context,
+      continuePage(await finish(step, interaction, refusal('access_denied', 'the person did not allow it'))),
+    );
+  }
+}
+
+/** Beside the token and the Lax cookie. `Origin` would not do: with no-referrer a browser sends `null` from our own page. */
+const isCrossSite = (context: ParameterizedContext): boolean =>
+  !['', 'same-origin'].includes(context.get('sec-fetch-site'));
+
+async function grant({ provider, deps }: Step, interaction: Interaction): Promise<string> {
+  const { own, resource } = missing(interaction, deps.issuer);
+  const given = new provider.Grant({
+    accountId: interaction.session?.accountId,
+    clientId: String(interaction.params['client_id']),
+  });
+  if (own.length > 0) given.addOIDCScope(own.join(' '));
+  if (resource.length > 0) given.addResourceScope(deps.issuer, resource.join(' '));
+  return given.save();
+}

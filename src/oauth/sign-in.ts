@@ -1,0 +1,146 @@
+import { z } from 'zod';
+import type { Seconds } from '../base/index.js';
+import { chooserPage, type SignedIn, type SignInAt } from '../human/index.js';
+import { recordKey } from './adapter.js';
+import { finish, type Interaction, type InteractionDeps, redirect, refusal, type Step } from './step.js';
+import { answer, NO_PROVIDER, outdated, PROVIDER_DOWN, SIGN_IN_FAILED } from './troubles.js';
+
+export async function beginSignIn(step: Step, interaction: Interaction, providerId: string | undefined): Promise<void> {
+  const { context, deps } = step;
+  const [only, ...others] = deps.signIns.values();
+  if (only === undefined) {
+    answer(context, NO_PROVIDER);
+  } else if (interaction.lastSubmission?.login !== undefined) {
+    // A sign-in that still does not satisfy the request will not do so by repetition.
+    const returnTo = await finish(
+      step,
+      interaction,
+      refusal('login_required', 'the sign-in does not satisfy the request'),
+    );
+    redirect(context, returnTo);
+  } else if (providerId === undefined && others.length > 0) {
+    const choices = [only, ...others].map(({ provider: { id, name } }) => ({
+      name,
+      address: `${deps.issuer}/interaction/${interaction.uid}/sign-in/${id}`,
+    }));
+    answer(context, chooserPage(choices));
+  } else {
+    const chosen = providerId === undefined ? only : deps.signIns.get(providerId);
+    if (chosen === undefined) outdated(context);
+    else await sendToProvider(step, interaction, chosen);
+  }
+}
+
+async function sendToProvider({ context, deps }: Step, interaction: Interaction, chosen: SignInAt): Promise<void> {
+  const { reasons } = interaction.prompt;
+  const { max_age: maxAge, acr_values: acrValues, login_hint: loginHint } = Wish.parse(interaction.params);
+  const secrets = deps.secrets.newSignIn();
+  const started = await chosen.start(secrets, {
+    maxAge,
+    acrValues,
+    loginHint,
+    afresh: reasons.includes('login_prompt') || reasons.includes('max_age'),
+  });
+  if (!started.ok) {
+    deps.onFault(started.error.cause);
+    answer(context, PROVIDER_DOWN);
+    return;
+  }
+  await deps.store.put({
+    key: recordKey('SignIn', secrets.state),
+    model: 'SignIn',
+    payload: JSON.stringify({
+      interaction: recordKey('Interaction', interaction.uid),
+      provider: chosen.provider.id,
+      maxAge,
+    }),
+    grant: undefined,
+    uid: undefined,
+    expiresAt: deps.clock.now() + deps.interactionSeconds,
+  });
+  context.cookies.set(signInCookie(secrets.state), interaction.uid, cookieOptions(deps));
+  redirect(context, started.value);
+}
+
+const Wish = z.looseObject({
+  max_age: z.coerce.number().int().nonnegative().optional().catch(undefined),
+  acr_values: z.string().max(512).optional().catch(undefined),
+  login_hint: z.string().max(256).optional().catch(undefined),
+});
+
+/** One per sign-in, so that two tabs do not undo each other. */
+const signInCookie = (state: string): string => `writ_signin_${recordKey('SignIn', state).slice(0, 12)}`;
+
+const cookieOptions = ({ issuer, interactionSeconds }: InteractionDeps) => ({
+  path: `${new URL(issuer).pathname.replace(/\/$/, '')}/interaction/callback`,
+  httpOnly: true,
+  sameSite: 'lax' as const,
+  signed: true,
+  maxAge: interactionSeconds * 1000,
+});
+
+const SignInRecord = z.object({ interaction: z.string(), provider: z.string(), maxAge: z.number().optional() });
+
+export async function finishSignIn(step: Step, providerId: string): Promise<void> {
+  const { provider, context, deps } = step;
+  const state = context.query['state'];
+  const begun = typeof state === 'string' ? await takeSignIn(step, state, providerId) : undefined;
+  const interaction = begun === undefined ? undefined : await provider.Interaction.find(begun.uid);
+  const chosen = deps.signIns.get(providerId);
+  if (
+    typeof state !== 'string' ||
+    begun === undefined ||
+    interaction?.prompt.name !== 'login' ||
+    chosen === undefined
+  ) {
+    outdated(context);
+    return;
+  }
+  const signedIn = await chosen.finish(context.search, deps.secrets.signInOf(state), begun.maxAge);
+  if (signedIn.ok) {
+    await welcome(step, interaction, signedIn.value);
+  } else if (signedIn.error.reason === 'denied') {
+    redirect(context, await finish(step, interaction, refusal('access_denied', 'the sign-in was not completed')));
+  } else {
+    deps.onFault(signedIn.error.cause);
+    answer(context, signedIn.error.reason === 'unavailable' ? PROVIDER_DOWN : SIGN_IN_FAILED);
+  }
+}
+
+/** The state is good once, in the browser that it was made for, for the provider that it was made for. */
+async function takeSignIn(
+  { context, deps }: Step,
+  state: string,
+  providerId: string,
+): Promise<{ uid: string; maxAge: Seconds | undefined } | undefined> {
+  const uid = context.cookies.get(signInCookie(state), { signed: true });
+  if (uid === undefined) return undefined;
+  context.cookies.set(signInCookie(state), null, { ...cookieOptions(deps), maxAge: undefined });
+  const record = await deps.store.take(recordKey('SignIn', state));
+  if (record === undefined || (record.expiresAt ?? 0) <= deps.clock.now()) return undefined;
+  const { interaction, provider, maxAge } = SignInRecord.parse(JSON.parse(record.payload));
+  return interaction === recordKey('Interaction', uid) && provider === providerId ? { uid, maxAge } : undefined;
+}
+
+async function welcome(step: Step, interaction: Interaction, who: SignedIn): Promise<void> {
+  const { context, deps } = step;
+  const person = await deps.people.ensure(who.issuer, who.subject, who.attributes);
+  if (person.status !== 'active') {
+    redirect(context, await finish(step, interaction, refusal('access_denied', 'the person may not sign in')));
+    return;
+  }
+  const before = interaction.session;
+  if (before?.uid !== undefined && before.accountId !== person.id) {
+    // Somebody else now: their sign-in is not carried on, and the library does not ask about it.
+    await deps.store.removeByUid('Session', before.uid);
+    interaction.session = undefined;
+  }
+  const login = {
+    accountId: person.id,
+    // 0: the identity provider did not say when. `undefined` would become "now" (see personClaims).
+    ts: who.authTime ?? 0,
+    ...(who.acr === undefined ? {} : { acr: who.acr }),
+    ...(who.amr === undefined ? {} : { amr: [...who.amr] }),
+  };
+  redirect(context, await finish(step, interaction, { login }));
+}
