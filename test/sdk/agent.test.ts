@@ -1,3 +1,4 @@
+import { createServer } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { Client as ClientV1 } from '@modelcontextprotocol/sdk/client/index.js';
@@ -6,7 +7,7 @@ import { decodeJwt } from 'jose';
 import { type Agent, AgentError, type AgentOptions, type CallOptions, createAgent } from '../../src/sdk/agent/index.js';
 import { createVerifier, type VerifierOptions } from '../../src/sdk/verifier/index.js';
 import { TestIssuer } from '../support/issuer.js';
-import { type Adapter, type RunningServer, startMcp } from '../support/mcp.js';
+import { type Adapter, close, origin, type RunningServer, startMcp } from '../support/mcp.js';
 
 let issuer: TestIssuer;
 let key: AgentOptions['key'];
@@ -154,6 +155,17 @@ describe('exchange', () => {
     expect(await errorOf(agent.exchange(request))).toMatchObject({ code: 'bad_answer' });
   });
 
+  it('refuses a token that is not bound when it asked for one that is', async () => {
+    const body = { access_token: 'a', issued_token_type: 'x', token_type: 'Bearer', expires_in: 60 };
+    const agent = make({ dpop: true });
+    await agent.exchange(request);
+    issuer.instead.push((_request, response) => Boolean(response.writeHead(200).end(JSON.stringify(body))));
+    expect(await errorOf(agent.exchange(request))).toMatchObject({
+      code: 'bad_answer',
+      message: 'the token is not bound to the DPoP key',
+    });
+  });
+
   it('waits as long as a busy issuer says, and not longer than it may', async () => {
     const agent = make({ maxWaitSeconds: 2 });
     await agent.exchange(request);
@@ -287,6 +299,25 @@ describe('agent.fetch', () => {
       expect(await errorOf(fetch(url))).toMatchObject({ code: 'wrong_address' });
     }
     expect(issuer.counts.token).toBe(0);
+  });
+
+  it('is not led elsewhere by the server that it calls', async () => {
+    const asked: (string | undefined)[] = [];
+    const moving = createServer((incoming, response) => {
+      asked.push(incoming.url);
+      response.writeHead(307, { location: '/elsewhere' }).end();
+    });
+    await new Promise<void>((resolve) => moving.listen(0, '127.0.0.1', resolve).unref());
+    const resource = `${origin(moving)}/mcp`;
+    const error: unknown = await make()
+      .fetch({ resource, subjectToken: 'x' })(resource)
+      .then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+    await close(moving);
+    expect(error).toMatchObject({ name: 'TypeError' });
+    expect(asked).toEqual(['/mcp']);
   });
 
   it('sends no batch, in which a second call could hide', async () => {

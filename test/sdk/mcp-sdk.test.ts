@@ -31,7 +31,7 @@ async function behind(...middlewares: Middleware[]): Promise<Started> {
 
 async function listen(listener: RequestListener): Promise<Started> {
   const server = createServer(listener);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve).unref());
   return { url: origin(server), stop: () => close(server) };
 }
 

@@ -117,7 +117,7 @@ describe('metadata', () => {
       const { status = 200, headers = {}, body } = answer(request.url ?? '');
       response.writeHead(status, headers).end(body);
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve).unref());
     return { url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`, close: () => server.close() };
   }
 
@@ -137,10 +137,6 @@ describe('metadata', () => {
       (own) => ({
         body: JSON.stringify({ issuer: own, jwks_uri: 'http://keys.example/jwks', token_endpoint: `${own}/token` }),
       }),
-    ],
-    [
-      'redirects',
-      () => ({ status: 302, headers: { location: `${issuer.url}/.well-known/oauth-authorization-server` }, body: '' }),
     ],
     [
       'has a name twice',
@@ -164,9 +160,24 @@ describe('metadata', () => {
     }
   });
 
+  it('that redirects is not followed, not even to what would fit', async () => {
+    const other = await serve((url) => {
+      const fit = { issuer: other.url, jwks_uri: `${issuer.url}/jwks`, token_endpoint: `${other.url}/token` };
+      return url === '/moved'
+        ? { body: JSON.stringify(fit) }
+        : { status: 302, headers: { location: '/moved' }, body: '' };
+    });
+    const verifier = createVerifier({ issuer: other.url, resource: RESOURCE });
+    const signed = await issuer.sign(
+      issuer.claims(RESOURCE, { iss: other.url, act: { sub: 'agt_planner', iss: other.url } }),
+    );
+    await expect(verifier.verifyAccessToken(signed)).rejects.toMatchObject({ reason: 'issuer_unavailable' });
+    other.close();
+  });
+
   it('that never comes is waited for in bounded time', async () => {
     const never = createServer(() => undefined);
-    await new Promise<void>((resolve) => never.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => never.listen(0, '127.0.0.1', resolve).unref());
     const url = `http://127.0.0.1:${String((never.address() as AddressInfo).port)}`;
     const started = performance.now();
     const verifier = createVerifier({ issuer: url, resource: RESOURCE, timeoutMs: 200 });

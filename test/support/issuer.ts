@@ -35,7 +35,7 @@ export class TestIssuer {
   static async start(): Promise<TestIssuer> {
     const issuer = new TestIssuer();
     issuer.#keys.push(await newKey('k1'));
-    await new Promise<void>((resolve) => issuer.#server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => issuer.#server.listen(0, '127.0.0.1', resolve).unref());
     return issuer;
   }
 

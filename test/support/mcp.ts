@@ -24,7 +24,7 @@ export async function startMcp(
   const server = createServer((request, response) => {
     listener(request, response);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve).unref());
   const resource = `${origin(server)}/mcp`;
   const guard = createVerifier({ ...options, resource }).guard({ scopes });
   const ran: Ran = [];
