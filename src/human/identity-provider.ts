@@ -177,6 +177,10 @@ const described = ({ name, email }: z.infer<typeof Described>): PersonAttributes
 
 function reasonOf(cause: unknown): SignInFlaw['reason'] {
   if (cause instanceof oidc.AuthorizationResponseError) return 'denied';
-  if (cause instanceof oidc.ResponseBodyError) return 'invalid';
-  return cause instanceof oidc.ClientError && cause.code === 'OAUTH_TIMEOUT' ? 'unavailable' : 'invalid';
+  const timedOut = cause instanceof oidc.ClientError && cause.code === 'OAUTH_TIMEOUT';
+  return timedOut || NoAnswer.safeParse(cause).success ? 'unavailable' : 'invalid';
 }
+
+/** What fetch throws when nobody answers, as it is or within an error of openid-client. */
+const FetchFailed = z.object({ message: z.literal('fetch failed') });
+const NoAnswer = z.union([FetchFailed, z.object({ cause: FetchFailed })]);

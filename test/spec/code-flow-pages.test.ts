@@ -270,6 +270,18 @@ describe('where people sign in', () => {
     await away.stop();
   });
 
+  it('may go down in the middle, and the page says so', async () => {
+    const away = await startWrit(db.database, { agents: [agent.registered] });
+    const browser = new Browser();
+    const page = await browser.get((await authorizationLink(away, agent)).link);
+    const callback = await browser.submit(page, { email, password }, `${away.issuer}/interaction/callback`);
+    await away.company.stop();
+    const answer = await browser.get(callback.url);
+    expect(away.faults).toHaveLength(1);
+    expect([answer.status, answer.body]).toEqual([502, expect.stringContaining('The sign-in does not answer')]);
+    await away.stop();
+  });
+
   it('may not say when the person signed in, and then the token does not either', async () => {
     const silent = await startWrit(db.database, { agents: [agent.registered], company: { saysWhen: false } });
     const { redirected } = await obtainCode(silent, agent, { browser: new Browser(), employee: BOB });
