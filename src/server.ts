@@ -47,7 +47,8 @@ export type Writ = Readonly<{
   config: Config;
   /** Files with secrets that were made for want of configuration. */
   madeSecrets: readonly string[];
-  /** Where the token of the admin API came from; the token itself is not told. */
+  /** The open database, for whoever runs this in process: the embedded one admits no second. */
+  database: Database;
   close(): Promise<void>;
 }>;
 
@@ -81,7 +82,7 @@ export async function startWrit(
       await stopListening(server);
       await database.close();
     };
-    return { config, madeSecrets: secrets.made, close };
+    return { config, madeSecrets: secrets.made, database, close };
   } catch (thrown) {
     await database.close();
     throw thrown;
@@ -99,10 +100,7 @@ type House = Readonly<{
 
 const ignore = (): void => undefined;
 
-function app(
-  house: House,
-  secrets: Readonly<{ cookieKeys: readonly [string]; adminToken: string }>,
-): Koa {
+function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; adminToken: string }>): Koa {
   const { config, clock, report, database, keys, registry } = house;
   const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
   const failures = openFailureLog(database, clock, report);

@@ -1,5 +1,5 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../base/index.js';
 import type { Config } from './config.js';
@@ -32,13 +32,18 @@ export function openSecrets(config: Config): Secrets {
 function kept({ isLocal, dataDir }: Config, name: string, made: string[]): string {
   if (!isLocal) throw new Fault('configuration_invalid', `${name} is not configured; see .env.example`);
   const file = join(dataDir, name);
+  if (existsSync(file)) return readFileSync(file, 'utf8').trim();
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  // Whole or not there: of two processes that start at once one wins the link, and both read what it wrote.
+  const draft = `${file}.${process.pid}`;
+  writeFileSync(draft, randomBytes(32).toString('base64url'), { mode: 0o600 });
   try {
-    // `wx`: of two processes that start at once one writes, the other reads what was written.
-    writeFileSync(file, randomBytes(32).toString('base64url'), { flag: 'wx', mode: 0o600 });
+    linkSync(draft, file);
     made.push(file);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    if (!existsSync(file)) throw error;
+  } finally {
+    rmSync(draft);
   }
   return readFileSync(file, 'utf8').trim();
 }

@@ -32,6 +32,8 @@ export type World = TestWrit &
     personToken(person: string, claims?: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>;
     /** The happy exchange of A1 for a tool of rs1, with these changes (`undefined` takes a parameter away). */
     exchange(changes?: Form, by?: Client, headers?: Record<string, string>): Promise<Reply>;
+    /** The form of that request, with fresh credentials, to be sent wherever a test likes. */
+    form(changes?: Form, by?: Client): Promise<Form>;
   }>;
 
 export const tool = (
@@ -127,19 +129,16 @@ export async function startWorld(options: Parameters<typeof startTestWrit>[0] = 
       .setProtectedHeader({ alg: 'ES256', kid: 'company-1', typ: 'at+jwt', ...header })
       .sign(companyKey.privateKey);
   };
-  const exchange: World['exchange'] = async (changes = {}, by = a1, headers = {}) =>
-    writ.post(
-      '/token',
-      {
-        grant_type: EXCHANGE,
-        subject_token: await personToken('alice'),
-        subject_token_type: ACCESS_TOKEN,
-        resource: RS1,
-        authorization_details: tools(tool('read_file')),
-        ...(await bearerAssertion(writ.issuer, by)),
-        ...changes,
-      },
-      headers,
-    );
-  return { ...writ, a1, a2, ax, rs1, rs2, companyKey, personToken, exchange };
+  const form: World['form'] = async (changes = {}, by = a1) => ({
+    grant_type: EXCHANGE,
+    subject_token: await personToken('alice'),
+    subject_token_type: ACCESS_TOKEN,
+    resource: RS1,
+    authorization_details: tools(tool('read_file')),
+    ...(await bearerAssertion(writ.issuer, by)),
+    ...changes,
+  });
+  const exchange: World['exchange'] = async (changes, by, headers) =>
+    writ.post('/token', await form(changes, by), headers);
+  return { ...writ, a1, a2, ax, rs1, rs2, companyKey, personToken, exchange, form };
 }

@@ -61,16 +61,25 @@ export async function startTestWrit(
   if (!config.ok) throw new Error(JSON.stringify(config.error));
   const faults: unknown[] = [];
   const writ = await startWrit(config.value, { report: (thrown) => faults.push(thrown) });
-  const post: TestWrit['post'] = (path, form, headers = {}) =>
-    request(`${issuer}${path}`, { method: 'POST', headers, body: encodeForm(form) });
   return {
     issuer,
     config: config.value,
     writ,
     faults,
-    post,
+    ...callsTo(issuer),
+    close: async () => {
+      await writ.close();
+      await fresh.drop().catch(() => undefined);
+    },
+  };
+}
+
+/** The calls of a test to one process, whatever issuer it stands for. */
+function callsTo(base: string): Pick<TestWrit, 'post' | 'admin'> {
+  return {
+    post: (path, form, headers = {}) => request(`${base}${path}`, { method: 'POST', headers, body: encodeForm(form) }),
     admin: (method, path, body) =>
-      request(`${issuer}/admin/v1${path}`, {
+      request(`${base}/admin/v1${path}`, {
         method,
         headers: {
           authorization: `Bearer ${ADMIN_TOKEN}`,
@@ -78,10 +87,6 @@ export async function startTestWrit(
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       }),
-    close: async () => {
-      await writ.close();
-      await fresh.drop().catch(() => undefined);
-    },
   };
 }
 
@@ -137,3 +142,23 @@ export const bearerAssertion = async (
   client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
   client_assertion: await assertion(issuer, client),
 });
+
+/** A second process' worth of Writ on the database and keys of the first, behind the same issuer. */
+export async function startReplica(first: TestWrit): Promise<Pick<TestWrit, 'post' | 'admin' | 'close' | 'faults'>> {
+  const port = await freePort();
+  const config = loadConfig(
+    {
+      WRIT_ISSUER: first.issuer,
+      WRIT_PORT: String(port),
+      WRIT_ADMIN_TOKEN: ADMIN_TOKEN,
+      WRIT_TRUST_DOMAIN: first.config.trustDomain,
+      WRIT_DATA_DIR: first.config.dataDir,
+      DATABASE_URL: first.config.databaseUrl,
+    },
+    () => undefined,
+  );
+  if (!config.ok) throw new Error(JSON.stringify(config.error));
+  const faults: unknown[] = [];
+  const writ = await startWrit(config.value, { report: (thrown) => faults.push(thrown) });
+  return { ...callsTo(`http://127.0.0.1:${port}`), faults, close: () => writ.close() };
+}
