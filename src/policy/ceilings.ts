@@ -9,7 +9,7 @@ const DEFAULT_USES = 10;
 const MAX_USES = 100;
 const MAX_TOOLS = 32;
 
-export type Narrowed = Readonly<{ scopes: readonly string[]; details: readonly McpToolCall[] }>;
+export type Narrowed = Readonly<{ scopes: readonly string[]; details: readonly McpToolCall[]; localUses: boolean }>;
 
 /** Person AND agent AND server AND request, for tool calls at one MCP server. */
 export function narrow(delegation: Delegation, { client, server }: Parties): Result<Narrowed, PolicyRefusal> {
@@ -43,7 +43,11 @@ function settleScope(
   if (short) return err({ reason: 'scope_misses_tool', term: 'request', tool: short.tool.name });
   const beyond = (asked ?? []).filter((scope) => !needed.has(scope));
   if (beyond.length > 0) return err({ reason: 'scope_too_wide', term: 'request', scopes: beyond });
-  return ok({ scopes: [...needed], details: granted.map((one) => detail(one, resource)) });
+  return ok({
+    scopes: [...needed],
+    details: granted.map((one) => detail(one, resource)),
+    localUses: !granted.some(({ tool: { tier } }) => isGrave(tier)),
+  });
 }
 
 function grantTools(
@@ -97,13 +101,15 @@ function usesOf(
   const cap = Math.min(tier === 'low' ? MAX_USES : 1, held?.max_uses ?? MAX_USES);
   if (tier !== 'low' && together > 1) return err({ reason: 'one_call_per_token', term: 'server', tool: name });
   const exact = wanted.argumentsSha256 ?? held?.arguments_sha256;
-  if ((tier === 'high' || tier === 'critical') && exact === undefined) {
+  if (isGrave(tier) && exact === undefined) {
     return err({ reason: 'arguments_required', term: 'server', tool: name });
   }
   if (wanted.maxUses !== undefined && wanted.maxUses > cap)
     return err({ reason: 'too_many_uses', term: 'server', tool: name });
   return ok(wanted.maxUses ?? Math.min(exact === undefined ? DEFAULT_USES : 1, cap));
 }
+
+const isGrave = (tier: Tool['tier']): boolean => tier === 'high' || tier === 'critical';
 
 /** A request by scope alone gets the low-tier tools that those scopes cover, named one by one in the token. */
 function toolsOfScopes(scopes: readonly string[], ceiling: Ceiling, tools: readonly Tool[]): readonly WantedTool[] {

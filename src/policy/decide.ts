@@ -30,7 +30,7 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   return ok(new Permit({ decision: newId('dec'), policy: POLICY_VERSION, delegation, notAfter, ...permitted.value }));
 }
 
-type Shape = Pick<Grant, 'shape' | 'audience' | 'scopes' | 'details'>;
+type Shape = Pick<Grant, 'shape' | 'audience' | 'scopes' | 'details' | 'localUses'>;
 type Client = RegisteredAgent | RegisteredServer;
 
 function permit(delegation: Delegation, client: Client, rules: Rules): Result<Shape, PolicyRefusal> {
@@ -65,7 +65,13 @@ function forDomain({ wanted, subject }: Delegation, client: Client, rules: Rules
   const scopes = withinPerson(wanted.scopes, subject.scopes);
   if (!scopes.ok) return scopes;
   if (wanted.tools !== undefined) return err({ reason: 'tools_not_here', term: 'request' });
-  return ok({ shape: 'txntoken+jwt', audience: rules.trustDomain, scopes: scopes.value, details: subject.details });
+  return ok({
+    shape: 'txntoken+jwt',
+    audience: rules.trustDomain,
+    scopes: scopes.value,
+    details: subject.details,
+    localUses: false,
+  });
 }
 
 /** A hand-over is good for the exchange by that one agent only: our issuer is its audience, `may_act` names the agent. */
@@ -89,7 +95,13 @@ function forSubAgent(
     return err({ reason: 'scope_too_wide', term: 'agent', scopes: beyond });
   const handed = scopes.value.filter((scope) => ceiling.has(scope));
   if (handed.length === 0) return err({ reason: 'nothing_granted', term: 'agent' });
-  return ok({ shape: 'hand-over', audience: rules.issuer, scopes: handed, details: delegation.subject.details });
+  return ok({
+    shape: 'hand-over',
+    audience: rules.issuer,
+    scopes: handed,
+    details: delegation.subject.details,
+    localUses: false,
+  });
 }
 
 function withinPerson(

@@ -11,6 +11,8 @@ export type Grant = Readonly<{
   audience: string;
   scopes: readonly string[];
   details: readonly McpToolCall[] | undefined;
+  /** Whether the MCP server may count the uses itself: no tool is of tier high or critical. */
+  localUses: boolean;
   notAfter: Seconds;
 }>;
 

@@ -51,6 +51,8 @@ export const Receipt = z.strictObject({
   approval: z.string().max(64).optional(),
   /** A hand-over of a bound delegation: what comes of it must be bound too. */
   bind: z.literal(true).optional(),
+  /** No tool in it is of tier high or critical: its server may count the uses itself, of exact calls too. */
+  uses: z.literal('local').optional(),
 });
 export type Receipt = z.infer<typeof Receipt>;
 

@@ -15,7 +15,7 @@ export type PreparedToken = Readonly<{
   issuedTokenType: TokenType;
   tokenType: 'Bearer' | 'DPoP' | 'N_A';
   claims: JsonObject;
-  receipt: Readonly<{ decision: string; policy: string; bind?: true }>;
+  receipt: Readonly<{ decision: string; policy: string; bind?: true; uses?: 'local' }>;
   grant: Grant;
   scope: string;
   transaction: string;
@@ -47,9 +47,15 @@ export function prepare(permit: Permit, making: Making): PreparedToken {
   };
 }
 
-function receiptOf({ decision, policy, shape, delegation }: Grant): PreparedToken['receipt'] {
+function receiptOf({ decision, policy, shape, delegation, details, localUses }: Grant): PreparedToken['receipt'] {
   const bound = shape === 'hand-over' && delegation.jkt !== undefined;
-  return bound ? { decision, policy, bind: true } : { decision, policy };
+  const isExact = details?.some(({ arguments_sha256 }) => arguments_sha256 !== undefined) === true;
+  return {
+    decision,
+    policy,
+    ...(bound ? { bind: true } : {}),
+    ...(isExact && localUses ? { uses: 'local' } : {}),
+  };
 }
 
 function lifeOf({ shape }: Grant, lifetimes: Lifetimes): Seconds {

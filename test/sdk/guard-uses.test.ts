@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createVerifier, memoryOnceStore, type VerifierOptions } from '../../src/sdk/verifier/index.js';
+import { createVerifier, memoryOnceStore, type Refused, type VerifierOptions } from '../../src/sdk/verifier/index.js';
 import { TestIssuer } from '../support/issuer.js';
 import { callText, post, startMcp } from '../support/mcp.js';
 
@@ -96,6 +96,37 @@ describe('the uses of a token', () => {
     });
     expect(server.ran).toEqual([]);
     await server.close();
+  });
+
+  it('of an exact call are counted here when Writ says that no tool of it is grave', async () => {
+    const refused: Refused[] = [];
+    const resource = 'https://mcp1.example/exact';
+    const guarded = createVerifier({ issuer: issuer.url, resource })
+      .guard({ onRefused: (one) => refused.push(one) })
+      .fetch(() => Promise.resolve(new Response('done')));
+    const { parseArguments } = await import('../../src/protocol/index.js');
+    const read = parseArguments(ARGS);
+    const writ = { decision: 'd', policy: 'p', session: 's', seen: 1, leaf: 'A'.repeat(43), uses: 'local' };
+    const token = await issuer.token(
+      resource,
+      'write_file',
+      { arguments_sha256: read.ok ? read.value.sha256 : '' },
+      { writ },
+    );
+    const send = (sent: string, authorization = `Bearer ${token}`) =>
+      guarded(
+        new Request(resource, { method: 'POST', body: callText('write_file', sent), headers: { authorization } }),
+      );
+    const changed = await send('{"path":"/b"}');
+    expect(await changed.json()).toMatchObject({ result: { isError: true } });
+    expect([(await send(ARGS)).status, (await send(ARGS)).status, (await send(ARGS, 'Bearer x')).status]).toEqual([
+      200, 401, 401,
+    ]);
+    expect(refused).toEqual([
+      { reason: 'arguments_changed', tool: 'write_file' },
+      { reason: 'used_up', tool: 'write_file' },
+      { reason: 'malformed_token', tool: undefined },
+    ]);
   });
 });
 

@@ -74,6 +74,7 @@ describe('a token that is good', () => {
           expiresAt: now + 180,
           acr: undefined,
           authTime: undefined,
+          localUses: false,
           dpopBound: false,
         },
       },
@@ -291,6 +292,12 @@ describe('JW: a token whose claims are not right', () => {
     await expect(
       verifier().verifyAccessToken(await issuer.sign(claims({ iat: now + 25, exp: now + 100 }))),
     ).resolves.toBeDefined();
+  });
+
+  it('is refused at its end where no skew is forgiven', async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const strict = createVerifier({ issuer: issuer.url, resource: RESOURCE, clockSkewSeconds: 0 });
+    await expectRefusal(await issuer.sign(claims({ iat: now - 60, exp: now - 1 })), 'expired', strict);
   });
 
   it.each(['sub', 'client_id', 'iat', 'exp', 'jti', 'txn', 'scope', 'act', 'writ', 'tctx', 'rctx'])(

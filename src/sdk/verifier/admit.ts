@@ -2,12 +2,11 @@ import { type Clock, err, ok, type Result, type Seconds } from '../../base/index
 import { type Answer, type ChallengeOptions, refuse, rpcError, toolRefusal } from './answer.js';
 import type { Inbound } from './credential.js';
 import type { AuthInfo, Delegation, ToolGrant } from './delegation.js';
-import { VerifierError } from './errors.js';
+import { type Reason, VerifierError } from './errors.js';
 import { grantFor, scopesOf, type ToolScopes } from './grant.js';
 import type { Introspect } from './introspection.js';
 import { type Message, readMessage, type ToolCall } from './message.js';
 import { type OnceStore, takeOnce } from './once.js';
-import { CLOCK_SKEW } from './token.js';
 
 /** A request that may go on to the MCP server, which is to be given `message.body` and nothing that was parsed elsewhere. */
 export type Admitted = Readonly<{ authInfo: AuthInfo; message: Message | undefined }>;
@@ -15,7 +14,14 @@ export type Admitted = Readonly<{ authInfo: AuthInfo; message: Message | undefin
 /** The body as UTF-8 text, or `undefined` when it has more than `limit` bytes or is no UTF-8. */
 export type ReadBody = (limit: number) => Promise<string | undefined>;
 
-export type GuardRules = Readonly<{ scopes: ToolScopes; maxBodyBytes: number }>;
+/** A request that was refused, and why exactly: for the log of this server, never for the client. */
+export type Refused = Readonly<{ reason: Reason | 'arguments_changed'; tool: string | undefined }>;
+
+export type GuardRules = Readonly<{
+  scopes: ToolScopes;
+  maxBodyBytes: number;
+  onRefused: (refused: Refused) => void;
+}>;
 
 export type GuardDeps = Readonly<{
   /** Rejects with a {@link VerifierError} when the token or its proof is refused. */
@@ -28,6 +34,7 @@ export type GuardDeps = Readonly<{
   dpopRequired: boolean;
   clock: Clock;
   startedAt: Seconds;
+  skew: Seconds;
 }>;
 
 /** Token, message, grant, use: in this order, so that a refused call spends nothing. */
@@ -38,6 +45,7 @@ export async function admit(
   deps: GuardDeps,
 ): Promise<Result<Admitted, Answer>> {
   const terms = { scheme: schemeOf(request, deps), resourceMetadata: deps.resourceMetadata };
+  let tool: string | undefined;
   try {
     const authInfo = await deps.authenticate(request);
     if (request.method !== 'POST') return ok({ authInfo, message: undefined });
@@ -46,12 +54,14 @@ export async function admit(
     const message = readMessage(text, request);
     if (!message.ok) return message;
     const { call } = message.value;
+    tool = call?.tool;
     const refusal = call && (await refuseCall(call, authInfo, rules, { ...deps, terms }));
     return refusal ? err(refusal) : ok({ authInfo, message: message.value });
   } catch (error) {
     // A refusal or an outage: without a yes it is a no.
-    if (error instanceof VerifierError) return err(refuse(error, terms));
-    throw error;
+    if (!(error instanceof VerifierError)) throw error;
+    rules.onRefused({ reason: error.reason, tool });
+    return err(refuse(error, terms));
   }
 }
 
@@ -66,17 +76,18 @@ async function refuseCall(
     if (grant.value) await consume(grant.value, { token, delegation }, deps);
     return undefined;
   }
+  rules.onRefused({ reason: grant.error, tool: call.tool });
   if (grant.error === 'arguments_changed') return argumentsChanged(call, delegation);
   return refuse(new VerifierError(grant.error), { ...deps.terms, scopes: scopesOf(call.tool, rules.scopes) });
 }
 
-/** One use is spent here or at Writ; always at Writ for an exact call, which is how tools of tier high and critical come. */
+/** One use is spent here or at Writ; always at Writ for an exact call unless Writ says that the tool is of a lower tier. */
 async function consume(
   grant: ToolGrant,
   { token, delegation }: { token: string; delegation: Delegation },
   deps: GuardDeps,
 ): Promise<void> {
-  if (deps.uses === 'writ' || grant.argumentsSha256 !== undefined) {
+  if (deps.uses === 'writ' || (grant.argumentsSha256 !== undefined && !delegation.localUses)) {
     const answer = await deps.introspect(token, { consume: grant.tool });
     // The answer must be about this token: a cache on the way could give that of another.
     if (!answer.active || answer.claims.jti !== delegation.tokenId) throw new VerifierError('inactive');
@@ -85,7 +96,7 @@ async function consume(
   // What was used before a restart is forgotten, so a token from before it counts as used.
   if (delegation.issuedAt < deps.startedAt) throw new VerifierError('issued_before_start');
   const name = `use ${delegation.tokenId} ${grant.tool}`;
-  if (!(await takeOnce(deps.once, name, grant.maxUses, delegation.expiresAt + CLOCK_SKEW)))
+  if (!(await takeOnce(deps.once, name, grant.maxUses, delegation.expiresAt + deps.skew)))
     throw new VerifierError('used_up');
 }
 

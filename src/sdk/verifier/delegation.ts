@@ -34,6 +34,8 @@ export type Delegation = Readonly<{
   /** How and when the person signed in. */
   acr: string | undefined;
   authTime: Seconds | undefined;
+  /** True when this server may count the uses of exact calls itself; false for tools of tier high and critical. */
+  localUses: boolean;
   /** True when the caller proved possession of the token's key. */
   dpopBound: boolean;
 }>;
@@ -72,6 +74,7 @@ export function toDelegation(claims: TransactionalAccessToken): Delegation {
     expiresAt: claims.exp,
     acr: claims.acr,
     authTime: claims.auth_time,
+    localUses: writ.uses === 'local',
     dpopBound: claims.cnf !== undefined,
   });
 }

@@ -2,6 +2,7 @@ export type { Answer, ChallengeOptions } from './answer.js';
 export { challenge } from './answer.js';
 export type { AuthInfo, Delegation, DelegationActor, ToolGrant } from './delegation.js';
 export { type ErrorClasses, type Reason, VerifierError, type VerifierErrorCode } from './errors.js';
+export type { Refused } from './admit.js';
 export type { ApprovedCall, FetchHandler, Guard, NodeHandler } from './guard.js';
 export type { Fetch } from './http.js';
 export type { Introspect, Introspection, IntrospectionClient } from './introspection.js';

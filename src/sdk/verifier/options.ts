@@ -22,6 +22,8 @@ const Options = z
     uses: z.enum(['local', 'writ']).default('local'),
     dpopRequired: z.boolean().default(false),
     maxLifetimeSeconds: z.number().int().min(1).max(300).default(300),
+    /** Difference between this clock and the issuer's that is forgiven. */
+    clockSkewSeconds: z.number().int().min(0).max(60).default(30),
     timeoutMs: z.number().int().min(50).max(30_000).default(2_000),
     resourceMetadataUrl: SecureUrl.optional(),
   })

@@ -13,10 +13,13 @@ import type { Issuer } from './issuer.js';
 /** The shapes of an access token that a server may choose to take (STANDARDS C-02). */
 export type Shape = 'txnat+jwt' | 'at+jwt';
 
-export type TokenRules = Readonly<{ issuer: string; resource: string; shapes: readonly Shape[]; maxLifetime: Seconds }>;
-
-/** Difference between our clock and the issuer's that is forgiven. */
-export const CLOCK_SKEW: Seconds = 30;
+export type TokenRules = Readonly<{
+  issuer: string;
+  resource: string;
+  shapes: readonly Shape[];
+  maxLifetime: Seconds;
+  skew: Seconds;
+}>;
 
 /**
  * The checks of RFC 9068 section 4 and the Txn-AT draft on the token alone, in the order of STANDARDS 10.6. Says nothing
@@ -54,11 +57,11 @@ function readClaims({ payload }: Jws, { issuer, resource }: TokenRules): Result<
 
 function checkTime(
   { exp, iat }: TransactionalAccessToken,
-  { maxLifetime }: TokenRules,
+  { maxLifetime, skew }: TokenRules,
   now: Seconds,
 ): Result<never, Reason> | undefined {
-  if (exp <= now - CLOCK_SKEW) return err('expired');
-  if (iat > now + CLOCK_SKEW) return err('issued_in_the_future');
+  if (exp <= now - skew) return err('expired');
+  if (iat > now + skew) return err('issued_in_the_future');
   if (exp <= iat || exp - iat > maxLifetime) return err('lives_too_long');
   return undefined;
 }

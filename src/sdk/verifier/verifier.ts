@@ -12,7 +12,10 @@ import { readOptions, type VerifierOptions } from './options.js';
 import { resourceMetadata, type ResourceMetadata, type ResourceMetadataOptions } from './resource-metadata.js';
 import { verifyToken } from './token.js';
 
-/** `scopes` maps a tool to the scopes it needs; a token that lists no tools may call only tools named here. */
+/**
+ * `scopes` maps a tool to the scopes it needs; a token that lists no tools may call only tools named here. `onRefused`
+ * is told why a request was refused, for the log of this server.
+ */
 export type GuardOptions = Partial<GuardRules>;
 
 /** Checks access tokens of one issuer for one MCP server. */
@@ -39,12 +42,12 @@ export interface Verifier {
  */
 export function createVerifier(options: VerifierOptions): Verifier {
   const settings = readOptions(options);
-  const { clock, resource, dpopRequired, issuer: issuerId, endpoint = resource } = settings;
+  const { clock, resource, dpopRequired, issuer: issuerId, endpoint = resource, clockSkewSeconds: skew } = settings;
   const issuer = createIssuer({ ...settings, jwks: settings.jwks });
   const once = settings.once ?? memoryOnceStore(clock);
   const introspect = createIntrospect({ ...settings, client: settings.introspection, issuerId, issuer });
   const admitted = new AsyncLocalStorage<AuthInfo>();
-  const rules = { issuer: issuerId, resource, shapes: settings.shapes, maxLifetime: settings.maxLifetimeSeconds };
+  const rules = { issuer: issuerId, resource, shapes: settings.shapes, maxLifetime: settings.maxLifetimeSeconds, skew };
 
   async function authenticate(request: Inbound): Promise<AuthInfo> {
     const now = clock.now();
@@ -69,9 +72,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
     introspect,
     protectedResourceMetadata: (more: ResourceMetadataOptions = {}) =>
       resourceMetadata({ resource, issuer: issuerId, dpopRequired }, more),
-    guard: ({ scopes = {}, maxBodyBytes = 1_048_576 }: GuardOptions = {}) =>
+    guard: ({ scopes = {}, maxBodyBytes = 1_048_576, onRefused = () => undefined }: GuardOptions = {}) =>
       createGuard(
-        { scopes, maxBodyBytes },
+        { scopes, maxBodyBytes, onRefused },
         {
           authenticate,
           introspect,
@@ -82,6 +85,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
           dpopRequired,
           clock,
           startedAt: clock.now(),
+          skew,
         },
         (authInfo, rest) => admitted.run(authInfo, rest),
       ),
