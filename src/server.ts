@@ -154,7 +154,8 @@ function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; ad
     trustDomain: config.trustDomain,
     clock,
   });
-  const koa = new Koa({ proxy: config.trustedProxies.length > 0 });
+  // No forwarded header is believed: issuer, links and proofs are judged by the configured issuer alone.
+  const koa = new Koa();
   koa.on('error', report);
   koa.use(catchThrown(report));
   koa.use(

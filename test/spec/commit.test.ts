@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import pg from 'pg';
 import { databaseKinds } from '../support/databases.js';
-import { startWorld, tool, tools, type World } from '../support/world.js';
-import { type Reply, startReplica } from '../support/writ.js';
+import { startWorld, type World } from '../support/world.js';
+import type { Reply } from '../support/writ.js';
 
 type Receipt = Readonly<{ session: string; leaf: string; seen: number }>;
 const tokenOf = ({ body, text }: Reply): string => {
@@ -93,16 +93,6 @@ describe.each(databaseKinds)('the commit (%s)', (kind) => {
   });
 });
 
-/** Asks until the answer is as wanted, for at most three seconds; then the last answer. */
-async function eventually<T>(ask: () => Promise<T>, wanted: (answer: T) => boolean): Promise<T> {
-  const end = Date.now() + 3_000;
-  for (;;) {
-    const answer = await ask();
-    if (wanted(answer) || Date.now() > end) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 /** Direct access to what no API of today does. The embedded database admits one process: ours is in it. */
 async function sql(world: World, kind: string, statement: string): Promise<void> {
   if (kind === 'embedded') {
@@ -114,71 +104,3 @@ async function sql(world: World, kind: string, statement: string): Promise<void>
   await client.query(statement);
   await client.end();
 }
-
-describe.each(databaseKinds.filter((kind) => kind === 'server'))('two replicas on one database (%s)', () => {
-  let world: World;
-  let replica: Awaited<ReturnType<typeof startReplica>>;
-  beforeAll(async () => {
-    world = await startWorld({ kind: 'server' });
-    replica = await startReplica(world);
-  });
-  afterAll(async () => {
-    await replica.close();
-    await world.close();
-    expect([...world.faults, ...replica.faults]).toEqual([]);
-  });
-
-  it('obey what the registry takes away from the next commit on, and what it gives within a second or so', async () => {
-    expect((await replica.post('/token', await world.form())).status).toBe(200);
-    const agent = (await world.admin('GET', '/agents/agt_a1')).body as Record<string, unknown>;
-    await world.admin('PUT', '/agents/agt_a1', { ...agent, status: 'disabled' });
-    const refusedThere = await replica.post('/token', await world.form());
-    await world.admin('PUT', '/agents/agt_a1', { ...agent, status: 'active' });
-    const servedThere = await eventually(async () => replica.post('/token', await world.form()), ({ status }) => status === 200);
-    expect([refusedThere.status, refusedThere.body]).toEqual([
-      401,
-      { error: 'invalid_client', error_description: 'client authentication failed' },
-    ]);
-    expect(servedThere.status).toBe(200);
-  });
-
-  it('let one of two simultaneous uses of an assertion win, in each of 60 rounds', async () => {
-    for (let round = 0; round < 60; round++) {
-      const form = await world.form();
-      const answers = await Promise.all([world.post('/token', form), replica.post('/token', form)]);
-      expect(answers.map(({ status }) => status).sort()).toEqual([200, 401]);
-    }
-  });
-
-  it('number one session together without gap or double', async () => {
-    const subject_token = await world.personToken('alice');
-    const forms = await Promise.all(Array.from({ length: 60 }, () => world.form({ subject_token })));
-    const answers = await Promise.all(forms.map((form, n) => (n % 2 === 0 ? world : replica).post('/token', form)));
-    const sessions = new Set(answers.map((answer) => receiptOf(answer).session));
-    expect(sessions.size).toBe(1);
-    const items = itemsOf(await replica.admin('GET', `/log?session=${[...sessions][0] ?? ''}&limit=200`));
-    expect(items.map(({ outcome }) => outcome.sequence).sort((a, b) => a - b)).toEqual(
-      Array.from({ length: 60 }, (_, n) => n + 1),
-    );
-  });
-
-  it('take the only use of a token once between them, in each of 30 rounds', async () => {
-    for (let round = 0; round < 30; round++) {
-      const token = tokenOf(await world.exchange({ authorization_details: tools(tool('write_file')) }));
-      const asks = await Promise.all(
-        [0, 1].map(async () => ({ ...(await world.form({}, world.rs1)), token, consume: 'write_file' })),
-      );
-      const answers = await Promise.all([
-        world.post('/introspect', asks[0] ?? {}),
-        replica.post('/introspect', asks[1] ?? {}),
-      ]);
-      expect(answers.map(({ body }) => (body as { active: boolean }).active).sort()).toEqual([false, true]);
-    }
-  });
-
-  it('publish the same keys, so that either verifies what the other signed', async () => {
-    const token = tokenOf(await replica.post('/token', await world.form()));
-    const answer = await world.post('/introspect', { ...(await world.form({}, world.rs1)), token });
-    expect(answer.body).toMatchObject({ active: true });
-  });
-});
