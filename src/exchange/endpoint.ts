@@ -43,7 +43,8 @@ function answer({ token, issuedTokenType, tokenType, expiresIn, scope, details }
     issued_token_type: issuedTokenType,
     token_type: tokenType,
     expires_in: expiresIn,
-    scope,
+    // RFC 6749 section 3.3 has no empty scope: a token that names no tool has none.
+    ...(scope === '' ? {} : { scope }),
     ...(details === undefined ? {} : { authorization_details: details }),
   };
   return { status: 200, headers: NO_STORE, body };

@@ -73,8 +73,6 @@ export function toWire(refusal: Refusal): Wire {
       return wire('invalid_scope', `scope is wider than what this ${refusal.term} may use here`);
     case 'scope_misses_tool':
       return wire('invalid_scope', `scope lacks what the tool ${refusal.tool} needs`);
-    case 'nothing_named':
-      return wire('invalid_scope', 'name the tools in authorization_details, or a scope');
     case 'nothing_granted':
       return wire('invalid_scope', 'nothing is left of the request after every ceiling');
     case 'malformed_details':

@@ -9,15 +9,19 @@ const DEFAULT_USES = 10;
 const MAX_USES = 100;
 const MAX_TOOLS = 32;
 
-export type Narrowed = Readonly<{ scopes: readonly string[]; details: readonly McpToolCall[]; localUses: boolean }>;
+export type Narrowed = Readonly<{
+  scopes: readonly string[];
+  details: readonly McpToolCall[] | undefined;
+  localUses: boolean;
+}>;
 
 /** Person AND agent AND server AND request, for tool calls at one MCP server. */
 export function narrow(delegation: Delegation, { client, server }: Parties): Result<Narrowed, PolicyRefusal> {
   const ceiling = client.allow.find(({ resource }) => resource === server.resource);
   if (ceiling === undefined) return err({ reason: 'target_not_allowed', term: 'agent' });
   const { wanted, subject } = delegation;
-  if (wanted.tools === undefined && wanted.scopes === undefined)
-    return err({ reason: 'nothing_named', term: 'request' });
+  // Naming nothing asks for nothing: a token to connect and list with, good for no tool and without any scope.
+  if (wanted.tools === undefined && wanted.scopes === undefined) return ok({ scopes: [], details: undefined, localUses: true });
   const wide = tooWide(wanted.scopes ?? [], { subject: subject.scopes, ceiling, server: server.scopes });
   if (wide) return err(wide);
   const tools = wanted.tools ?? toolsOfScopes(wanted.scopes ?? [], ceiling, server.tools);

@@ -12,7 +12,6 @@ export type PolicyRefusal =
   | Readonly<{ reason: 'proof_of_possession_required'; term: 'agent' | 'server' }>
   | Readonly<{ reason: 'scope_too_wide'; term: Term; scopes: readonly string[] }>
   | Readonly<{ reason: 'scope_misses_tool'; term: 'request'; tool: string }>
-  | Readonly<{ reason: 'nothing_named'; term: 'request' }>
   | Readonly<{ reason: 'nothing_granted'; term: Term }>
   | Readonly<{ reason: 'tool_not_granted'; term: 'agent' | 'server' | 'person'; tool: string }>
   | Readonly<{ reason: 'one_call_per_token'; term: 'server'; tool: string }>

@@ -98,6 +98,18 @@ describe('RFC 8693 section 2.2.1, successful response', () => {
     ).toBe('repo:write');
   });
 
+  it('gives a token for no tool at all, without scope, when neither tools nor scope are named', async () => {
+    const answer = await world.exchange({ authorization_details: undefined });
+    expect(answer.body).toEqual({
+      access_token: expect.any(String),
+      issued_token_type: 'urn:ietf:params:oauth:token-type:txn_access_token',
+      token_type: 'Bearer',
+      expires_in: 180,
+    });
+    expect(decodeJwt(tokenOf(answer))).toMatchObject({ scope: '', aud: RS1 });
+    expect(decodeJwt(tokenOf(answer))).not.toHaveProperty('authorization_details');
+  });
+
   it('names one by one the low-tier tools that a scope alone covers', async () => {
     const answer = await world.exchange({ authorization_details: undefined, scope: 'repo:read' });
     expect(answer.body).toMatchObject({
@@ -223,11 +235,6 @@ describe('RFC 8693 section 2.1, request', () => {
       'a scope that lacks what the tool needs',
       { scope: 'repo:read', authorization_details: tools(tool('write_file')) },
       'scope lacks what the tool write_file needs',
-    ],
-    [
-      'neither scope nor tools',
-      { authorization_details: undefined },
-      'name the tools in authorization_details, or a scope',
     ],
     [
       '10,000 scopes',
