@@ -81,7 +81,9 @@ function readCredentials(request: FormRequest): Result<Credentials, ClientRefusa
   ].map(one);
   const methods = [headers.length > 0, secret !== undefined, assertion !== undefined || type !== undefined];
   // RFC 6749 section 2.3: more than one method in a request is refused.
-  if (methods.filter(Boolean).length > 1 || headers.length > 1) return err('several_methods');
+  if (methods.filter(Boolean).length > 1) return err('several_methods');
+  // RFC 9110 section 5.3: Authorization is no list, so which of two was meant is nobody's to guess.
+  if (headers.length > 1) return err('malformed_credentials');
   if (headers[0] !== undefined) return readBasic(headers[0], clientId);
   if (secret !== undefined) {
     return clientId === undefined ? err('no_credentials') : ok({ method: 'client_secret_post', clientId, secret });
