@@ -42,13 +42,12 @@ export type Reply = Readonly<{ status: number; headers: Headers; body: unknown; 
 
 /** Writ as it is run, on a database of its own and a free port. */
 export async function startTestWrit(
-  options: Readonly<{ kind?: DatabaseKind; env?: Record<string, string> }> = {},
+  options: Readonly<{ kind?: DatabaseKind; env?: Record<string, string>; file?: string }> = {},
 ): Promise<TestWrit> {
   const kind = options.kind ?? databaseKinds.at(-1) ?? 'embedded';
   const fresh = await freshDatabase(kind);
   await fresh.database.close();
-  const port = await freePort();
-  const issuer = `http://127.0.0.1:${port}`;
+  const issuer = options.env?.['WRIT_ISSUER'] ?? `http://127.0.0.1:${await freePort()}`;
   const env = {
     WRIT_ISSUER: issuer,
     WRIT_ADMIN_TOKEN: ADMIN_TOKEN,
@@ -57,7 +56,7 @@ export async function startTestWrit(
     ...(fresh.options.url === undefined ? {} : { DATABASE_URL: fresh.options.url }),
     ...options.env,
   };
-  const config = loadConfig(env, () => undefined);
+  const config = loadConfig(env, () => options.file);
   if (!config.ok) throw new Error(JSON.stringify(config.error));
   const faults: unknown[] = [];
   const writ = await startWrit(config.value, { report: (thrown) => faults.push(thrown) });
