@@ -7,9 +7,9 @@ import type { RegistryReader } from '../registry/index.js';
 import { oneTimeRules } from './assertions.js';
 import { configure, type ConfigurationDeps, type EngineLifetimes } from './configuration.js';
 import { answerInteraction } from './interaction.js';
-import { currentContext, makeProvider, type Provider } from './library.js';
+import { currentContext, type EngineContext, makeProvider, type Provider } from './library.js';
 import { type Metadata, metadataOf, metadataPaths } from './metadata.js';
-import type { EngineSigningKey, EngineStore } from './ports.js';
+import type { EngineLog, EngineSigningKey, EngineStore } from './ports.js';
 import type { InteractionDeps } from './step.js';
 import { bodyReadBefore, judgeProof, replayBody } from './requests.js';
 import { answer, refusedPage } from './troubles.js';
@@ -20,6 +20,7 @@ export type EngineDeps = Readonly<{
   /** Those that sign or may still be verified, the one that signs first. Another list makes another provider. */
   keys: () => readonly EngineSigningKey[];
   store: EngineStore;
+  log: EngineLog;
   people: PersonDirectory;
   identityProviders: readonly IdentityProvider[];
   /** Sign cookies and pages; the first one makes, all of them check. The same in every replica. */
@@ -114,9 +115,23 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
     deps.onFault(error);
     if (isJson(context.body)) sayOutage(context, error);
   });
+  recordRefusals(provider, deps);
   const koa: EventEmitter = provider;
   koa.on('error', deps.onFault);
   return provider;
+}
+
+/** STYLE E1: failed authentication never reaches a handler of ours; these events are where it can be heard. */
+function recordRefusals(provider: Provider, { log, registry }: EngineDeps): void {
+  const hear = (route: string) => (context: EngineContext, error: Readonly<{ error: string }>) => {
+    const named = context.oidc.client?.clientId ?? context.oidc.params?.['client_id'];
+    const claimed = typeof named === 'string' && registry.current().agent(named) !== undefined ? named : undefined;
+    const client = error.error === 'invalid_client' ? undefined : context.oidc.client?.clientId;
+    log.refused({ client, claimed, route, cause: error.error });
+  };
+  provider.on('grant.error', hear('/token'));
+  provider.on('pushed_authorization_request.error', hear('/request'));
+  provider.on('revocation.error', hear('/revoke'));
 }
 
 function configurationDeps(deps: EngineDeps): ConfigurationDeps {

@@ -44,3 +44,15 @@ export interface EngineStore {
   /** Removes records and one-time ids that expired before `before`. */
   prune(before: Seconds): Promise<void>;
 }
+
+/** What the engine tells the log. */
+export interface EngineLog {
+  /** Resolves once the record is durable: only then is the person's token signed. Throws Fault on an outage. */
+  issued(
+    token: Readonly<{ client: string; person: string; scope: string; grant: string; jkt: string | undefined }>,
+  ): Promise<void>;
+  /** A refusal: `client` once it has authenticated, `claimed` a registered one that did not. Never throws. */
+  refused(
+    refusal: Readonly<{ client: string | undefined; claimed: string | undefined; route: string; cause: string }>,
+  ): void;
+}

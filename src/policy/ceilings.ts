@@ -21,7 +21,8 @@ export function narrow(delegation: Delegation, { client, server }: Parties): Res
   if (ceiling === undefined) return err({ reason: 'target_not_allowed', term: 'agent' });
   const { wanted, subject } = delegation;
   // Naming nothing asks for nothing: a token to connect and list with, good for no tool and without any scope.
-  if (wanted.tools === undefined && wanted.scopes === undefined) return ok({ scopes: [], details: undefined, localUses: true });
+  if (wanted.tools === undefined && wanted.scopes === undefined)
+    return ok({ scopes: [], details: undefined, localUses: true });
   const wide = tooWide(wanted.scopes ?? [], { subject: subject.scopes, ceiling, server: server.scopes });
   if (wide) return err(wide);
   const tools = wanted.tools ?? toolsOfScopes(wanted.scopes ?? [], ceiling, server.tools);

@@ -4,6 +4,7 @@ export { openKeys } from './key-store.js';
 export { openPersons, Person, type PersonStore } from './person-store.js';
 export { openRegistry, type RegistryStore } from './registry-store.js';
 export type { RecordedChange, RecordOf, RegistryWriting } from './registry-writes.js';
+export { openEngineLog } from './engine-log.js';
 export { openEngineStore } from './engine-store.js';
 export { revoke } from './revocations.js';
 export { openCommitter } from './committer.js';

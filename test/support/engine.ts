@@ -14,7 +14,7 @@ import {
   type RegisteredAgent,
   type RegistrySnapshot,
 } from '../../src/registry/index.js';
-import { type Database, openEngineStore, openPersons } from '../../src/storage/index.js';
+import { type Database, openEngineLog, openEngineStore, openFailureLog, openPersons } from '../../src/storage/index.js';
 import { Browser, authorize } from './browser.js';
 import { ALICE, type Company, type CompanyOptions, close, type Employee, listen, startCompany } from './company.js';
 
@@ -61,6 +61,11 @@ export async function startWrit(database: Database, options: WritOptions): Promi
     registry: { current: () => snapshot, refresh: () => Promise.resolve(snapshot) },
     keys: () => keys,
     store: openEngineStore(database),
+    log: openEngineLog(database, {
+      clock: systemClock,
+      failures: openFailureLog(database, systemClock, (error) => faults.push(error)),
+      onLoss: (error) => faults.push(error),
+    }),
     people: openPersons(database),
     identityProviders: [company.identityProvider],
     cookieKeys: [COOKIE_KEY],
