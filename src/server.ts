@@ -35,6 +35,7 @@ import {
   openFailureLog,
   openKeys,
   openLog,
+  openPeople,
   openPersons,
   openRegistry,
   openSessions,
@@ -130,10 +131,7 @@ function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; ad
     clientKeys,
     failures,
     remembered: rememberSignatures(),
-    people: {
-      find: async (issuer, subject) => (await people.byIssuerSubject(issuer, subject))?.id,
-      ensure: async (issuer, subject, attributes) => (await people.ensure(issuer, subject, attributes)).id,
-    },
+    people: openPeople(people),
     committer: openCommitter(database),
   };
   const introspection: RevocationDeps = {
