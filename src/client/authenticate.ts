@@ -103,7 +103,9 @@ function readCredentials(request: FormRequest): Result<Credentials, ClientRefusa
 function readBasic(header: string, bodyClientId: string | undefined): Result<Credentials, ClientRefusal['reason']> {
   const text = /^Basic ([A-Za-z0-9+/]+={0,2})$/.exec(header)?.[1];
   if (text === undefined) return err('malformed_credentials');
-  const decoded = Buffer.from(text, 'base64').toString('utf8');
+  const bytes = Buffer.from(text, 'base64');
+  if (bytes.toString('base64') !== text) return err('malformed_credentials');
+  const decoded = bytes.toString('utf8');
   const colon = decoded.indexOf(':');
   if (colon < 1 || decoded.includes('\uFFFD')) return err('malformed_credentials');
   const [clientId, secret] = [formDecode(decoded.slice(0, colon)), formDecode(decoded.slice(colon + 1))];
