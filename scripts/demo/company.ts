@@ -28,6 +28,8 @@ export type CompanyOptions = Readonly<{
   id?: string;
   port?: number;
   employees?: readonly Employee[];
+  /** A program of the company's own where people sign in without Writ; its ID tokens live as long as it says. */
+  app?: Readonly<{ clientId: string; redirectUri: string; idTokenSeconds: number }>;
   /** False: its ID tokens do not say when the person signed in. */
   saysWhen?: boolean;
 }>;
@@ -38,11 +40,11 @@ export type Company = Readonly<{ issuer: string; identityProvider: IdentityProvi
 const SECRET = 'a secret between the company and writ, for tests and the demo';
 
 export async function startCompany(options: CompanyOptions): Promise<Company> {
-  const { writIssuer, id = 'company', port = 0, employees = [ALICE, BOB], saysWhen = true } = options;
+  const { writIssuer, id = 'company', port = 0, employees = [ALICE, BOB], saysWhen = true, app } = options;
   const server = createServer();
   const issuer = await listen(server, port);
   const provider = await silently(() =>
-    makeCompany(issuer, { redirectUri: `${writIssuer}/interaction/callback/${id}`, employees, saysWhen }),
+    makeCompany(issuer, { redirectUri: `${writIssuer}/interaction/callback/${id}`, employees, saysWhen, app }),
   );
   const answer = provider.callback();
   server.on('request', (request, response) => {
@@ -65,7 +67,12 @@ export async function startCompany(options: CompanyOptions): Promise<Company> {
 
 async function makeCompany(
   issuer: string,
-  setup: Readonly<{ redirectUri: string; employees: readonly Employee[]; saysWhen: boolean }>,
+  setup: Readonly<{
+    redirectUri: string;
+    employees: readonly Employee[];
+    saysWhen: boolean;
+    app: CompanyOptions['app'];
+  }>,
 ): Promise<Provider> {
   const { Provider } = await import('oidc-provider');
   return new Provider(issuer, {
@@ -77,6 +84,15 @@ async function makeCompany(
         require_auth_time: setup.saysWhen,
         default_acr_values: [COMPANY_ACR],
       },
+      ...(setup.app === undefined
+        ? []
+        : [
+            {
+              client_id: setup.app.clientId,
+              redirect_uris: [setup.app.redirectUri],
+              token_endpoint_auth_method: 'none' as const,
+            },
+          ]),
     ],
     acrValues: [COMPANY_ACR],
     claims: { openid: ['sub'], profile: ['name'], email: ['email'] },
@@ -104,7 +120,13 @@ async function makeCompany(
       return grant;
     },
     pkce: { required: () => true },
-    ttl: { AccessToken: 600, Grant: 3_600, IdToken: 600, Interaction: 600, Session: 3_600 },
+    ttl: {
+      AccessToken: 600,
+      Grant: 3_600,
+      IdToken: (_context, _token, { clientId }) => (clientId === setup.app?.clientId ? setup.app.idTokenSeconds : 600),
+      Interaction: 600,
+      Session: 3_600,
+    },
   });
 }
 

@@ -1,0 +1,84 @@
+import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
+import { TokenType } from '../../src/protocol/index.js';
+import type { KeyPair } from './keys.js';
+
+/** What an administrator writes down: who exists, and the most that each may do. */
+export type Registry = Readonly<{ agents: AgentInput[]; servers: McpServerInput[]; issuers: TrustedIssuerInput[] }>;
+
+export type Facts = Readonly<{
+  filesUrl: string;
+  paymentsUrl: string;
+  companyIssuer: string;
+  redirectUri: string;
+  keys: Readonly<Record<'planner' | 'writer' | 'files' | 'payments', KeyPair>>;
+}>;
+
+export function demoRegistry({ filesUrl, paymentsUrl, companyIssuer, redirectUri, keys }: Facts): Registry {
+  const owner = 'platform team';
+  const by = ({ publicJwk }: KeyPair) => ({ method: 'private_key_jwt' as const, jwks: { keys: [publicJwk] } });
+  return {
+    servers: [
+      {
+        resource: filesUrl,
+        client_id: 'srv_files',
+        name: 'Files',
+        owner,
+        authentication: by(keys.files),
+        scopes: ['files:read', 'files:write'],
+        tools: [
+          { name: 'read_file', scopes: ['files:read'], tier: 'low' },
+          { name: 'write_file', scopes: ['files:write'], tier: 'medium' },
+          { name: 'delete_file', scopes: ['files:write'], tier: 'high' },
+        ],
+      },
+      {
+        resource: paymentsUrl,
+        client_id: 'srv_payments',
+        name: 'Payments',
+        owner,
+        authentication: by(keys.payments),
+        scopes: ['payments:read', 'payments:write'],
+        tools: [
+          { name: 'list_invoices', scopes: ['payments:read'], tier: 'low' },
+          { name: 'pay_invoice', scopes: ['payments:write'], tier: 'high' },
+        ],
+      },
+    ],
+    agents: [
+      {
+        client_id: 'agt_planner',
+        name: 'Planner',
+        owner,
+        purpose: 'Plans and publishes the weekly report',
+        authentication: by(keys.planner),
+        redirect_uris: [redirectUri],
+        // Not delete_file: nobody gave it that.
+        allow: [
+          { resource: filesUrl, scopes: ['files:read', 'files:write'], tools: ['read_file', 'write_file'] },
+          { resource: paymentsUrl, scopes: ['payments:read', 'payments:write'], tools: '*' },
+        ],
+        hand_over_to: ['agt_writer'],
+        expires_at: '2099-01-01T00:00:00Z',
+      },
+      {
+        client_id: 'agt_writer',
+        name: 'Writer',
+        owner,
+        purpose: 'Writes what Planner asks it to write',
+        authentication: by(keys.writer),
+        allow: [{ resource: filesUrl, scopes: ['files:write'], tools: ['write_file'] }],
+        expires_at: '2099-01-01T00:00:00Z',
+      },
+    ],
+    issuers: [
+      {
+        issuer: companyIssuer,
+        name: 'The Company',
+        jwks_uri: `${companyIssuer}/jwks`,
+        // Planner may also bring the ID token of somebody who signed in at the company itself: to read, no more.
+        accepts: [{ token_type: TokenType.idToken, typ: null, scopes: ['files:read'] }],
+        agents: ['agt_planner'],
+      },
+    ],
+  };
+}

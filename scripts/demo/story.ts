@@ -1,0 +1,323 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { AgentError, type ExchangeRequest } from 'writ/agent';
+import { PersonsAccessToken, TokenType } from 'writ/protocol';
+import { z } from 'zod';
+import { connect, WORK } from './agents.js';
+import { Browser } from './browser.js';
+import { ALICE } from './company.js';
+import { type House, ID_TOKEN_SECONDS } from './house.js';
+import { type LogEntry, readLog, tableOf } from './log.js';
+import { claimsOf, type Names, pictureOf } from './picture.js';
+import { revoke, signIn } from './sign-in.js';
+import type { Stage, Step } from './stage.js';
+import { wrap } from './terminal.js';
+import { callByHand, type Reply, type ToolCall } from './wire.js';
+
+const NOTES = { tool: 'read_file', arguments: { path: 'notes/week-47.md' } };
+const REPORT = { tool: 'write_file', arguments: { path: 'reports/week-47.md', text: 'A good week.' } };
+const PAYMENT = { tool: 'pay_invoice', arguments: { invoice: 'INV-7', euros: 120 } };
+const INVOICES = { tool: 'list_invoices', arguments: {} };
+
+/** What every later step needs from the earlier ones. */
+type Told = { personToken: string; names: Names; filesToken: string; paymentToken: string; log: readonly LogEntry[] };
+
+/** The first five minutes of Writ. Each step shows something and holds it against what has to come out. */
+export function makeStory(house: House): Readonly<{ steps: readonly Step[]; told: Told }> {
+  const told: Told = { personToken: '', names: {}, filesToken: '', paymentToken: '', log: [] };
+  const browser = new Browser();
+  const step = (name: string, act: (stage: Stage) => Promise<void>): Step => ({ name, tell: act });
+  const steps = [
+    step('Alice signs in and allows Planner to act for her', (stage) => aliceSignsIn(stage, house, told, browser)),
+    step('An allowed call', (stage) => anAllowedCall(stage, house, told)),
+    step('A tool that nobody granted', (stage) => aToolNotGranted(stage, house, told)),
+    step('Changed arguments', (stage) => changedArguments(stage, house, told)),
+    step('A token at the wrong server', (stage) => theWrongServer(stage, house, told)),
+    step('A token past its end', (stage) => pastItsEnd(stage, house, told, browser)),
+    step('A token used twice', (stage) => usedTwice(stage, house, told)),
+    step('Planner hands over to Writer', (stage) => handedOver(stage, house, told)),
+    step('Revoked', (stage) => revoked(stage, house, told)),
+    step('The log', (stage) => theLog(stage, house, told)),
+  ];
+  return { steps, told };
+}
+
+async function aliceSignsIn({ terminal, expect }: Stage, house: House, told: Told, browser: Browser): Promise<void> {
+  terminal.say(
+    'Planner is an AI agent with a key of its own. Alice opens its link, signs in at her company, and Writ',
+    'asks her whether Planner may act for her. What Planner gets is good for an exchange and nothing else.',
+  );
+  const { issuer, redirectUri, keys } = house;
+  const planner = { issuer, clientId: 'agt_planner', key: keys.planner, redirectUri };
+  const { accessToken, pages } = await signIn(planner, ALICE, browser);
+  told.personToken = accessToken;
+  terminal.show('', ...journey(pages, house));
+  const claims = PersonsAccessToken.parse(claimsOf(accessToken));
+  told.names = {
+    [claims.sub]: ALICE.name,
+    agt_planner: 'Planner',
+    agt_writer: 'Writer',
+    [house.company.issuer]: 'The Company',
+    [house.files.resource]: 'Files',
+    [house.payments.resource]: 'Payments',
+  };
+  terminal.claims("Alice's token for Planner (type at+jwt), decoded", claims);
+  expect('its only audience is Writ itself: every MCP server refuses it', claims.aud, issuer);
+  expect('only Planner can exchange it', claims.client_id, 'agt_planner');
+  const reply = await callByHand(house.files.resource, accessToken, NOTES);
+  expect('shown to Files it is refused', [reply.status, lastNote(house)], [401, 'refused wrong_type']);
+}
+
+async function anAllowedCall({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    "Planner calls read_file by the official MCP client. On the way its SDK swaps Alice's token for one that",
+    'is good for this call (RFC 8693), and Files checks that one offline, with the public keys of Writ.',
+  );
+  const mcp = await connect(house.planner, house.files.resource, told.personToken);
+  const result = await mcp.callTool({ name: NOTES.tool, arguments: NOTES.arguments });
+  await mcp.close();
+  told.filesToken = house.wire.token;
+  const claims = claimsOf(told.filesToken);
+  terminal.claims('The token of the call (type txnat+jwt), decoded', claims);
+  terminal.show(...pictureOf(told.filesToken, told.names), '');
+  expect('the tool ran and answered', wordsOf(result), 'Shipped the importer. Two invoices are open.');
+  expect('the token is good at Files only', claims['aud'], house.files.resource);
+  expect('it says for whom', told.names[String(claims['sub'])], ALICE.name);
+}
+
+async function aToolNotGranted({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    'Files has a tool delete_file, but nobody gave it to Planner. The answer is no before there is a token.',
+  );
+  terminal.show('');
+  const mcp = await connect(house.planner, house.files.resource, told.personToken);
+  const seen = house.notes.length;
+  const refusal = await refusalOf(mcp.callTool({ name: 'delete_file', arguments: { path: 'notes/week-47.md' } }));
+  await mcp.close();
+  expect(
+    'Writ refuses the exchange, and the agent is told why',
+    [refusal?.code, refusal?.message],
+    ['invalid_authorization_details', 'the tool delete_file is not granted here'],
+  );
+  expect('Files heard nothing of it', house.notes.slice(seen), []);
+}
+
+async function changedArguments({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    'Paying is of tier high: its token is good for one call with exactly these arguments, held as a digest.',
+    'Somebody changes the amount on the way. The guard compares what arrives, before the tool sees it.',
+  );
+  const { accessToken } = await house.planner.exchange(wish(house.payments.resource, told, PAYMENT));
+  told.paymentToken = accessToken;
+  terminal.show('', ...pictureOf(accessToken, told.names), '');
+  const changed = { ...PAYMENT, arguments: { ...PAYMENT.arguments, euros: 9_999 } };
+  const refused = await callByHand(house.payments.resource, accessToken, changed);
+  expect(
+    'with 9999 EUR the guard refuses, in words that a model can read',
+    refused.words,
+    'Refused: these are not the arguments that "pay_invoice" was approved with.',
+  );
+  expect('and Payments writes down why', lastNote(house), 'refused arguments_changed');
+  const paid = await callByHand(house.payments.resource, accessToken, PAYMENT);
+  expect('with 120 EUR the same token pays', [paid.status, paid.words], [200, 'Paid 120 EUR for INV-7.']);
+}
+
+async function theWrongServer({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say('Whoever runs Files sees the tokens that it gets. At Payments they are worth nothing.');
+  terminal.show('');
+  const { accessToken } = await house.planner.exchange(wish(house.files.resource, told, NOTES));
+  const stolen = await callByHand(house.payments.resource, accessToken, INVOICES);
+  expect('Payments refuses a token that was made for Files', refusedBy(stolen), [401, 'invalid_token']);
+  expect('because of its audience, which only the log of Payments says', lastNote(house), 'refused wrong_audience');
+  const { introspect } = house.payments.verifier;
+  expect('Writ tells Payments nothing about a token of Files', await introspect(accessToken), { active: false });
+}
+
+async function pastItsEnd({ terminal, expect }: Stage, house: House, told: Told, browser: Browser): Promise<void> {
+  terminal.say(
+    `Planner may also bring an ID token of the company. This one lives ${String(ID_TOKEN_SECONDS)} s, and no token that is`,
+    'made from another outlives it. Nobody turns a clock here: the demo waits.',
+  );
+  terminal.show('');
+  const { company, redirectUri, files, planner } = house;
+  const app = { issuer: company.issuer, clientId: 'agt_planner', redirectUri, scope: 'openid' };
+  const { idToken = '' } = await signIn(app, ALICE, browser);
+  const request = { ...wish(files.resource, told, NOTES), subjectToken: idToken, subjectTokenType: TokenType.idToken };
+  const { accessToken } = await planner.exchange({ ...request, tools: [{ name: NOTES.tool, uses: 5 }] });
+  const [claims, idClaims] = [claimsOf(accessToken), claimsOf(idToken)];
+  expect('the person is the same Alice', told.names[String(claims['sub'])], ALICE.name);
+  expect('the token ends when the ID token does', claims['exp'], idClaims['exp']);
+  const early = await callByHand(files.resource, accessToken, NOTES);
+  expect('before its end it works', [early.status, lastNote(house)], [200, 'ran read_file']);
+  await wait(Math.max(0, Number(claims['exp']) * 1000 - Date.now()) + 20);
+  const late = await callByHand(files.resource, accessToken, NOTES);
+  expect(
+    'after its end it is refused',
+    [...refusedBy(late), lastNote(house)],
+    [401, 'invalid_token', 'refused expired'],
+  );
+  const again = await refusalOf(planner.exchange(request));
+  expect('and Writ makes no other from the same ID token', again?.code, 'invalid_request');
+}
+
+async function usedTwice({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say('A token for writing is good for one call. Files counts in its own memory, Payments counts at Writ.');
+  terminal.show('');
+  const { accessToken } = await house.planner.exchange(wish(house.files.resource, told, REPORT));
+  const first = await callByHand(house.files.resource, accessToken, REPORT);
+  expect('the first use writes the report', [first.status, lastNote(house)], [200, 'ran write_file']);
+  const second = await callByHand(house.files.resource, accessToken, REPORT);
+  expect(
+    'the second is refused by Files',
+    [...refusedBy(second), lastNote(house)],
+    [401, 'invalid_token', 'refused used_up'],
+  );
+  const paidTwice = await callByHand(house.payments.resource, told.paymentToken, PAYMENT);
+  expect(
+    'so is the payment of step 4, by Payments, which asked Writ',
+    [...refusedBy(paidTwice), lastNote(house)],
+    [401, 'invalid_token', 'refused inactive'],
+  );
+}
+
+async function handedOver({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    "Writer cannot use Planner's tokens. Planner hands the work over in so many words, for less than it may do",
+    'itself, and only Writer can exchange what it gets. The chain stays in the token, and in the log.',
+  );
+  const work = { scope: 'files:write', ...WORK };
+  const handed = await house.planner.handOver(told.personToken, 'agt_writer', work);
+  const mcp = await connect(house.writer, house.files.resource, handed.accessToken);
+  const result = await mcp.callTool({ name: REPORT.tool, arguments: REPORT.arguments });
+  await mcp.close();
+  terminal.show('', ...pictureOf(house.wire.token, told.names));
+  const claims = claimsOf(house.wire.token);
+  terminal.claims('Who acts, and through whom, as the token has it', {
+    sub: claims['sub'],
+    act: claims['act'],
+    tctx: claims['tctx'],
+  });
+  expect(
+    'Writer wrote the report, for Alice',
+    wordsOf(result),
+    `Wrote reports/week-47.md for ${String(claims['sub'])}.`,
+  );
+  expect('both agents are in the token, Writer first', actorsOf(claims), ['agt_writer', 'agt_planner']);
+  const selfServed = await refusalOf(
+    house.planner.exchange({ ...wish(house.files.resource, told, REPORT), subjectToken: handed.accessToken }),
+  );
+  expect('Planner cannot exchange what it handed over', selfServed?.code, 'invalid_request');
+}
+
+async function revoked({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    'Planner gives a token back before its end (RFC 7009). Payments asks Writ before every call, so the next',
+
+    'one is refused. Then the administrator ends the session, and with it all that Planner holds for Alice.',
+  );
+  terminal.show('');
+  const { issuer, keys, payments, planner, writ } = house;
+  const reusable = { ...wish(payments.resource, told, INVOICES), tools: [{ name: INVOICES.tool, uses: 5 }] };
+  const { accessToken } = await planner.exchange(reusable);
+  const before = await callByHand(payments.resource, accessToken, INVOICES);
+  expect('a token for five calls works', [before.status, lastNote(house)], [200, 'ran list_invoices']);
+  await revoke({ issuer, clientId: 'agt_planner', key: keys.planner }, accessToken);
+  expect('revoked, it is inactive at introspection', await payments.verifier.introspect(accessToken), {
+    active: false,
+  });
+  const after = await callByHand(payments.resource, accessToken, INVOICES);
+  expect('and refused', [...refusedBy(after), lastNote(house)], [401, 'invalid_token', 'refused inactive']);
+
+  const other = await planner.exchange(reusable);
+  const { writ: receipt } = z.object({ writ: z.object({ session: z.string() }) }).parse(claimsOf(other.accessToken));
+  await writ('sessions', 'end', receipt.session, '--reason', 'the demo');
+  expect(
+    'after the end of the session another token of it is inactive',
+    await payments.verifier.introspect(other.accessToken),
+    {
+      active: false,
+    },
+  );
+  const refusal = await refusalOf(planner.exchange(reusable));
+  expect(
+    'and there is no new one until Alice says so',
+    [refusal?.code, refusal?.message],
+    ['transaction_denied', 'the agent session has ended; the person has to authorise again'],
+  );
+  terminal.show(
+    '',
+    'Files never asks: a token that it would take stays good until its end, 180 s at most. A feed of',
+    'revocations for servers that check offline comes later.',
+  );
+}
+
+async function theLog({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    'Every decision, permits and refusals alike, in the order in which they were made. No token, no secret',
+    'and no argument is in it.',
+  );
+  terminal.show('');
+  told.log = await readLog(house, told.names);
+  terminal.table(...tableOf(told.log));
+  terminal.show('');
+  const reasons = new Set(told.log.map(({ decision, reason }) => `${decision} ${reason}`));
+  const wanted = ['refuse tool_not_granted', 'refuse session_ended', 'done revoked'];
+  expect(
+    'the refusals of this story are in it',
+    wanted.filter((one) => !reasons.has(one)),
+    [],
+  );
+  const written = told.log.filter(({ through, what }) => through === 'Planner > Writer' && what.includes('write_file'));
+  expect(
+    'and so is the hand-over: for whom, through whom, what',
+    written.map(({ who, decision }) => [who, decision]),
+    [[ALICE.name, 'permit']],
+  );
+}
+
+/** The pages that a person saw, one line for each stay at one place. */
+function journey(pages: readonly URL[], { issuer, company, redirectUri }: House): readonly string[] {
+  const places = { [new URL(issuer).host]: 'Writ', [new URL(company.issuer).host]: 'The Company' };
+  const lines: { place: string; paths: string[] }[] = [];
+  for (const { host, pathname } of pages) {
+    const place = host === new URL(redirectUri).host ? 'Planner' : (places[host] ?? host);
+    const path = pathname.replaceAll(/\/[\w-]{30,}/g, '/…');
+    const last = lines.at(-1);
+    if (last?.place !== place) lines.push({ place, paths: [path] });
+    else if (last.paths.at(-1) !== path) last.paths.push(path);
+  }
+  return lines.flatMap(({ place, paths }) =>
+    wrap(paths.join(' '), 80).map((line, i) => `${(i === 0 ? place : '').padEnd(13)}${line}`),
+  );
+}
+
+/** A token for exactly this call. */
+const wish = (resource: string, { personToken }: Told, { tool, arguments: args }: ToolCall): ExchangeRequest => ({
+  subjectToken: personToken,
+  resource,
+  tools: [{ name: tool, arguments: args }],
+  ...WORK,
+});
+
+const lastNote = ({ notes }: House): string | undefined => notes.at(-1);
+
+const refusedBy = ({ status, error }: Reply): readonly unknown[] => [status, error];
+
+async function refusalOf(promise: Promise<unknown>): Promise<AgentError | undefined> {
+  try {
+    await promise;
+    return undefined;
+  } catch (thrown) {
+    if (thrown instanceof AgentError) return thrown;
+    throw thrown;
+  }
+}
+
+const Answer = z.object({ content: z.tuple([z.object({ text: z.string() })]) });
+const wordsOf = (result: unknown): string => Answer.parse(result).content[0].text;
+
+function actorsOf(claims: Record<string, unknown>): readonly string[] {
+  const { act } = z
+    .object({ act: z.object({ sub: z.string(), act: z.object({ sub: z.string() }).optional() }) })
+    .parse(claims);
+  return [act.sub, ...(act.act === undefined ? [] : [act.act.sub])];
+}
