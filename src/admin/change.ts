@@ -28,25 +28,41 @@ export type Changed = Readonly<{ changes: Plan['changes']; after: Contents; vers
 /** Who the log names for what comes through the bearer token. */
 export const ADMINISTRATOR = 'admin-token';
 
+/** How often a change is checked anew because another one, in this process or elsewhere, came first. */
+const TRIES = 5;
+
 /**
  * Makes the change when every rule allows what the registry would be afterwards; writes nothing when nothing changes.
- * Changes of this process take turns; a faster one elsewhere makes storage throw rather than break a rule of the database.
+ * What was checked and what is written are the same version: a faster change elsewhere has it checked again.
  */
 export function makeChange(request: ChangeRequest, deps: ChangeDeps): Promise<Result<Changed, Problem>> {
-  return deps.inTurn(async () => {
-    const snapshot = await deps.registry.refresh();
-    const before = contentsOf(snapshot);
-    const objection = request.object?.(before);
-    if (objection !== undefined) return err(objection);
-    const wish = request.wish(before);
-    const planned = plan(before, wish);
-    const flaws = flawsOf(wish, planned, { us: deps.us, now: deps.clock.now() });
-    if (flaws.length > 0) return err(request.refuse(flaws, wish));
-    const { changes, after, writes } = planned;
-    const isQuiet = request.dryRun === true || writes.length === 0;
-    const version = isQuiet ? snapshot.version : await deps.writer.write(writes, ADMINISTRATOR);
-    return ok({ changes, after, version });
-  });
+  return deps.inTurn(() => settledAtLast(() => tryChange(request, deps)));
+}
+
+async function tryChange(request: ChangeRequest, deps: ChangeDeps): Promise<Result<Changed, Problem>> {
+  const snapshot = await deps.registry.refresh();
+  const before = contentsOf(snapshot);
+  const objection = request.object?.(before);
+  if (objection !== undefined) return err(objection);
+  const wish = request.wish(before);
+  const planned = plan(before, wish);
+  const flaws = flawsOf(wish, planned, { us: deps.us, now: deps.clock.now() });
+  if (flaws.length > 0) return err(request.refuse(flaws, wish));
+  const { changes, after, writes } = planned;
+  const isQuiet = request.dryRun === true || writes.length === 0;
+  const version = isQuiet ? snapshot.version : await deps.writer.write(writes, ADMINISTRATOR, snapshot.version);
+  return ok({ changes, after, version });
+}
+
+/** Tries again while the registry moves under a change; after that the caller is told to come back. */
+export async function settledAtLast<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await attempt();
+    } catch (thrown) {
+      if (!(thrown instanceof Fault && thrown.code === 'registry_unsettled') || tried === TRIES) throw thrown;
+    }
+  }
 }
 
 /** The ETag of an object: changes whenever the object does. */

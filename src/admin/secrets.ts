@@ -3,7 +3,7 @@ import { err, ok, randomText, type Result } from '../base/index.js';
 import { plainProblem, type Problem } from '../http/index.js';
 import { ClientId } from '../protocol/index.js';
 import type { Authentication, RegistryChange } from '../registry/index.js';
-import { ADMINISTRATOR, type ChangeDeps } from './change.js';
+import { ADMINISTRATOR, settledAtLast, type ChangeDeps } from './change.js';
 import { type Contents, contentsOf } from './contents.js';
 import { type Answer, NoBody, NoQuery, type Operation, operation } from './operation.js';
 
@@ -49,7 +49,7 @@ function secretOf(owner: Owner, deps: ChangeDeps): Operation {
       },
     ],
     problems: ['not_found', 'conflict'],
-    run: ({ params: { id = '' } }) => deps.inTurn(() => makeSecret(owner, id, deps)),
+    run: ({ params: { id = '' } }) => deps.inTurn(() => settledAtLast(() => makeSecret(owner, id, deps))),
   });
 }
 
@@ -58,7 +58,8 @@ async function makeSecret(
   id: string,
   { registry, writer }: ChangeDeps,
 ): Promise<Result<Answer, Problem>> {
-  const found = owner.find(contentsOf(await registry.refresh()), id);
+  const snapshot = await registry.refresh();
+  const found = owner.find(contentsOf(snapshot), id);
   if (found === undefined) return err(plainProblem('not_found', `There is no ${owner.title} ${id}`));
   if (found.authentication.method === 'private_key_jwt') {
     return err(
@@ -66,7 +67,7 @@ async function makeSecret(
     );
   }
   const secret = `wcs_${randomText(32)}`;
-  await writer.write([found.change(secret)], ADMINISTRATOR);
+  await writer.write([found.change(secret)], ADMINISTRATOR, snapshot.version);
   return ok({ status: 201, body: { client_id: found.clientId, client_secret: secret } });
 }
 

@@ -12,6 +12,7 @@ export interface RemoteKeys {
 }
 
 const FRESH_FOR: Seconds = 600;
+const STALE_FOR: Seconds = 3_600;
 const COOLDOWN: Seconds = 30;
 const MAX_SETS = 1_000;
 const MAX_BYTES = 64 * 1024;
@@ -45,8 +46,11 @@ export function remoteKeys(deps: Readonly<{ clock: Clock; allowLoopback: boolean
       if (known && fresh) return entry.keys;
       // RL-07: a storm of unknown kids costs one fetch per cooldown.
       if (entry.flight === undefined && now - entry.triedAt >= COOLDOWN) entry.flight = load(uri, entry);
-      if (entry.flight !== undefined) await entry.flight;
-      if (entry.fetchedAt === 0) throw new Fault('issuer_keys_unavailable', `no keys from ${uri} yet`);
+      // An issuer that is down for a while is no reason to forget keys that it published; for longer than that it is.
+      const stale = known && now - entry.fetchedAt < STALE_FOR;
+      if (entry.flight !== undefined) await (stale ? entry.flight.catch(() => undefined) : entry.flight);
+      if (!stale && deps.clock.now() - entry.fetchedAt >= STALE_FOR)
+        throw new Fault('issuer_keys_unavailable', `no keys from ${uri} yet`);
       return entry.keys;
     },
   };

@@ -20,9 +20,8 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   if (client === undefined) return err({ reason: 'target_not_allowed', term: 'agent' });
   if (client.dpop_required && delegation.jkt === undefined)
     return err({ reason: 'proof_of_possession_required', term: 'agent' });
-  const notAfter = Math.min(
-    delegation.notAfter,
-    'expires_at' in client ? Date.parse(client.expires_at) / 1000 : Infinity,
+  const notAfter = Math.floor(
+    Math.min(delegation.notAfter, 'expires_at' in client ? Date.parse(client.expires_at) / 1000 : Infinity),
   );
   if (notAfter <= now) return err({ reason: 'life_is_over', term: 'person' });
   const permitted = permit(delegation, client, rules);

@@ -20,6 +20,9 @@ export type RegistryChange =
 
 /** Write side. All changes of one call are one transaction, one new version and one log record each, or nothing. */
 export interface RegistryWriter {
-  /** Answers the new version. Refuses (throws Fault) on an outage only; rules are checked before. */
-  write(changes: readonly RegistryChange[], by: string): Promise<number>;
+  /**
+   * Answers the new version. With `basis` it is made only if the registry is still at that version, the one that the
+   * rules were checked against; otherwise, and when a client id is taken, it throws Fault('registry_unsettled').
+   */
+  write(changes: readonly RegistryChange[], by: string, basis?: number): Promise<number>;
 }

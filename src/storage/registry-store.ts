@@ -34,8 +34,8 @@ export async function openRegistry({ prisma }: Database, writing: RegistryWritin
   return {
     current: () => current,
     refresh,
-    write: async (changes, by) => {
-      const version = await guarded(() => writeRegistry(prisma, writing, changes, by));
+    write: async (changes, by, basis) => {
+      const version = await guarded(() => writeRegistry(prisma, writing, changes, { by, basis }));
       // The change is made: a failed read now is made good by the next one.
       await settled(refresh());
       return version;

@@ -26,13 +26,13 @@ export async function writeRegistry(
   prisma: PrismaClient,
   { hashSecret, recordOf }: RegistryWriting,
   changes: readonly RegistryChange[],
-  by: string,
+  { by, basis }: Readonly<{ by: string; basis: number | undefined }>,
 ): Promise<number> {
   const planned = await Promise.all(changes.map((change) => plan(change, hashSecret)));
   mustNameEachOnce(planned);
   return unsettledByRace(
     prisma.$transaction(async (transaction) => {
-      const version = await nextVersion(transaction);
+      const version = await nextVersion(transaction, basis);
       const before = await documentsBefore(transaction, planned);
       for (const kind of TABLES)
         await writeRows(
@@ -107,11 +107,15 @@ function mustNameEachOnce(planned: readonly Planned[]): void {
 }
 
 /** Its row lock makes writers take turns. */
-async function nextVersion(transaction: Prisma.TransactionClient): Promise<number> {
-  const rows = await transaction.$queryRawUnsafe(
-    'UPDATE registry_state SET version = version + 1 WHERE id = 1 RETURNING version',
-  );
-  return z.tuple([z.object({ version: z.coerce.number().int() })]).parse(rows)[0].version;
+async function nextVersion(transaction: Prisma.TransactionClient, basis: number | undefined): Promise<number> {
+  const sql = `
+    UPDATE registry_state SET version = version + 1 WHERE id = 1 AND version = coalesce($1::bigint, version)
+    RETURNING version`;
+  const [row] = z
+    .array(z.object({ version: z.coerce.number().int() }))
+    .parse(await transaction.$queryRawUnsafe(sql, basis ?? null));
+  if (row === undefined) throw unsettled('The registry was changed while this change was checked.', undefined);
+  return row.version;
 }
 
 async function documentsBefore(

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { databaseKinds } from '../support/databases.js';
-import { startWorld, tool, tools, type World } from '../support/world.js';
+import { RS2, startWorld, tool, tools, type World } from '../support/world.js';
 import { type Reply, startReplica } from '../support/writ.js';
 
 type Receipt = Readonly<{ session: string; leaf: string; seen: number }>;
@@ -76,6 +76,23 @@ describe.each(databaseKinds.filter((kind) => kind === 'server'))('two replicas o
         replica.post('/introspect', asks[1] ?? {}),
       ]);
       expect(answers.map(({ body }) => (body as { active: boolean }).active).sort()).toEqual([false, true]);
+    }
+  });
+
+  it('never let two changes that exclude each other both into the registry', async () => {
+    const server = (await world.admin('GET', `/servers/${encodeURIComponent(RS2)}`)).body as Record<string, unknown>;
+    const agent = (await world.admin('GET', '/agents/agt_a2')).body as Record<string, unknown>;
+    for (let round = 0; round < 20; round++) {
+      const [removed, named] = await Promise.all([
+        world.admin('DELETE', `/servers/${encodeURIComponent(RS2)}`),
+        replica.admin('PUT', '/agents/agt_a2', {
+          ...agent,
+          allow: [{ resource: RS2, scopes: ['repo:read'], tools: '*' }],
+        }),
+      ]);
+      expect([removed.status < 300, named.status < 300].sort()).toEqual([false, true]);
+      await world.admin('PUT', `/servers/${encodeURIComponent(RS2)}`, server);
+      await world.admin('PUT', '/agents/agt_a2', agent);
     }
   });
 
