@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import { authorize, Browser } from '../support/browser.js';
 import { ALICE, type Company, startCompany } from '../support/company.js';
-import { type Client, RS1, startWorld, type World } from '../support/world.js';
+import { type Client, startWorld, type World } from '../support/world.js';
 import { freePort } from '../support/writ.js';
 
 export const CALLBACK = 'http://127.0.0.1:7999/callback';
@@ -29,16 +29,9 @@ export async function startHouse(): Promise<House> {
   };
 }
 
-const addRedirect = (world: World, { id }: Client): Promise<void> =>
-  change(world, `/agents/${id}`, { redirect_uris: [CALLBACK] });
-
-/** The server at RS1 gets the right to transaction tokens. */
-export const letIntoTheDomain = (world: World): Promise<void> =>
-  change(world, `/servers/${encodeURIComponent(RS1)}`, { transaction_tokens: true });
-
-async function change(world: World, path: string, members: Record<string, unknown>): Promise<void> {
-  const registered = (await world.admin('GET', path)).body as Record<string, unknown>;
-  const changed = await world.admin('PUT', path, { ...registered, ...members });
+async function addRedirect(world: World, { id }: Client): Promise<void> {
+  const agent = (await world.admin('GET', `/agents/${id}`)).body as Record<string, unknown>;
+  const changed = await world.admin('PUT', `/agents/${id}`, { ...agent, redirect_uris: [CALLBACK] });
   if (changed.status !== 200) throw new Error(changed.text);
 }
 

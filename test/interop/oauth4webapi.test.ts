@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import * as oauth from 'oauth4webapi';
 import { ACCESS_TOKEN, type Client, EXCHANGE, RS1, tool, tools } from '../support/world.js';
-import { CALLBACK, type House, letIntoTheDomain, proofKeys, startHouse, webKey } from './house.js';
+import { CALLBACK, type House, proofKeys, startHouse, webKey } from './house.js';
 
 // eslint-disable-next-line @typescript-eslint/no-deprecated -- marked so to stand out; tests speak http on loopback
 const INSECURE = { [oauth.allowInsecureRequests]: true } as const;
@@ -126,7 +126,6 @@ describe('oauth4webapi: a person’s token becomes a transactional access token'
   it('reads the transaction token of the server behind, whose token_type is N_A', async () => {
     const { access_token } = await personsToken();
     const called = await exchange(house.a1, wish(access_token));
-    await letIntoTheDomain(house);
     const recognizedTokenTypes = { n_a: () => undefined };
     const issued = await exchange(
       house.rs1,
