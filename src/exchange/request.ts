@@ -185,8 +185,10 @@ function parseDetails(
 function checkNumbers(raw: string): Result<Json, string> {
   const wrapped = parseArguments(`{"details":${raw}}`);
   if (!wrapped.ok) return wrapped;
-  const value = wrapped.value.arguments['details'];
-  return value === undefined || !canonicalize(value).ok ? err('not_json') : ok(value);
+  const { details: value, ...behind } = wrapped.value.arguments;
+  // `[],"x":1` would close our wrapping: it is not one JSON value.
+  if (value === undefined || Object.keys(behind).length > 0) return err('not_json');
+  return canonicalize(value).ok ? ok(value) : err('not_json');
 }
 
 const RequestDetails = z.strictObject({
