@@ -45,6 +45,8 @@ export async function startSignInWorld(): Promise<SignInWorld> {
       scope: 'repo:read repo:write',
       ...parameters,
     });
+    // An empty value takes a parameter away.
+    for (const [name, value] of [...query]) if (value === '') query.delete(name);
     const link = `${world.issuer}/auth?${query.toString()}`;
     const answer = await authorize(browser, link, { redirectUri: CALLBACK, employee });
     const code = answer.searchParams.get('code');
@@ -80,12 +82,9 @@ export async function startNode(
   return startWrit({ ...config, port, identityProviders }, { report, ...options });
 }
 
-export async function startReplica(
-  world: World,
-  company?: Company,
-): Promise<Readonly<{ url: string; close(): Promise<void> }>> {
+export async function startReplica(world: World): Promise<Readonly<{ url: string; close(): Promise<void> }>> {
   const port = await freePort();
-  const node = await startNode(world, company === undefined ? { port } : { port, company });
+  const node = await startNode(world, { port });
   return { url: `http://127.0.0.1:${port}`, close: () => node.close() };
 }
 
