@@ -51,7 +51,7 @@ function introduce({ issuer, company, files, payments, folder }: House, terminal
       ['Writ', issuer, 'decides, records, signs'],
       ['The Company', company.issuer, 'where Alice signs in'],
       ['Files', files.resource, 'MCP server, checks tokens offline'],
-      ['Payments', payments.resource, 'MCP server, asks Writ before each call'],
+      ['Payments', payments.resource, 'MCP server, asks Writ at each call'],
       ['Planner, Writer', 'in this process', 'AI agents, each with its own key'],
     ],
   );
@@ -68,15 +68,16 @@ function conclude(terminal: Terminal, results: readonly StepResult[], { ok, ms, 
   terminal.check(`${String(results.length)} steps, ${String(checks)} checks, ${seconds} s`, ok);
 }
 
-/** Ctrl-C ends the demo in order; a second one at once. */
+/** Ctrl-C ends the demo in order, a later second one at once. One key press may arrive twice: npm passes it on too. */
 function interruption(): Promise<undefined> {
   return new Promise((resolve) => {
+    let first: number | undefined;
     const stop = (): void => {
-      process.once('SIGINT', () => process.exit(130));
+      first ??= performance.now();
+      if (performance.now() - first > 1_000) process.exit(130);
       resolve(undefined);
     };
-    process.once('SIGINT', stop);
-    process.once('SIGTERM', stop);
+    process.on('SIGINT', stop).on('SIGTERM', stop);
   });
 }
 
