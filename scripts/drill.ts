@@ -1,0 +1,49 @@
+// Breaks Writ on purpose, within bounds, and counts what must never happen. Exit 1 when it happened.
+import { Command, InvalidArgumentError } from 'commander';
+import { race } from './drill/race.js';
+import type { Bounds } from './drill/rig.js';
+
+const whole = (text: string): number => {
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('must be a whole number above 0');
+  return Number(text);
+};
+
+type Options = Readonly<{ rounds: number; seconds: number; json?: true }>;
+
+const program = new Command('drill').description('Fault rigs, each bounded by rounds and seconds.');
+
+function drill<Result extends object>(
+  name: string,
+  about: Readonly<{ text: string; rounds: number; seconds: number; isClean: (result: Result) => boolean }>,
+  run: (bounds: Bounds, options: Readonly<Record<string, unknown>>) => Promise<Result>,
+): Command {
+  return program
+    .command(name)
+    .description(about.text)
+    .option('--rounds <number>', 'stop after so many', whole, about.rounds)
+    .option('--seconds <number>', 'stop after so long', whole, about.seconds)
+    .option('--json', 'the result as the last line, in JSON')
+    .action(async (options: Options & Readonly<Record<string, unknown>>) => {
+      const { rounds, seconds, json } = options;
+      const say = (line: string): void => {
+        process.stderr.write(`${line}\n`);
+      };
+      const result = await run({ rounds, seconds, say }, options);
+      if (json === true) console.log(JSON.stringify(result));
+      else console.dir(result, { depth: null });
+      process.exitCode = about.isClean(result) ? 0 : 1;
+    });
+}
+
+drill(
+  'race',
+  {
+    text: 'Two server processes on PostgreSQL, and each one-time thing used twice at once.',
+    rounds: 800,
+    seconds: 600,
+    isClean: (result) => result.double_wins === 0 && result.no_winner === 0,
+  },
+  race,
+);
+
+await program.parseAsync();

@@ -1,0 +1,141 @@
+import { createPrivateKey, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { TOKEN_EXCHANGE_GRANT, TokenType } from 'writ/protocol';
+import { type KeyPair, makeKeyPair } from '../demo/keys.js';
+import type { Form } from './line.js';
+
+export const RESOURCE = 'https://files.example/mcp';
+/** Where the agent's sign-in would end; nobody is there, the browser stops before. */
+export const REDIRECT_URI = 'http://127.0.0.1:9/callback';
+const DIRECTORY = 'https://directory.example';
+
+/** Signs for a client or an issuer. Without `jwk` in the header, `kid` names the key. */
+class Signer {
+  readonly pair: KeyPair = makeKeyPair();
+  readonly #key: KeyObject = createPrivateKey({ key: { ...this.pair.privateJwk }, format: 'jwk' });
+
+  jwt(typ: string, claims: object, header: object = { kid: this.pair.publicJwk.kid }): string {
+    const parts = [{ alg: 'ES256', typ, ...header }, claims];
+    const input = parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+    return `${input}.${sign('sha256', Buffer.from(input), { key: this.#key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
+  }
+}
+
+export type ClientId = 'agt_planner' | 'srv_files';
+
+/** Those who appear in a drill: an agent, an MCP server, and an issuer with people. */
+export class Cast {
+  readonly issuer: string;
+  readonly #clients = { agt_planner: new Signer(), srv_files: new Signer() };
+  readonly #directory = new Signer();
+  readonly #proofs = new Signer();
+
+  constructor(issuer: string) {
+    this.issuer = issuer;
+  }
+
+  registry(): object {
+    const by = (id: ClientId) => ({
+      method: 'private_key_jwt',
+      jwks: { keys: [this.#clients[id].pair.publicJwk] },
+    });
+    const scopes = ['files:read', 'files:write'];
+    return {
+      agents: [
+        {
+          client_id: 'agt_planner',
+          name: 'Planner',
+          owner: 'drill',
+          purpose: 'to be tried',
+          authentication: by('agt_planner'),
+          redirect_uris: [REDIRECT_URI],
+          allow: [{ resource: RESOURCE, scopes, tools: '*' }],
+          expires_at: '2099-01-01T00:00:00Z',
+        },
+      ],
+      servers: [
+        {
+          resource: RESOURCE,
+          client_id: 'srv_files',
+          name: 'Files',
+          owner: 'drill',
+          authentication: by('srv_files'),
+          scopes,
+          tools: [
+            { name: 'read_file', scopes: ['files:read'], tier: 'low' },
+            { name: 'write_file', scopes: ['files:write'], tier: 'medium' },
+          ],
+        },
+      ],
+      issuers: [
+        {
+          issuer: DIRECTORY,
+          name: 'Directory',
+          jwks: { keys: [this.#directory.pair.publicJwk] },
+          accepts: [{ token_type: TokenType.accessToken, typ: 'at+jwt' }],
+          agents: ['agt_planner'],
+        },
+      ],
+    };
+  }
+
+  /** RFC 7523 with RFC 10070: a fresh client assertion. */
+  authentication(client: ClientId): Form {
+    const claims = { iss: client, sub: client, aud: this.issuer, ...fresh(60) };
+    return {
+      client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+      client_assertion: this.#clients[client].jwt('client-authentication+jwt', claims),
+    };
+  }
+
+  /** What an exchange for one call of `write_file` sends beside the client's authentication. */
+  exchange(person: string): Form {
+    const detail = { type: 'mcp_tool_call', locations: [RESOURCE], actions: ['tools/call'], identifier: 'write_file' };
+    const claims = { iss: DIRECTORY, sub: person, aud: this.issuer, client_id: 'agt_planner', ...fresh(600) };
+    return {
+      grant_type: TOKEN_EXCHANGE_GRANT,
+      subject_token: this.#directory.jwt('at+jwt', { ...claims, scope: 'files:read files:write' }),
+      subject_token_type: TokenType.accessToken,
+      resource: RESOURCE,
+      authorization_details: JSON.stringify([detail]),
+    };
+  }
+
+  /** The caller's statement of which instance of it acts. */
+  actor(): Form {
+    const claims = { iss: 'agt_planner', sub: 'agt_planner/one', aud: this.issuer, ...fresh(60) };
+    return { actor_token: this.#clients.agt_planner.jwt('jwt', claims), actor_token_type: TokenType.jwt };
+  }
+
+  /** RFC 9449 section 4.2. */
+  proof(path: string): Form {
+    const { kty, crv, x, y } = { crv: undefined, x: undefined, y: undefined, ...this.#proofs.pair.publicJwk };
+    const { jti, iat } = fresh(0);
+    const claims = { jti, iat, htm: 'POST', htu: `${this.issuer}${path}` };
+    return { dpop: this.#proofs.jwt('dpop+jwt', claims, { jwk: { kty, crv, x, y } }) };
+  }
+
+  /** RFC 9126: what an authorization request pushes beside the client's authentication. */
+  pushed(codeChallenge: string): Form {
+    return {
+      response_type: 'code',
+      client_id: 'agt_planner',
+      redirect_uri: REDIRECT_URI,
+      scope: 'offline_access files:read',
+      prompt: 'consent',
+      state: 'the state',
+      code_challenge: codeChallenge,
+      code_challenge_method: 'S256',
+    };
+  }
+}
+
+function fresh(seconds: number): Readonly<{ jti: string; iat: number; exp: number }> {
+  const iat = Math.floor(Date.now() / 1_000);
+  return { jti: randomUUID(), iat, exp: iat + seconds };
+}
+
+/** Claims of a token, unverified. */
+export const claimsOf = (token: string): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(
+    Object.entries(JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8')) as object),
+  );

@@ -1,0 +1,133 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { challengeOf, Person, refreshForm } from './code-flow.js';
+import { type Form, type Reply, textOf } from './line.js';
+import { type Bounds, openRig, type Rig } from './rig.js';
+
+/** One use of a thing that can be used once: sent to one of two servers while the other use is on its way to the other. */
+type Use = Readonly<{ path: string; form: Form; headers?: Form; won: (reply: Reply) => boolean }>;
+type Contest = (rig: Rig, person: Person) => Promise<readonly [Use, Use]>;
+
+export type Tally = { rounds: number; double_wins: number; no_winner: number };
+export type RaceResult = Tally & Readonly<{ seconds: number; things: Readonly<Record<string, Tally>> }>;
+
+const LANES = 8;
+
+/** Two processes, one database: each one-time thing is used twice at the same time, and exactly one use may win. */
+export async function race({ rounds, seconds, say }: Bounds): Promise<RaceResult> {
+  const rig = await openRig({ database: 'postgres', servers: 2 });
+  try {
+    const things = Object.fromEntries(Object.keys(CONTESTS).map((name): [string, Tally] => [name, newTally()]));
+    const began = performance.now();
+    const elapsed = (): number => (performance.now() - began) / 1_000;
+    let begun = 0;
+    const lane = async (): Promise<void> => {
+      const person = new Person(rig.cast);
+      while (begun < rounds && elapsed() < seconds) {
+        const [name, contest] = CONTEST_LIST[begun++ % CONTEST_LIST.length] ?? NONE;
+        const tally = things[name] ?? newTally();
+        await hold(rig, await contest(rig, person), tally, (line) => {
+          say(`${name}: ${line}`);
+        });
+        if (total(things).rounds % 500 === 0) say(progress(total(things), elapsed()));
+      }
+    };
+    await Promise.all(Array.from({ length: LANES }, lane));
+    return { ...total(things), seconds: Math.round(elapsed()), things };
+  } finally {
+    await rig.closing.close();
+  }
+}
+
+async function hold(rig: Rig, uses: readonly [Use, Use], tally: Tally, say: (line: string) => void): Promise<void> {
+  const flip = Math.random() < 0.5;
+  const replies = await Promise.all(
+    uses.map(async ({ path, form, headers }, n) => {
+      const server = rig.servers[(n === 0) === flip ? 0 : 1] ?? rig.servers[0];
+      if (Math.random() < 0.5) await pause(Math.random() * 3);
+      return server.line.post(path, form, headers);
+    }),
+  );
+  const winners = replies.filter((reply, n) => uses[n]?.won(reply) === true).length;
+  tally.rounds++;
+  if (winners === 2) tally.double_wins++;
+  if (winners === 0) tally.no_winner++;
+  if (winners !== 1)
+    say(
+      `${winners} winners: ${replies.map(({ status, body, why }) => `${status} ${why ?? JSON.stringify(body)}`).join(' | ')}`,
+    );
+}
+
+const succeeded = ({ status }: Reply): boolean => status >= 200 && status < 300;
+const isActive = ({ status, body }: Reply): boolean => status === 200 && body['active'] === true;
+
+/** The loser of an exchange is refused in the commit, of a request to the engine before its work. */
+const CONTESTS: Readonly<Record<string, Contest>> = {
+  assertion_on_one_route: ({ cast }) => {
+    const form = { ...cast.exchange(somebody()), ...cast.authentication('agt_planner') };
+    return both({ path: '/token', form, won: succeeded });
+  },
+  assertion_on_token_and_introspect: ({ cast }) => {
+    const authentication = cast.authentication('agt_planner');
+    return Promise.resolve([
+      { path: '/token', form: { ...cast.exchange(somebody()), ...authentication }, won: succeeded },
+      { path: '/introspect', form: { token: 'unknown', ...authentication }, won: succeeded },
+    ]);
+  },
+  assertion_on_token_and_par: ({ cast }) => {
+    const authentication = cast.authentication('agt_planner');
+    return Promise.resolve([
+      { path: '/token', form: { ...cast.exchange(somebody()), ...authentication }, won: succeeded },
+      { path: '/request', form: { ...cast.pushed(challengeOf('verifier')), ...authentication }, won: succeeded },
+    ]);
+  },
+  code: async ({ cast }, person) => {
+    const form = await person.codeForm();
+    return twice(() => ({ path: '/token', form: { ...form, ...cast.authentication('agt_planner') }, won: succeeded }));
+  },
+  refresh_token: async ({ cast, servers }, person) => {
+    const form = { ...(await person.codeForm()), ...cast.authentication('agt_planner') };
+    const refresh = refreshForm(textOf(await servers[0].line.post('/token', form), 'refresh_token'));
+    return twice(() => ({
+      path: '/token',
+      form: { ...refresh, ...cast.authentication('agt_planner') },
+      won: succeeded,
+    }));
+  },
+  dpop_proof: ({ cast }) => {
+    const headers = cast.proof('/token');
+    const form = (): Form => ({ ...cast.exchange(somebody()), ...cast.authentication('agt_planner') });
+    return Promise.resolve(twice(() => ({ path: '/token', form: form(), headers, won: succeeded })));
+  },
+  actor_token: ({ cast }) => {
+    const actor = cast.actor();
+    const form = (): Form => ({ ...cast.exchange(somebody()), ...actor, ...cast.authentication('agt_planner') });
+    return Promise.resolve(twice(() => ({ path: '/token', form: form(), won: succeeded })));
+  },
+  use_of_a_token: async ({ cast, servers }) => {
+    const form = { ...cast.exchange(somebody()), ...cast.authentication('agt_planner') };
+    const token = textOf(await servers[0].line.post('/token', form), 'access_token');
+    const use = (): Form => ({ token, consume: 'write_file', ...cast.authentication('srv_files') });
+    return twice(() => ({ path: '/introspect', form: use(), won: isActive }));
+  },
+};
+const CONTEST_LIST = Object.entries(CONTESTS);
+const NONE: [string, Contest] = ['none', () => Promise.reject(new Error('there is no contest'))];
+
+const both = (use: Use): Promise<readonly [Use, Use]> => Promise.resolve([use, use]);
+const twice = (make: () => Use): readonly [Use, Use] => [make(), make()];
+const somebody = (): string => `person-${Math.floor(Math.random() * 50)}`;
+
+const newTally = (): Tally => ({ rounds: 0, double_wins: 0, no_winner: 0 });
+
+function total(things: Readonly<Record<string, Tally>>): Tally {
+  const sum = newTally();
+  for (const { rounds, double_wins, no_winner } of Object.values(things)) {
+    sum.rounds += rounds;
+    sum.double_wins += double_wins;
+    sum.no_winner += no_winner;
+  }
+  return sum;
+}
+
+const progress = ({ rounds, double_wins, no_winner }: Tally, elapsed: number): string =>
+  `${rounds} rounds in ${Math.round(elapsed)} s, ${double_wins} double wins, ${no_winner} without a winner`;
