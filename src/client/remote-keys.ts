@@ -115,8 +115,11 @@ const publicLookup: LookupFunction = (hostname, options, callback) => {
   });
 };
 
-/** RFC 6890 special-purpose addresses. */
-const special = new BlockList();
+/**
+ * RFC 6890 special-purpose addresses. One list for each family: in a list of both, Node takes every IPv4 address for
+ * one of `::ffff:0:0/96`.
+ */
+const special = { 4: new BlockList(), 6: new BlockList() } as const;
 for (const [net, prefix] of [
   ['0.0.0.0', 8],
   ['10.0.0.0', 8],
@@ -133,7 +136,7 @@ for (const [net, prefix] of [
   ['203.0.113.0', 24],
   ['224.0.0.0', 3],
 ] as const) {
-  special.addSubnet(net, prefix, 'ipv4');
+  special[4].addSubnet(net, prefix, 'ipv4');
 }
 for (const [net, prefix] of [
   ['::', 96],
@@ -148,11 +151,12 @@ for (const [net, prefix] of [
   ['fe80::', 10],
   ['ff00::', 8],
 ] as const) {
-  special.addSubnet(net, prefix, 'ipv6');
+  special[6].addSubnet(net, prefix, 'ipv6');
 }
 
 /** False for loopback, private, link-local, mapped and every other special-purpose address. */
 export function isPublic(address: string): boolean {
   const family = isIP(address);
-  return family !== 0 && !special.check(address, family === 6 ? 'ipv6' : 'ipv4');
+  if (family === 4) return !special[4].check(address, 'ipv4');
+  return family === 6 && !special[6].check(address, 'ipv6');
 }
