@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from '@jest/globals';
+import { closeRecord, leafHash, type Outcome, readRecord, recordHead } from '../../src/audit/index.js';
+
+const outcome: Outcome = { decision: 'permit', reason: 'permitted', session: 'ses_1', sequence: 1, seen: 0 };
+const record = (facts = {}) => closeRecord(recordHead('exchange', 1_795_305_600, facts), outcome);
+
+describe('a record', () => {
+  it('comes back as it was written', () => {
+    const facts = { person: 'prs_1', tools: [{ name: 'read' }], absent: null };
+    expect(readRecord(record(facts))).toEqual({
+      v: 1,
+      salt: expect.stringMatching(/^[\w-]{22}$/),
+      kind: 'exchange',
+      at: 1_795_305_600,
+      facts,
+      outcome,
+    });
+  });
+
+  it('is salted: the same facts make another leaf each time', () => {
+    expect(leafHash(record())).not.toEqual(leafHash(record()));
+  });
+
+  it('RFC 6962 §2.1: is hashed behind a zero byte, so that no leaf is a node', () => {
+    const leaf = record();
+    const wanted = createHash('sha256')
+      .update(Buffer.concat([Buffer.of(0), leaf]))
+      .digest();
+    expect(leafHash(leaf)).toEqual(wanted);
+    // RFC 6962 section 2.1.1, the hash of an empty leaf.
+    expect(leafHash(Buffer.alloc(0)).toString('hex')).toBe(
+      '6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d',
+    );
+  });
+
+  it('cannot be broken open by what stands in it', () => {
+    const facts = { client: '"},"outcome":{"decision":"permit"}}', text: '\u2028\u0000\\' };
+    expect(readRecord(record(facts))?.facts).toEqual(facts);
+  });
+
+  it.each<[string, (text: string) => string]>([
+    ['of another version', (text) => text.replace('"v":1', '"v":2')],
+    ['of another kind', (text) => text.replace('"exchange"', '"gossip"')],
+    ['without outcome', (text) => text.replace('"outcome"', '"income"')],
+    ['with more in its outcome', (text) => text.replace('"seen":0', '"seen":0,"x":1')],
+    ['with a name twice', (text) => text.replace('"v":1', '"v":1,"v":1')],
+    ['that is cut', (text) => text.slice(0, -1)],
+  ])('%s is not read', (_, change) => {
+    const text = record().toString();
+    expect(change(text)).not.toBe(text);
+    expect(readRecord(Buffer.from(change(text)))).toBeUndefined();
+  });
+});
