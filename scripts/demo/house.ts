@@ -38,7 +38,7 @@ export type House = Readonly<{
 }>;
 
 /** Seconds that an ID token of the company lives, long enough for a call and short enough to wait for its end. */
-export const ID_TOKEN_SECONDS = 3;
+export const ID_TOKEN_SECONDS = 4;
 
 /** Opens the house, or closes what is open of it and throws. `report` gets the outages of Writ, of which there are none. */
 export async function openHouse(report: (thrown: unknown) => void): Promise<House> {
