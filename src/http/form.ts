@@ -2,6 +2,7 @@ import type { Context } from 'koa';
 import { err, newId, ok, type Result } from '../base/index.js';
 import type { Answer, FormRequest } from '../protocol/index.js';
 import { readText } from './body.js';
+import { note, traceOf } from './observe.js';
 import { requestId } from './problem.js';
 
 /** A form may be this large and have this many parameters; a token exchange with two tokens and arguments fits well. */
@@ -24,17 +25,22 @@ export async function readForm(ctx: Context): Promise<Result<ReadForm, Answer>> 
   const form = parseForm(text.value);
   if (form === undefined) return refuse(400, 'the body is not a well-formed form');
   requestId(ctx);
+  const { trace, traceId = traceIdOf(ctx.get('traceparent')) } = traceOf(ctx);
+  const recordId = newId('req');
+  note(ctx, { recordId, traceId });
   const request: FormRequest = {
     form,
     header: (name) => headerValues(ctx, name),
-    requestId: newId('req'),
-    traceId: traceIdOf(ctx.get('traceparent')),
+    requestId: recordId,
+    traceId,
+    trace,
   };
   return ok({ request, raw: text.value });
 }
 
 /** Renders an answer of one of our routes. */
-export function sendAnswer(ctx: Context, { status, headers, body }: Answer): void {
+export function sendAnswer(ctx: Context, { status, headers, body, notes }: Answer): void {
+  if (notes !== undefined) note(ctx, { notes });
   ctx.status = status;
   for (const [name, value] of Object.entries(headers)) ctx.set(name, value);
   if (body === undefined) {

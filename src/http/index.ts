@@ -14,6 +14,7 @@ export {
   PROBLEMS,
   requestId,
 } from './problem.js';
+export { note, observe, type RequestSpan, type SeenRequest, type Watch } from './observe.js';
 export { type Method, type PathParams, type Route, router } from './router.js';
 export { healthRoutes } from './health.js';
 export { sendKeys } from './keys.js';

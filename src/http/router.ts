@@ -1,4 +1,5 @@
 import type { Context, Middleware } from 'koa';
+import { note } from './observe.js';
 import { answerProblem, plainProblem } from './problem.js';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -24,23 +25,30 @@ export function router(routes: readonly Route[], owns: readonly string[] = []): 
     const found = find(ctx.path);
     if (found === undefined) {
       const isOurs = owns.some((prefix) => ctx.path === prefix || ctx.path.startsWith(`${prefix}/`));
-      if (isOurs) answerProblem(ctx, plainProblem('not_found'));
-      else await next();
+      if (!isOurs) {
+        await next();
+        return;
+      }
+      note(ctx, { route: 'none' });
+      answerProblem(ctx, plainProblem('not_found'));
       return;
     }
+    note(ctx, { route: found.template });
     const handle = found.target.get(ctx.method === 'HEAD' ? 'GET' : ctx.method);
     if (handle === undefined) refuseMethod(ctx, found.target);
     else if (found.params === undefined) answerProblem(ctx, plainProblem('bad_path'));
     else await handle(ctx, found.params);
   };
 
-  function find(path: string): { target: Target; params: PathParams | undefined } | undefined {
+  function find(path: string): { template: string; target: Target; params: PathParams | undefined } | undefined {
     const target = exact.get(path);
-    if (target !== undefined) return { target, params: {} };
+    if (target !== undefined) return { template: path, target, params: {} };
     if (patterns.length === 0) return undefined;
     const parts = path.split('/');
     const pattern = patterns.find(({ segments }) => fits(segments, parts));
-    return pattern && { target: pattern.target, params: paramsOf(pattern.segments, parts) };
+    if (pattern === undefined) return undefined;
+    const template = pattern.segments.join('/');
+    return { template, target: pattern.target, params: paramsOf(pattern.segments, parts) };
   }
 }
 

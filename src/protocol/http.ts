@@ -9,7 +9,32 @@ export type FormRequest = Readonly<{
   requestId: string;
   /** W3C trace id, when the caller sent a valid `traceparent`. */
   traceId: string | undefined;
+  trace: Trace;
 }>;
 
-/** An answer to be rendered by http/. A body of `undefined` is an empty one. */
-export type Answer = Readonly<{ status: number; headers: Readonly<Record<string, string>>; body: Json | undefined }>;
+/** The steps of a request that a trace shows. */
+export type Step = 'client' | 'subject' | 'policy' | 'commit' | 'sign';
+
+/** Runs one step, and times it where somebody wants to know; adds nothing to what it answers or throws. */
+export type Trace = <T>(step: Step, work: () => T) => T;
+
+/** Nobody wants to know. */
+export const untraced: Trace = (_step, work) => work();
+
+/** How a request ended, for operators: words of closed sets and registered ids, never a text that a client chose. */
+export type Notes = Readonly<{
+  outcome: 'permitted' | 'refused' | 'asked' | 'unauthenticated' | 'active' | 'inactive' | 'done' | 'outage';
+  reason?: string;
+  /** The client, once it has authenticated. */
+  client?: string;
+  /** A registered client that somebody claimed to be and did not prove. */
+  claimed?: string | undefined;
+}>;
+
+/** An answer to be rendered by http/, all but its notes. A body of `undefined` is an empty one. */
+export type Answer = Readonly<{
+  status: number;
+  headers: Readonly<Record<string, string>>;
+  body: Json | undefined;
+  notes?: Notes;
+}>;
