@@ -27,8 +27,7 @@ export type SubjectFlaw =
   | 'not_yet_valid'
   | 'wrong_claims'
   | 'unknown_scope'
-  | 'foreign_actors'
-  | 'too_old';
+  | 'foreign_actors';
 
 export type OwnFacts = Readonly<{
   issuer: string;
@@ -46,8 +45,14 @@ export function readOwnSubject(
   caller: Caller,
   facts: OwnFacts,
 ): Result<Subject, SubjectFlaw> {
-  const signed = candidates(jws, facts.keys).some((key) => facts.remembered.verify(jws, key));
-  if (!signed) return err('wrong_signature');
+  const key = candidates(jws, facts.keys).find((one) => facts.remembered.verify(jws, one));
+  if (key === undefined) return err('wrong_signature');
+  const subject = readShape(jws, type, caller, facts);
+  // The commit asks the database whether this key was withdrawn; `facts.keys` may be a second old.
+  return subject.ok ? ok({ ...subject.value, lineage: [...subject.value.lineage, `key:${key.kid ?? ''}`] }) : subject;
+}
+
+function readShape(jws: Jws, type: TokenType, caller: Caller, facts: OwnFacts): Result<Subject, SubjectFlaw> {
   if (jws.typ === Typ.accessToken && type === TokenType.accessToken) {
     return 'txn' in jws.payload && !('may_act' in jws.payload)
       ? readTransactional(jws, caller, facts)
