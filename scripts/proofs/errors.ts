@@ -1,0 +1,61 @@
+import { codeOf, type Reason } from '../../src/sdk/verifier/errors.js';
+import { OAUTH_ERRORS } from '../../src/protocol/index.js';
+import { differences, tables } from './documented.js';
+import { openTypes } from './reasons.js';
+import { saidErrors } from './said.js';
+
+const FILE = 'src/exchange/README.md';
+/** `<tool>` stands in the document where the source puts something in. */
+const blank = (sentence: string): string => sentence.replaceAll(/<[^>]*>/g, '…');
+
+/** What the document of errors says and the source does not, or the reverse. */
+export function errorFlaws(): readonly string[] {
+  const rows = tables(FILE);
+  const column = (heading: string, at = 0): readonly string[] => (rows.get(heading) ?? []).map((row) => row[at] ?? '');
+  const both = (heading: string, one = 0, two = 1): readonly string[] =>
+    (rows.get(heading) ?? []).map((row) => `${row[one] ?? ''}: ${row[two] ?? ''}`);
+  const typed = openTypes();
+  const exchange = (name: string, path?: string, beside?: string) =>
+    typed('src/exchange/refusal.ts', name, path, beside);
+  const refusals = exchange('Refusal', 'reason', 'term');
+  const named = [...refusals].map(([reason, terms]) => `${reason}: ${terms.join(', ')}`);
+  const sentences = [...WIRE, 'What an MCP server with the verifier answers'].flatMap((heading) => both(heading));
+  const verifier = [...typed('src/sdk/verifier/errors.ts', 'Reason').keys()];
+  return [
+    ...differences(
+      saidErrors().map(({ code, sentence }) => `${code}: ${sentence}`),
+      sentences.map(blank),
+      'error',
+    ),
+    ...differences(
+      [],
+      sentences.map((one) => one.split(':')[0] ?? '').filter((code) => !isCode(code)),
+      'code',
+    ),
+    ...differences([...named, 'approval_required: '], both('Reasons in the log', 0, 1), 'reason'),
+    ...differences(
+      typed('src/exchange/own-subject.ts', 'SubjectFlaw').keys(),
+      column('Causes of subject_invalid'),
+      'cause',
+    ),
+    ...differences(
+      [...typed('src/protocol/dpop.ts', 'DpopFlaw').keys(), 'several_proofs'],
+      column('Causes of dpop_invalid'),
+      'cause',
+    ),
+    ...differences(
+      typed('src/client/caller.ts', 'ClientRefusal', 'reason').keys(),
+      column('Causes of failed client authentication'),
+      'cause',
+    ),
+    ...differences(
+      verifier.map((reason) => `${reason}: ${codeOf(reason as Reason)}`),
+      both('Reasons of the verifier'),
+      'reason',
+    ),
+    ...differences(typed('src/base/fault.ts', 'FaultCode').keys(), column('Faults'), 'fault'),
+  ];
+}
+
+const WIRE = ['POST /token, token exchange', 'POST /introspect', 'POST /revoke', 'All three'];
+const isCode = (code: string): boolean => OAUTH_ERRORS.some((known) => known === code);
