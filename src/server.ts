@@ -1,30 +1,33 @@
 import type { RequestListener } from 'node:http';
 import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
-import { type Clock, Fault, systemClock } from './base/index.js';
+import { type Clock, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
 import { type Config, openSecrets } from './config/index.js';
 import {
-  type ExchangeDeps,
+  type TokenExchangeDeps,
   type ExchangeSettings,
   rememberSignatures,
   tokenExchangeEndpoint,
 } from './exchange/index.js';
 import {
   catchThrown,
+  failureLimit,
+  type FormRoute,
+  formRoute,
   healthRoutes,
+  limitFailures,
   listen,
-  outageAnswer,
-  readForm,
+  networkOf,
+  requestLimit,
   type Route,
   router,
-  sendAnswer,
   sendKeys,
   stopListening,
 } from './http/index.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
 import { createEngine, type Engine } from './oauth/index.js';
-import { type Answer, copyJson, type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
+import { copyJson, type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
 import {
   type Database,
   leafOf,
@@ -109,6 +112,7 @@ function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; ad
   const states = openTokenStates(database, clock);
   const people = openPersons(database);
   const settings = exchangeSettings(config);
+  const limits = requestLimit(config.limits.requestsPerClient);
   const engine = createEngine({
     issuer: config.issuer,
     registry,
@@ -123,13 +127,14 @@ function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; ad
     skewSeconds: config.limits.clockSkewSeconds,
     onFault: report,
   });
-  const exchange: ExchangeDeps & Pick<RevocationDeps, 'failures'> = {
+  const exchange: TokenExchangeDeps = {
     settings,
     clock,
     registry,
     keys,
     clientKeys,
     failures,
+    limits,
     remembered: rememberSignatures(),
     people: openPeople(people),
     committer: openCommitter(database),
@@ -141,6 +146,7 @@ function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; ad
     keys,
     clientKeys,
     failures,
+    limits,
     states,
     revoker: states,
   };
@@ -154,10 +160,11 @@ function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; ad
     trustDomain: config.trustDomain,
     clock,
   });
-  // No forwarded header is believed: issuer, links and proofs are judged by the configured issuer alone.
+  // No forwarded header makes a link or a proof's URI: those come from the configured issuer alone.
   const koa = new Koa();
   koa.on('error', report);
   koa.use(catchThrown(report));
+  koa.use(limitFailures(failureLimit(config.limits.failuresPerNetwork), networkOf(config.trustedProxies)));
   koa.use(
     router(
       [
@@ -174,68 +181,44 @@ function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; ad
 
 type OAuthParts = Readonly<{
   engine: Engine;
-  exchange: ExchangeDeps & Pick<RevocationDeps, 'failures'>;
+  exchange: TokenExchangeDeps;
   introspection: RevocationDeps;
 }>;
 
 /** Our own routes, before the engine: the exchange, and everything about the tokens that we sign ourselves. */
-function oauthRoutes(house: House, { engine, exchange, introspection }: OAuthParts): readonly Route[] {
-  const at = (path: string): string => `${mountOf(house.config)}${path}`;
+function oauthRoutes(
+  { config, keys, report }: House,
+  { engine, exchange, introspection }: OAuthParts,
+): readonly Route[] {
+  const at = (path: string): string => `${mountOf(config)}${path}`;
+  const otherwise = async (ctx: Context, raw: string): Promise<void> => {
+    ctx.respond = false;
+    await engine.handle(Object.assign(ctx.req, { body: raw }), ctx.res);
+  };
   const isExchange = ({ form }: FormRequest): boolean => form.get('grant_type')?.[0] === TOKEN_EXCHANGE_GRANT;
   // RFC 7009: what has the form of a JWT is ours, the engine's refresh tokens have no dots.
-  const isOurs = ({ form }: FormRequest): boolean => (form.get('token')?.[0] ?? '').includes('.');
-  const withForm =
-    (ours: (request: FormRequest) => boolean, handle: (request: FormRequest) => Promise<Answer>): Route['handle'] =>
-    async (ctx) => {
-      const read = await readForm(ctx);
-      if (!read.ok) {
-        sendAnswer(ctx, read.error);
-      } else if (ours(read.value.request)) {
-        sendAnswer(ctx, await orOutage(house, handle(read.value.request)));
-      } else {
-        await passOn(ctx, read.value.raw, engine);
-      }
-    };
+  const isJwt = ({ form }: FormRequest): boolean => (form.get('token')?.[0] ?? '').includes('.');
   const always = (): boolean => true;
+  const token: FormRoute = {
+    ours: isExchange,
+    handle: (request) => tokenExchangeEndpoint(request, exchange),
+    otherwise,
+  };
+  const introspect: FormRoute = {
+    ours: always,
+    handle: (request) => introspectionEndpoint(request, introspection),
+    otherwise,
+  };
+  const revoke: FormRoute = { ours: isJwt, handle: (request) => revocationEndpoint(request, introspection), otherwise };
+  const jwks: Route['handle'] = (ctx) => {
+    sendKeys(ctx, keys.published);
+  };
   return [
-    {
-      method: 'POST',
-      path: at('/token'),
-      handle: withForm(isExchange, (request) => tokenExchangeEndpoint(request, exchange)),
-    },
-    {
-      method: 'POST',
-      path: at('/introspect'),
-      handle: withForm(always, (request) => introspectionEndpoint(request, introspection)),
-    },
-    {
-      method: 'POST',
-      path: at('/revoke'),
-      handle: withForm(isOurs, (request) => revocationEndpoint(request, introspection)),
-    },
-    {
-      method: 'GET',
-      path: at('/jwks'),
-      handle: (ctx) => {
-        sendKeys(ctx, house.keys.published);
-      },
-    },
+    formRoute(at('/token'), token, report),
+    formRoute(at('/introspect'), introspect, report),
+    formRoute(at('/revoke'), revoke, report),
+    { method: 'GET', path: at('/jwks'), handle: jwks },
   ];
-}
-
-async function passOn(ctx: Context, raw: string, engine: Engine): Promise<void> {
-  ctx.respond = false;
-  await engine.handle(Object.assign(ctx.req, { body: raw }), ctx.res);
-}
-
-/** An outage is a 5xx and never reads as a refusal; the cause goes to the operator alone. */
-async function orOutage({ report }: House, work: Promise<Answer>): Promise<Answer> {
-  try {
-    return await work;
-  } catch (thrown) {
-    report(thrown);
-    return outageAnswer(thrown instanceof Fault && thrown.code !== 'internal');
-  }
 }
 
 /** Koa answers every error itself, so its promise never rejects. */
@@ -259,7 +242,7 @@ function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): E
     lifetimes: {
       transactionalAccessToken: lifetimes.transactionalAccessTokenSeconds,
       transactionToken: lifetimes.transactionTokenSeconds,
-      handOver: lifetimes.transactionTokenSeconds,
+      handOver: lifetimes.transactionalAccessTokenSeconds,
     },
   };
 }

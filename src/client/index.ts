@@ -1,3 +1,4 @@
+export { asClient, type AsClientDeps, type ClientLimits } from './as-client.js';
 export { replayKey, verifyAssertion } from './assertion.js';
 export { authenticateClient, type AuthenticationDeps } from './authenticate.js';
 export type { Caller, ClientRefusal, Spend } from './caller.js';

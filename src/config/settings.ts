@@ -13,6 +13,14 @@ const seconds = (standard: number, cap: number): z.ZodDefault<z.ZodNumber> =>
     .max(cap, { error: `must be at most ${cap} seconds` })
     .default(standard);
 
+const count = (standard: number, cap: number): z.ZodDefault<z.ZodNumber> =>
+  z
+    .number({ error: 'must be a whole number' })
+    .int({ error: 'must be a whole number' })
+    .min(1, { error: 'must be at least 1' })
+    .max(cap, { error: `must be at most ${cap}` })
+    .default(standard);
+
 const Issuer = ResourceUri.refine((text) => text.length <= 200, { error: 'must be at most 200 characters' });
 
 const IdentityProvider = z
@@ -64,6 +72,9 @@ const Lifetimes = z.strictObject({
   clientAssertionSeconds: seconds(300, 300)
     .describe('Longest life of a client assertion that is accepted.')
     .meta({ env: 'WRIT_CLIENT_ASSERTION_SECONDS' }),
+  keyCacheSeconds: seconds(600, 86_400)
+    .describe('How long others may cache the signing keys. A new key is published for this long before it signs.')
+    .meta({ env: 'WRIT_KEY_CACHE_SECONDS' }),
 });
 
 const Limits = z.strictObject({
@@ -83,6 +94,12 @@ const Limits = z.strictObject({
     .default(30)
     .describe('How wrong the clocks of others may be.')
     .meta({ env: 'WRIT_CLOCK_SKEW_SECONDS' }),
+  requestsPerClient: count(500, 1_000_000)
+    .describe('Requests a second that one client may make of one process; twice as many at once after a pause.')
+    .meta({ env: 'WRIT_REQUESTS_PER_CLIENT' }),
+  failuresPerNetwork: count(300, 1_000_000)
+    .describe('Failed authentications in ten seconds after which a network (an IPv6 /64) is told to wait.')
+    .meta({ env: 'WRIT_FAILURES_PER_NETWORK' }),
 });
 
 /** Every setting there is: its name in the file, its name in the environment (`env`), its default and its bounds. */
@@ -141,6 +158,19 @@ export const Settings = z.strictObject({
     .optional()
     .describe('Encrypts the signing keys at rest: 32 bytes in base64. Required when the issuer is not loopback.')
     .meta({ env: 'WRIT_KEY_ENCRYPTION_KEY', secret: true, example: 'openssl rand -base64 32' }),
+  keyEncryptionKeyPrevious: z
+    .array(
+      z.string().refine(isRandomKey, {
+        error: 'must be keys that keyEncryptionKey could be: 32 random bytes in base64 each',
+      }),
+    )
+    .max(4, { error: 'must be at most 4 keys' })
+    .default([])
+    .describe(
+      'Earlier values of WRIT_KEY_ENCRYPTION_KEY, separated by commas: what they sealed is sealed anew at the start. ' +
+        'Several replicas: first give all of them the new key here, then swap the two, then leave the old one out.',
+    )
+    .meta({ env: 'WRIT_KEY_ENCRYPTION_KEY_PREVIOUS', secret: true }),
   trustDomain: z
     .string()
     .regex(/^[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?$/, { error: 'must be a lower-case name such as example.com' })

@@ -1,4 +1,4 @@
-export { tokenExchangeEndpoint } from './endpoint.js';
+export { tokenExchangeEndpoint, type TokenExchangeDeps } from './endpoint.js';
 export type { ExchangeDeps, ExchangeSettings } from './exchange.js';
 export { tokenTarget } from './own-subject.js';
 export type { Committer, NotPermitted, People, Permitted, Stale } from './ports.js';

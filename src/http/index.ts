@@ -1,4 +1,5 @@
 export { type BodyFlaw, readText } from './body.js';
+export { type FormRoute, formRoute, limitFailures } from './form-route.js';
 export { FORM_LIMIT, outageAnswer, readForm, type ReadForm, sendAnswer } from './form.js';
 export { JSON_LIMIT, readJson } from './json.js';
 export {
@@ -19,3 +20,5 @@ export { type Method, type PathParams, type Route, router } from './router.js';
 export { healthRoutes } from './health.js';
 export { sendKeys } from './keys.js';
 export { listen, type ListenAt, stopListening } from './listen.js';
+export { type FailureLimit, failureLimit, type Limit, requestLimit } from './limits.js';
+export { type NetworkOf, networkOf } from './network.js';

@@ -1,6 +1,5 @@
-import type { Clock, Seconds } from '../base/index.js';
-import { Fault } from '../base/index.js';
-import { authenticateClient, type Caller, clientRefused, type FailureLog, type KeySource } from '../client/index.js';
+import type { Seconds } from '../base/index.js';
+import { asClient, type AsClientDeps, type Caller } from '../client/index.js';
 import {
   type Answer,
   copyJson,
@@ -10,57 +9,38 @@ import {
   sha256,
   ToolName,
 } from '../protocol/index.js';
-import type { RegistryReader } from '../registry/index.js';
 import type { KeyRing } from '../token/index.js';
 import { type OwnToken, readOwnToken } from './own-token.js';
 import type { StateQuestion, TokenStates } from './ports.js';
 
-export type IntrospectionDeps = Readonly<{
-  settings: Readonly<{ issuer: string; trustDomain: string; skew: Seconds }>;
-  clock: Clock;
-  registry: RegistryReader;
-  keys: KeyRing;
-  clientKeys: KeySource;
-  states: TokenStates;
-  failures: FailureLog;
-}>;
+export type IntrospectionDeps = AsClientDeps &
+  Readonly<{
+    settings: Readonly<{ issuer: string; trustDomain: string; skew: Seconds }>;
+    keys: KeyRing;
+    states: TokenStates;
+  }>;
 
 const HEADERS = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
 /** RFC 7662 section 2.2: unknown, expired, revoked and somebody else's look the same, and nothing is said beside it. */
 const INACTIVE: Answer = { status: 200, headers: HEADERS, body: { active: false } };
-const TRIES = 4;
 
 /**
  * RFC 7662 for the tokens that Writ signs. With our parameter `consume` (a tool name) it also takes one use of the token
  * for that tool, once for all verifiers, and answers inactive when none is left.
  */
-export async function introspectionEndpoint(http: FormRequest, deps: IntrospectionDeps): Promise<Answer> {
-  for (let tried = 0; tried < TRIES; tried++) {
-    const registry = tried === 0 ? deps.registry.current() : await deps.registry.refresh();
-    const now = deps.clock.now();
-    const caller = await authenticateClient(http, { ...deps.settings, registry, keys: deps.clientKeys, now });
-    if (!caller.ok) {
-      await deps.failures.note({ client: caller.error.knownClient, cause: caller.error.reason, route: '/introspect' });
-      return clientRefused(caller.error);
-    }
-    const asked = readQuestion(http, caller.value, now, deps);
-    const state = await deps.states.ask({
-      requestId: http.requestId,
-      registryVersion: registry.version,
-      spends: caller.value.spends,
-      ...asked.question,
-    });
-    if (state.registryVersion !== registry.version) continue;
-    if (state.replayed) {
-      await deps.failures.note({ client: caller.value.clientId, cause: 'assertion_replayed', route: '/introspect' });
-      return clientRefused({ reason: 'assertion_replayed', knownClient: caller.value.clientId, usedHeader: false });
-    }
+export function introspectionEndpoint(http: FormRequest, deps: IntrospectionDeps): Promise<Answer> {
+  return asClient(http, '/introspect', deps, async (caller, registry, now) => {
+    const asked = readQuestion(http, caller, now, deps);
+    const { requestId } = http;
+    const basis = { requestId, registryVersion: registry.version, spends: caller.spends };
+    const state = await deps.states.ask({ ...basis, ...asked.question });
+    if (state.registryVersion !== registry.version) return 'stale';
+    if (state.replayed) return 'replayed';
     if ('refusal' in asked) return asked.refusal;
     const { token, question } = asked;
     if (token === undefined || !state.live || (question.consume !== undefined && !state.consumed)) return INACTIVE;
     return { status: 200, headers: HEADERS, body: answerOf(token) };
-  }
-  throw new Fault('registry_unsettled', 'the registry kept changing while a token was looked up');
+  });
 }
 
 type Question = Pick<StateQuestion, 'tokenHash' | 'consume'>;

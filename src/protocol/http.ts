@@ -38,3 +38,10 @@ export type Answer = Readonly<{
   body: Json | undefined;
   notes?: Notes;
 }>;
+
+/** RFC 6585 section 4, in the words of OAuth; `wait` in seconds. */
+export const tooManyRequests = (wait: number): Answer => ({
+  status: 429,
+  headers: { 'Cache-Control': 'no-store', 'Retry-After': String(wait) },
+  body: { error: 'temporarily_unavailable', error_description: 'too many requests; wait as long as Retry-After says' },
+});

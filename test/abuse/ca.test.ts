@@ -305,6 +305,8 @@ describe('CA-03 a server that dies', () => {
       NODE_NO_WARNINGS: '1',
       WRIT_ISSUER: issuer,
       WRIT_ADMIN_TOKEN: ADMIN_TOKEN,
+      WRIT_REQUESTS_PER_CLIENT: '1000000',
+      WRIT_FAILURES_PER_NETWORK: '1000000',
       WRIT_TRUST_DOMAIN: 'trust.example',
       WRIT_DATA_DIR: address.options.dataDir,
     };

@@ -51,6 +51,8 @@ export async function startTestWrit(
   const env = {
     WRIT_ISSUER: issuer,
     WRIT_ADMIN_TOKEN: ADMIN_TOKEN,
+    WRIT_REQUESTS_PER_CLIENT: '1000000',
+    WRIT_FAILURES_PER_NETWORK: '1000000',
     WRIT_TRUST_DOMAIN: 'trust.example',
     WRIT_DATA_DIR: fresh.options.dataDir === '' ? `/tmp/writ-test-${randomUUID()}` : fresh.options.dataDir,
     ...(fresh.options.url === undefined ? {} : { DATABASE_URL: fresh.options.url }),
@@ -150,6 +152,8 @@ export async function startReplica(first: TestWrit): Promise<Pick<TestWrit, 'pos
       WRIT_ISSUER: first.issuer,
       WRIT_PORT: String(port),
       WRIT_ADMIN_TOKEN: ADMIN_TOKEN,
+      WRIT_REQUESTS_PER_CLIENT: '1000000',
+      WRIT_FAILURES_PER_NETWORK: '1000000',
       WRIT_TRUST_DOMAIN: first.config.trustDomain,
       WRIT_DATA_DIR: first.config.dataDir,
       DATABASE_URL: first.config.databaseUrl,

@@ -1,0 +1,59 @@
+import { type Clock, Fault, type Seconds } from '../base/index.js';
+import { type Answer, type FormRequest, tooManyRequests } from '../protocol/index.js';
+import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
+import { authenticateClient } from './authenticate.js';
+import type { Caller } from './caller.js';
+import type { KeySource } from './keys.js';
+import { clientRefused, type FailureLog } from './refused.js';
+
+/** How many requests a client may make; `undefined` is yes, else the seconds to wait. */
+export interface ClientLimits {
+  take(clientId: string): Promise<Seconds | undefined>;
+}
+
+export type AsClientDeps = Readonly<{
+  settings: Readonly<{ issuer: string; skew: Seconds }>;
+  clock: Clock;
+  registry: RegistryReader;
+  clientKeys: KeySource;
+  failures: FailureLog;
+  limits: ClientLimits;
+}>;
+
+/** Work for an authenticated client. `stale`: the registry moved under it; `replayed`: its credential was used before. */
+export type ClientWork = (
+  caller: Caller,
+  registry: RegistrySnapshot,
+  now: Seconds,
+) => Promise<Answer | 'stale' | 'replayed'>;
+
+/** How often a request is done anew because the registry moved under it, before it is told to come back. */
+const TRIES = 4;
+
+/** Who calls, how often they may, then the work: the same for every route of ours. */
+export async function asClient(
+  http: FormRequest,
+  route: string,
+  deps: AsClientDeps,
+  work: ClientWork,
+): Promise<Answer> {
+  for (let tried = 0; tried < TRIES; tried++) {
+    const registry = tried === 0 ? deps.registry.current() : await deps.registry.refresh();
+    const now = deps.clock.now();
+    const caller = await authenticateClient(http, { ...deps.settings, registry, keys: deps.clientKeys, now });
+    if (!caller.ok) {
+      await deps.failures.note({ client: caller.error.knownClient, cause: caller.error.reason, route });
+      return clientRefused(caller.error);
+    }
+    const { clientId } = caller.value;
+    const wait = tried === 0 ? await deps.limits.take(clientId) : undefined;
+    if (wait !== undefined) return tooManyRequests(wait);
+    const done = await work(caller.value, registry, now);
+    if (done === 'replayed') {
+      await deps.failures.note({ client: clientId, cause: 'assertion_replayed', route });
+      return clientRefused({ reason: 'assertion_replayed', knownClient: clientId, usedHeader: false });
+    }
+    if (done !== 'stale') return done;
+  }
+  throw new Fault('registry_unsettled', 'the registry kept changing while a request was answered');
+}

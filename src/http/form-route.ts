@@ -1,0 +1,59 @@
+import type { Context, Middleware } from 'koa';
+import { Fault } from '../base/index.js';
+import { type Answer, type FormRequest, tooManyRequests } from '../protocol/index.js';
+import { outageAnswer, readForm, sendAnswer } from './form.js';
+import type { FailureLimit } from './limits.js';
+import type { NetworkOf } from './network.js';
+import type { Route } from './router.js';
+
+export type FormRoute = Readonly<{
+  /** Whether this request is answered here; every other goes to `otherwise`. */
+  ours(request: FormRequest): boolean;
+  handle(request: FormRequest): Promise<Answer>;
+  /** Answers the request itself; `raw` is the body that was read. */
+  otherwise(ctx: Context, raw: string): Promise<void>;
+}>;
+
+/** A POST of a form, answered in the words of OAuth whatever happens. */
+export function formRoute(
+  path: string,
+  { ours, handle, otherwise }: FormRoute,
+  report: (thrown: unknown) => void,
+): Route {
+  return {
+    method: 'POST',
+    path,
+    handle: async (ctx) => {
+      const read = await readForm(ctx);
+      if (!read.ok) sendAnswer(ctx, read.error);
+      else if (ours(read.value.request)) sendAnswer(ctx, await orOutage(handle(read.value.request), report));
+      else await otherwise(ctx, read.value.raw);
+    },
+  };
+}
+
+/** An outage is a 5xx and never reads as a refusal; the cause goes to the operator alone. */
+async function orOutage(work: Promise<Answer>, report: (thrown: unknown) => void): Promise<Answer> {
+  try {
+    return await work;
+  } catch (thrown) {
+    report(thrown);
+    return outageAnswer(thrown instanceof Fault && thrown.code !== 'internal');
+  }
+}
+
+/** Tells a network that keeps failing to authenticate to wait, before its requests are read. Plain reading is not limited. */
+export function limitFailures(limit: FailureLimit, networkOf: NetworkOf): Middleware {
+  return async (ctx, next) => {
+    const reads = (ctx.method === 'GET' || ctx.method === 'HEAD') && ctx.get('Authorization') === '';
+    const network = reads ? undefined : networkOf(ctx.req);
+    const wait = network === undefined ? undefined : await limit.blocked(network);
+    if (wait !== undefined) {
+      ctx.set('Connection', 'close');
+      sendAnswer(ctx, tooManyRequests(wait));
+      return;
+    }
+    await next();
+    if (network !== undefined && ctx.res.statusCode === 401) await limit.failed(network);
+  };
+}
