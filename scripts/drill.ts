@@ -1,5 +1,7 @@
 // Breaks Writ on purpose, within bounds, and counts what must never happen. Exit 1 when it happened.
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, Option, InvalidArgumentError } from 'commander';
+import { BOUNDS_MS, db, type DbResult } from './drill/db.js';
+import { kill, type KillResult } from './drill/kill.js';
 import { race } from './drill/race.js';
 import type { Bounds } from './drill/rig.js';
 
@@ -9,6 +11,8 @@ const whole = (text: string): number => {
 };
 
 type Options = Readonly<{ rounds: number; seconds: number; json?: true }>;
+
+const KINDS = ['postgres', 'embedded'] as const;
 
 const program = new Command('drill').description('Fault rigs, each bounded by rounds and seconds.');
 
@@ -44,6 +48,33 @@ drill(
     isClean: (result) => result.double_wins === 0 && result.no_winner === 0,
   },
   race,
+);
+
+drill(
+  'kill',
+  {
+    text: 'The server killed under load, `rounds` times on each database.',
+    rounds: 50,
+    seconds: 600,
+    isClean: ({ lost, orphans }: KillResult) => lost === 0 && orphans === 0,
+  },
+  (bounds, { database }) =>
+    kill(
+      bounds,
+      KINDS.filter((kind) => database === undefined || kind === database),
+    ),
+).addOption(new Option('--database <kind>', 'only this one').choices(KINDS));
+
+drill(
+  'db',
+  {
+    text: 'The database killed, paused, slow, cut off, full and failing by statement, each under load and `rounds` times.',
+    rounds: 1,
+    seconds: 600,
+    isClean: ({ partial_effects, wrong_answers, slowest_ms, recovery_ms }: DbResult) =>
+      partial_effects + wrong_answers === 0 && slowest_ms <= BOUNDS_MS.answer && recovery_ms <= BOUNDS_MS.recovery,
+  },
+  db,
 );
 
 await program.parseAsync();

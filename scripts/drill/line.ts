@@ -32,6 +32,10 @@ export class Line {
       : this.#send(method, path, JSON.stringify(value), { authorization, 'content-type': 'application/json' });
   }
 
+  get(path: string, headers: Form): Promise<Reply> {
+    return this.#send('GET', path, '', headers);
+  }
+
   close(): void {
     this.#agent.destroy();
   }

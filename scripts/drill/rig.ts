@@ -30,7 +30,7 @@ export type RigOptions = Readonly<{
   database: 'postgres' | 'embedded';
   servers: number;
   /** Another way to the same database, such as through a proxy. */
-  reach?: (postgres: LocalPostgres, closing: Closing) => Promise<string>;
+  reach?: (postgres: LocalPostgres, closing: Closing, folder: string) => Promise<string>;
 }>;
 
 /** An answered commit must outlive the database server too, or a drill would find that as a loss of ours. */
@@ -55,7 +55,8 @@ export async function openRig({ database, servers, reach }: RigOptions): Promise
     const company = await startCompany({ writIssuer: issuer });
     closing.add(company.stop);
     const [adminToken, dataDir] = [randomBytes(32).toString('hex'), join(folder, 'data')];
-    const url = postgres === undefined ? undefined : await (reach?.(postgres, closing) ?? postgres.urlOf(DATABASE));
+    const url =
+      postgres === undefined ? undefined : await (reach?.(postgres, closing, folder) ?? postgres.urlOf(DATABASE));
     const env = {
       WRIT_ISSUER: issuer,
       WRIT_CONFIG: configFile(folder, company),

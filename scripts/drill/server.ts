@@ -8,7 +8,7 @@ import { Line } from './line.js';
 
 /** The server as it is built: beside this script. */
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-const READY_WITHIN_MS = 30_000;
+const READY_WITHIN_MS = 120_000;
 
 /** A server process of a drill, which may be killed and started again. */
 export class ServerProcess {

@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs';
+import type { LocalPostgres } from '../postgres.js';
+import { endPostgres, postmasterOf, startPostgres } from '../postgres.js';
+import type { Proxy } from './proxy.js';
+import { DURABLE, withDatabase } from './rig.js';
+
+/** Something that happens to the database for a while. */
+export type Fault = Readonly<{ name: string; holdMs: number; begin(): Promise<void>; end(): Promise<void> }>;
+
+/** Every table that a request for a token writes to. */
+const TABLES = ['replay', 'agent_session', 'log_leaf', 'token_use', 'revocation', 'engine_record'] as const;
+
+export const faultsOf = (postgres: LocalPostgres, proxy: Proxy): readonly Fault[] => [
+  killed(postgres),
+  paused(postgres, 8_000),
+  slow(proxy, 1_000),
+  slow(proxy, 6_000),
+  cut(proxy),
+  failing(postgres, 'full', { tables: TABLES, sqlState: '53100' }),
+  ...TABLES.map((table) => failing(postgres, `failing ${table}`, { tables: [table], sqlState: '58030' })),
+];
+
+/** Its immediate shutdown, as in a crash, and its start. */
+const killed = (postgres: LocalPostgres): Fault => ({
+  name: 'killed',
+  holdMs: 1_000,
+  begin: () => endPostgres(postgres.directory, 'SIGQUIT'),
+  end: async () => {
+    await startPostgres(postgres.directory, DURABLE);
+  },
+});
+
+/** The server and all its processes stand still; connections stay, and new ones wait. */
+function paused({ directory }: LocalPostgres, holdMs: number): Fault {
+  let stopped: readonly number[] = [];
+  const send = (signal: NodeJS.Signals): Promise<void> => {
+    for (const pid of stopped) process.kill(pid, signal);
+    return Promise.resolve();
+  };
+  return {
+    name: 'paused',
+    holdMs,
+    begin: () => {
+      stopped = familyOf(postmasterOf(directory));
+      return send('SIGSTOP');
+    },
+    end: () => send('SIGCONT'),
+  };
+}
+
+function familyOf(parent: number | undefined): readonly number[] {
+  if (parent === undefined) throw new Error('PostgreSQL does not run');
+  const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ');
+  return [parent, ...children.filter((pid) => pid !== '').map(Number)];
+}
+
+const slow = (proxy: Proxy, delayMs: number): Fault => ({
+  name: `slow by ${delayMs / 1_000} s`,
+  holdMs: delayMs + 2_000,
+  begin: () => {
+    proxy.delayMs = delayMs;
+    return Promise.resolve();
+  },
+  end: () => {
+    proxy.delayMs = 0;
+    return Promise.resolve();
+  },
+});
+
+/** Every connection breaks, again and again: what was under way may have been committed or not. */
+function cut(proxy: Proxy): Fault {
+  let timer: NodeJS.Timeout | undefined;
+  return {
+    name: 'cut off',
+    holdMs: 1_500,
+    begin: () => {
+      timer = setInterval(() => {
+        proxy.cut();
+      }, 20);
+      return Promise.resolve();
+    },
+    end: () => {
+      clearInterval(timer);
+      return Promise.resolve();
+    },
+  };
+}
+
+type Failing = Readonly<{ tables: readonly string[]; sqlState: string }>;
+
+/** Whoever writes to one of these tables is told this. */
+const failing = (postgres: LocalPostgres, name: string, { tables, sqlState }: Failing): Fault => {
+  const run = (statements: readonly string[]): Promise<void> =>
+    withDatabase(postgres, async (client) => {
+      await client.query(statements.join(';\n'));
+    });
+  return {
+    name,
+    holdMs: 800,
+    begin: () => run([FAIL, ...tables.map((table) => trigger(table, sqlState))]),
+    end: () => run(tables.map((table) => `DROP TRIGGER drill ON ${table}`)),
+  };
+};
+
+const FAIL = `
+  CREATE OR REPLACE FUNCTION drill_fail() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN RAISE EXCEPTION 'a drill' USING ERRCODE = TG_ARGV[0]; END $$`;
+
+const trigger = (table: string, sqlState: string): string =>
+  `CREATE TRIGGER drill BEFORE INSERT OR UPDATE ON ${table} FOR EACH ROW EXECUTE FUNCTION drill_fail('${sqlState}')`;
