@@ -114,18 +114,20 @@ describe('exchange', () => {
   });
 
   it('hands over to another agent by its client id', async () => {
-    await make().handOver('persons.access.token', 'agt_writer', {
-      task: 'T-1',
-      tools: [{ name: 'write_file', resource: RESOURCE }],
+    await make().handOver('persons.access.token', 'agt_writer', { task: 'T-1', scope: 'files:write' });
+    expect(lastForm()).toMatchObject({
+      audience: 'agt_writer',
+      scope: 'files:write',
+      request_details: '{"task":"T-1"}',
     });
-    expect(lastForm()).toMatchObject({ audience: 'agt_writer', request_details: '{"task":"T-1"}' });
     expect(lastForm()['resource']).toBeUndefined();
   });
 
   it('wants one target, and a server for each tool', async () => {
     await expect(make().exchange({ subjectToken: 'x' })).rejects.toThrow(TypeError);
     await expect(make().exchange({ ...request, audience: 'agt_writer' })).rejects.toThrow(TypeError);
-    await expect(make().handOver('x', 'agt_writer', { tools: [{ name: 'write_file' }] })).rejects.toThrow(TypeError);
+    const tools = [{ name: 'write_file' }];
+    await expect(make().exchange({ subjectToken: 'x', audience: 'agt_writer', tools })).rejects.toThrow(TypeError);
   });
 
   it('tells why there is no token, by a code from a closed list', async () => {

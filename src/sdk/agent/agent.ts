@@ -18,8 +18,8 @@ export interface Agent {
   handOver(subjectToken: string, toAgent: string, more?: HandOver): Promise<TokenSet>;
 }
 
-/** What the other agent may do; less than, or the same as, what this one may. */
-export type HandOver = Pick<ExchangeRequest, 'subjectTokenType' | 'scope' | 'tools' | 'task' | 'purpose'>;
+/** What the other agent may do: scopes, as many or fewer than this one has. Tools it names itself when it exchanges. */
+export type HandOver = Pick<ExchangeRequest, 'subjectTokenType' | 'scope' | 'task' | 'purpose'>;
 
 /**
  * Makes an {@link Agent}. Nothing is fetched before the first exchange.
