@@ -5,6 +5,14 @@ import { openTypes } from './reasons.js';
 import { saidErrors } from './said.js';
 
 const FILE = 'src/exchange/README.md';
+const TYPES = {
+  exchange: 'src/exchange/refusal.ts',
+  subject: 'src/exchange/own-subject.ts',
+  dpop: 'src/protocol/dpop.ts',
+  client: 'src/client/caller.ts',
+  verifier: 'src/sdk/verifier/errors.ts',
+  fault: 'src/base/fault.ts',
+} as const;
 /** `<tool>` stands in the document where the source puts something in. */
 const blank = (sentence: string): string => sentence.replaceAll(/<[^>]*>/g, '…');
 
@@ -14,13 +22,12 @@ export function errorFlaws(): readonly string[] {
   const column = (heading: string, at = 0): readonly string[] => (rows.get(heading) ?? []).map((row) => row[at] ?? '');
   const both = (heading: string, one = 0, two = 1): readonly string[] =>
     (rows.get(heading) ?? []).map((row) => `${row[one] ?? ''}: ${row[two] ?? ''}`);
-  const typed = openTypes();
-  const exchange = (name: string, path?: string, beside?: string) =>
-    typed('src/exchange/refusal.ts', name, path, beside);
+  const typed = openTypes(Object.values(TYPES));
+  const exchange = (name: string, path?: string, beside?: string) => typed(TYPES.exchange, name, path, beside);
   const refusals = exchange('Refusal', 'reason', 'term');
   const named = [...refusals].map(([reason, terms]) => `${reason}: ${terms.join(', ')}`);
   const sentences = [...WIRE, 'What an MCP server with the verifier answers'].flatMap((heading) => both(heading));
-  const verifier = [...typed('src/sdk/verifier/errors.ts', 'Reason').keys()];
+  const verifier = [...typed(TYPES.verifier, 'Reason').keys()];
   return [
     ...differences(
       saidErrors().map(({ code, sentence }) => `${code}: ${sentence}`),
@@ -33,18 +40,14 @@ export function errorFlaws(): readonly string[] {
       'code',
     ),
     ...differences([...named, 'approval_required: '], both('Reasons in the log', 0, 1), 'reason'),
+    ...differences(typed(TYPES.subject, 'SubjectFlaw').keys(), column('Causes of subject_invalid'), 'cause'),
     ...differences(
-      typed('src/exchange/own-subject.ts', 'SubjectFlaw').keys(),
-      column('Causes of subject_invalid'),
-      'cause',
-    ),
-    ...differences(
-      [...typed('src/protocol/dpop.ts', 'DpopFlaw').keys(), 'several_proofs'],
+      [...typed(TYPES.dpop, 'DpopFlaw').keys(), 'several_proofs'],
       column('Causes of dpop_invalid'),
       'cause',
     ),
     ...differences(
-      typed('src/client/caller.ts', 'ClientRefusal', 'reason').keys(),
+      typed(TYPES.client, 'ClientRefusal', 'reason').keys(),
       column('Causes of failed client authentication'),
       'cause',
     ),
@@ -53,7 +56,7 @@ export function errorFlaws(): readonly string[] {
       both('Reasons of the verifier'),
       'reason',
     ),
-    ...differences(typed('src/base/fault.ts', 'FaultCode').keys(), column('Faults'), 'fault'),
+    ...differences(typed(TYPES.fault, 'FaultCode').keys(), column('Faults'), 'fault'),
   ];
 }
 

@@ -4,15 +4,13 @@ import ts from 'typescript';
 export type Allowed = ReadonlyMap<string, readonly string[]>;
 
 /** Reads types with the compiler, so that a new member of a union cannot be forgotten. */
-export function openTypes(): (file: string, type: string, path?: string, beside?: string) => Allowed {
-  const { options, fileNames } = config();
-  const program = ts.createProgram(
-    fileNames.filter((name) => name.includes('/src/')),
-    options,
-  );
+export function openTypes(
+  roots: readonly string[],
+): (file: string, type: string, path?: string, beside?: string) => Allowed {
+  const program = ts.createProgram(roots, options());
   const checker = program.getTypeChecker();
   return (file, name, path, beside) => {
-    const source = program.getSourceFiles().find(({ fileName }) => fileName.endsWith(`/${file}`));
+    const source = program.getSourceFile(file);
     const symbol = source && checker.getSymbolAtLocation(source);
     const found = symbol && checker.getExportsOfModule(symbol).find((one) => one.name === name);
     if (found === undefined) throw new Error(`${file} does not export ${name}`);
@@ -29,9 +27,9 @@ export function openTypes(): (file: string, type: string, path?: string, beside?
   };
 }
 
-function config(): ts.ParsedCommandLine {
+function options(): ts.CompilerOptions {
   const read = ts.readConfigFile('tsconfig.json', (path) => ts.sys.readFile(path));
-  return ts.parseJsonConfigFileContent(read.config, ts.sys, process.cwd());
+  return ts.parseJsonConfigFileContent(read.config, { ...ts.sys, readDirectory: () => [] }, process.cwd()).options;
 }
 
 const variants = (type: ts.Type): readonly ts.Type[] => (type.isUnion() ? type.types : [type]);
