@@ -4,10 +4,12 @@ import type { LogReader } from '../audit/index.js';
 import { answerProblem, type PathParams, plainProblem, requestId, type Route } from '../http/index.js';
 import type { RegistryReader, RegistryWriter } from '../registry/index.js';
 import type { SessionsAdmin } from '../session/index.js';
+import type { KeysAdmin } from '../token/index.js';
 import { applyOperation } from './apply.js';
 import { makeTurns } from './change.js';
 import { agents, issuers, servers } from './collections.js';
 import { isAdministrator } from './guard.js';
+import { keyOperations } from './keys.js';
 import { logOperation } from './log.js';
 import { objectOperations } from './objects.js';
 import { describeApi, openapiOperation } from './openapi.js';
@@ -19,6 +21,7 @@ export type AdminDeps = Readonly<{
   registry: RegistryReader;
   writer: RegistryWriter;
   sessions: SessionsAdmin;
+  keys: KeysAdmin;
   log: LogReader;
   /** SHA-256 of the bearer token; see adminTokenDigest. */
   adminTokenDigest: Uint8Array;
@@ -43,7 +46,7 @@ export function createAdmin(deps: AdminDeps): readonly Route[] {
 
 const mountOf = (issuer: string): string => new URL(issuer).pathname.replace(/\/$/, '');
 
-function adminOperations({ sessions, log, issuer, trustDomain, ...deps }: AdminDeps): readonly Operation[] {
+function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: AdminDeps): readonly Operation[] {
   const changes = { ...deps, us: { issuer, trustDomain }, inTurn: makeTurns() };
   return [
     ...objectOperations(agents, changes),
@@ -52,6 +55,7 @@ function adminOperations({ sessions, log, issuer, trustDomain, ...deps }: AdminD
     ...secretOperations(changes),
     applyOperation(changes),
     ...sessionOperations(sessions),
+    ...keyOperations(keys),
     logOperation(log),
   ];
 }

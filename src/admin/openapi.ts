@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ok } from '../base/index.js';
 import { type ProblemCode, PROBLEMS } from '../http/index.js';
 import { agents, issuers, servers } from './collections.js';
+import { KeyView } from './keys.js';
 import { LogEntryView } from './log.js';
 import { type AnswerShape, NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { ObjectChange } from './plan.js';
@@ -22,7 +23,7 @@ export function describeApi(operations: readonly Operation[], issuer: string): D
     info: {
       title: 'Writ admin API',
       version: '1',
-      description: 'Agents, MCP servers, trusted issuers, sessions and the log.',
+      description: 'Agents, MCP servers, trusted issuers, sessions, signing keys and the log.',
     },
     servers: [{ url: issuer }],
     security: [{ adminToken: [] }],
@@ -64,6 +65,7 @@ const NAMES = new Map<z.ZodType, string>([
   [servers.view, servers.schemaName],
   [issuers.view, issuers.schemaName],
   [SessionView, 'Session'],
+  [KeyView, 'SigningKey'],
   [LogEntryView, 'LogEntry'],
   [ObjectChange, 'ObjectChange'],
 ]);

@@ -4,7 +4,16 @@ import { randomText, type Seconds } from '../base/index.js';
 import { type Json, parseObject } from '../protocol/index.js';
 
 /** What the log records. Every kind has one schema version; a change of meaning is a new version. */
-export const RecordKind = z.enum(['exchange', 'grant', 'authentication', 'registry', 'session', 'revocation', 'introspection']);
+export const RecordKind = z.enum([
+  'exchange',
+  'grant',
+  'authentication',
+  'registry',
+  'session',
+  'revocation',
+  'introspection',
+  'key',
+]);
 export type RecordKind = z.infer<typeof RecordKind>;
 
 /**

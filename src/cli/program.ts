@@ -45,6 +45,7 @@ function program(io: Io): Command {
   addApply(writ, io);
   for (const objects of OBJECTS) addObjects(writ, objects, io);
   addSessions(writ, io);
+  addKeys(writ, io);
   addLog(writ, io);
   const token = writ.command('token').description('Looks at tokens.');
   token
@@ -144,6 +145,36 @@ function addSessions(writ: Command, io: Io): void {
       const body = options.reason === undefined ? undefined : { reason: options.reason };
       const answer = await connect(options, io).send('POST', `/sessions/${encodeURIComponent(id)}/end`, body);
       io.out(options.json === true ? JSON.stringify(answer, null, 2) : stringify(answer).trimEnd());
+    });
+}
+
+function addKeys(writ: Command, io: Io): void {
+  const columns = ['kid', 'state', 'alg', 'created_at', 'activates_at', 'published_until'];
+  const group = writ.command('keys').description('Lists and moves the keys that sign tokens.');
+  const print = (answer: unknown, { json }: Output): void => {
+    io.out(json === true ? JSON.stringify(answer, null, 2) : stringify(answer).trimEnd());
+  };
+  connected(group.command('list'))
+    .description('Lists the signing keys, the newest first.')
+    .action((options: Connected) => list(connect(options, io).all('/keys'), columns, { io, ...options }));
+  connected(group.command('rotate'))
+    .description('Publishes a new key, which signs by itself once every cache knows it.')
+    .option('--reason <text>', 'why, for the log')
+    .option(
+      '--activate-after <seconds>',
+      'when it begins to sign; DANGER: less than keys may be cached, and verifiers refuse good tokens',
+    )
+    .action(async (options: Connected & Readonly<{ reason?: string; activateAfter?: string }>) => {
+      const { reason, activateAfter } = options;
+      const body = { reason, activate_after_seconds: activateAfter === undefined ? undefined : Number(activateAfter) };
+      print(await connect(options, io).send('POST', '/keys/rotate', body), options);
+    });
+  connected(group.command('withdraw <kid>'))
+    .description('Takes a key away at once, and with it every token that it signed. Another key signs at once.')
+    .option('--reason <text>', 'why, for the log')
+    .action(async (kid: string, options: Connected & Readonly<{ reason?: string }>) => {
+      const body = { reason: options.reason };
+      print(await connect(options, io).send('POST', `/keys/${encodeURIComponent(kid)}/withdraw`, body), options);
     });
 }
 

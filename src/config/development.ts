@@ -6,8 +6,10 @@ import type { Config } from './config.js';
 
 /** The secrets of this deployment, and what was made for want of configuration (to be said aloud at the start). */
 export type Secrets = Readonly<{
-  encryptionKey: Uint8Array;
-  cookieKeys: readonly [string];
+  /** The one that seals, then those that only open. */
+  encryptionKeys: readonly [Uint8Array, ...Uint8Array[]];
+  /** The one that signs, then those that only check. */
+  cookieKeys: readonly [string, ...string[]];
   adminToken: string;
   made: readonly string[];
 }>;
@@ -25,9 +27,17 @@ export function openSecrets(config: Config): Secrets {
       `the key in ${join(config.dataDir, 'development-key')} is not 32 bytes; remove the data directory to start anew`,
     );
   const adminToken = config.adminToken ?? kept(config, 'admin-token', made);
-  const cookieKey = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'writ cookies', 32)).toString('base64url');
-  return { encryptionKey, cookieKeys: [cookieKey], adminToken, made };
+  const previous = config.keyEncryptionKeyPrevious.map((key) => Buffer.from(key, 'base64url'));
+  return {
+    encryptionKeys: [encryptionKey, ...previous],
+    cookieKeys: [cookieKeyOf(encryptionKey), ...previous.map(cookieKeyOf)],
+    adminToken,
+    made,
+  };
 }
+
+const cookieKeyOf = (encryptionKey: Uint8Array): string =>
+  Buffer.from(hkdfSync('sha256', encryptionKey, '', 'writ cookies', 32)).toString('base64url');
 
 function kept({ isLocal, dataDir }: Config, name: string, made: string[]): string {
   if (!isLocal) throw new Fault('configuration_invalid', `${name} is not configured; see .env.example`);

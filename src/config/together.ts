@@ -32,6 +32,12 @@ const RULES: readonly Rule[] = [
     message: 'is required when the issuer is not loopback; make one with: openssl rand -base64 32',
   },
   {
+    about: ['keyEncryptionKey', 'keyEncryptionKeyPrevious'],
+    path: 'keyEncryptionKeyPrevious',
+    broken: (s) => s.keyEncryptionKey === undefined && s.keyEncryptionKeyPrevious.length > 0,
+    message: 'is set without the key that follows: set keyEncryptionKey (WRIT_KEY_ENCRYPTION_KEY) too',
+  },
+  {
     about: ['issuer', 'databaseUrl', 'allowEmbeddedDatabase'],
     path: 'databaseUrl',
     broken: (s) => !isLocal(s) && s.databaseUrl === undefined && !s.allowEmbeddedDatabase,

@@ -21,8 +21,11 @@
  * $17 made_at      bigint[] the request's one now, seconds
  * $18 token_ends   bigint[] when the wanted token ends, or null
  * $19 skew         int      how far our clock may be from the database's
+ * $20 kid          text[]   the key that would sign, null for what is not permitted
  *
  * A session must outlive the tokens of it: one that ends sooner is closed first (session_expired), or refuses.
+ *
+ * A key that was withdrawn signs nothing that is committed afterwards: stale, since another one signs by now.
  *
  * Verdicts: null is the decision as it was; stale, clock and session_expired write nothing at all; everything else turns
  * the decision into a refusal for that reason, and the record says so. A group of exchanges that only continue a session
@@ -32,9 +35,10 @@
 export const COMMIT_SQL = `
 WITH input AS MATERIALIZED (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bool[],
-    $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[])
+    $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[],
+    $20::text[])
   WITH ORDINALITY AS i(request, decision, reason, head, registry, run_key, session_id, opens, expires, person, agent, txn,
-    token_hash, lineage, spends, spend_ends, made_at, token_ends, n)
+    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, n)
 ), state AS MATERIALIZED (
   SELECT (SELECT version FROM registry_state WHERE id = 1) AS registry,
          (SELECT coalesce(max(number), 0) FROM revocation) AS seen,
@@ -45,7 +49,8 @@ WITH input AS MATERIALIZED (
       WHEN i.registry IS DISTINCT FROM state.registry THEN 'stale'
       WHEN abs(state.clock - i.made_at) > $19::int THEN 'clock'
       WHEN i.decision <> 'permit' THEN NULL
-      WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(string_to_array(i.lineage, ' '))) THEN 'revoked'
+      WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(string_to_array(i.lineage, ' ') || ('key:' || i.kid)))
+        THEN CASE WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'key:' || i.kid) THEN 'stale' ELSE 'revoked' END
       WHEN person.status IS DISTINCT FROM 'active' THEN 'person_disabled'
       WHEN coalesce(by_id.status, by_run.status) = 'ended' THEN 'session_ended'
       WHEN by_id.expires_at < to_timestamp(i.token_ends) THEN 'session_ended'
@@ -113,7 +118,7 @@ WITH input AS MATERIALIZED (
   INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, sequence, txn, token_hash, lineage)
   SELECT leaf, leaf_hash, 'exchange', session, sequence, txn, CASE WHEN final IS NULL THEN token_hash END,
     CASE WHEN final IS NULL AND token_hash IS NOT NULL
-      THEN string_to_array(lineage, ' ') || ARRAY['token:' || token_hash, 'session:' || session, 'txn:' || txn]
+      THEN string_to_array(lineage, ' ') || ARRAY['token:' || token_hash, 'session:' || session, 'txn:' || txn, 'key:' || kid]
       ELSE ARRAY[]::text[] END
   FROM hashed
   WHERE NOT coalesce(final IN ('stale', 'clock', 'session_expired'), false)

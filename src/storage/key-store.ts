@@ -1,43 +1,150 @@
 import { z } from 'zod';
-import type { KeyStore, StoredKey } from '../token/index.js';
+import type { Clock } from '../base/index.js';
+import type { Json } from '../protocol/index.js';
+import type { KeyOrder, KeyStore, NewKey, StoredKeys } from '../token/index.js';
 import type { Database } from './database.js';
+import type { Prisma } from './generated/client.js';
+import { INSERT_FIRST, INSERT_NEXT, KEYS, PROMOTE, REMOVE, SETTLE, WITHDRAW } from './key-sql.js';
 import { guarded } from './outage.js';
+import { append } from './records.js';
+import { revokeWithin } from './revocations.js';
 
-/** Signing keys, the newest first, their private halves only sealed. */
-export function openKeys({ prisma }: Database): KeyStore {
+/** Signing keys, their private halves only sealed. What happens to them is decided by the database's clock. */
+export function openKeys({ prisma }: Database, clock: Clock): KeyStore {
+  const change = <T>(work: (changing: Changing) => Promise<T>): Promise<T> =>
+    guarded(() =>
+      prisma.$transaction(async (transaction) => {
+        await transaction.$queryRawUnsafe(`SELECT pg_advisory_xact_lock(${KEYS_LOCK})::text`);
+        return work({ transaction, at: clock.now() });
+      }),
+    );
   return {
-    list: async () => Keys.parse(await guarded(() => prisma.$queryRawUnsafe(KEYS))),
-    insertFirst: ({ kid, alg, publicJwk, sealed, createdAt }) =>
-      guarded(() =>
-        prisma.$transaction(async (transaction) => {
-          // Replicas that start on an empty database come here at once: the first keeps its key, the others find it.
-          await transaction.$queryRawUnsafe(`SELECT pg_advisory_xact_lock(${FIRST_KEY_LOCK})::text`);
-          await transaction.$executeRawUnsafe(INSERT_FIRST, kid, alg, JSON.stringify(publicJwk), sealed, createdAt);
-          return Keys.parse(await transaction.$queryRawUnsafe(KEYS));
-        }),
-      ),
+    read: async () => storedKeys(await guarded(() => prisma.$queryRawUnsafe(KEYS))),
+    insertFirst: (key) => change((changing) => insertFirst(changing, key)),
+    insertNext: (key, order) => change((changing) => insertNext(changing, key, order)),
+    settle: (overlap) => change((changing) => settle(changing, overlap)),
+    withdraw: (kid, spare, order) => change((changing) => withdraw(changing, { kid, spare, order })),
+    reseal: (reseal) => change((changing) => resealAll(changing, reseal)),
   };
 }
 
-const Keys: z.ZodType<StoredKey[]> = z.array(
+/** An advisory lock of ours: "writ" in ASCII, then 1. */
+const KEYS_LOCK = 0x77_72_69_74_01;
+
+/** A transaction that alone may change keys. */
+type Changing = Readonly<{ transaction: Prisma.TransactionClient; at: number }>;
+
+/** Replicas that start on an empty database come here at once: the first keeps its key, the others find it. */
+async function insertFirst(changing: Changing, key: NewKey): Promise<void> {
+  const inserted = await changing.transaction.$executeRawUnsafe(INSERT_FIRST, ...columnsOf(key));
+  if (inserted === 1) await note(changing, { what: 'created', kid: key.kid, state: 'active' }, BY_ITSELF);
+}
+
+type NextOrder = Parameters<KeyStore['insertNext']>[1];
+
+async function insertNext(
+  changing: Changing,
+  key: NewKey,
+  { activateAfter, max, ...order }: NextOrder,
+): ReturnType<KeyStore['insertNext']> {
+  const living = (await readAll(changing)).filter(({ state }) => state !== 'withdrawn');
+  if (living.some(({ state }) => state === 'next')) return 'one_is_next';
+  if (living.length >= max) return 'too_many';
+  await changing.transaction.$executeRawUnsafe(INSERT_NEXT, ...columnsOf(key), activateAfter);
+  await note(changing, { what: 'published', kid: key.kid, state: 'next', activates_after: activateAfter }, order);
+  return 'published';
+}
+
+async function settle(changing: Changing, overlap: number): Promise<void> {
+  const { transaction } = changing;
+  const moved = Moves.parse(await transaction.$queryRawUnsafe(SETTLE, overlap));
+  const removed = Moves.parse(await transaction.$queryRawUnsafe(REMOVE));
+  for (const { what, kid } of [...moved, ...removed]) await note(changing, { what, kid }, BY_ITSELF);
+}
+
+async function withdraw(
+  changing: Changing,
+  { kid, spare, order }: Readonly<{ kid: string; spare: NewKey; order: KeyOrder }>,
+): ReturnType<KeyStore['withdraw']> {
+  const { transaction } = changing;
+  const found = (await readAll(changing)).find((key) => key.kid === kid);
+  if (found === undefined) return 'unknown';
+  if (found.state === 'withdrawn') return 'already_withdrawn';
+  await transaction.$executeRawUnsafe(WITHDRAW, kid);
+  // The number that verifiers see, and that introspection and every commit look for.
+  await revokeWithin(transaction, [`key:${kid}`], order.by, order.reason);
+  await note(changing, { what: 'withdrawn', kid, was: found.state }, order);
+  if (found.state === 'active') await replace(changing, spare, order);
+  return 'withdrawn';
+}
+
+/** There is always a key that signs: what waits is published already, and anything else would have to be believed unseen. */
+async function replace(changing: Changing, spare: NewKey, order: KeyOrder): Promise<void> {
+  const [promoted] = Moves.parse(await changing.transaction.$queryRawUnsafe(PROMOTE));
+  if (promoted !== undefined) {
+    await note(changing, promoted, order);
+    return;
+  }
+  await changing.transaction.$executeRawUnsafe(INSERT_FIRST, ...columnsOf(spare));
+  await note(changing, { what: 'created', kid: spare.kid, state: 'active' }, order);
+}
+
+async function resealAll(changing: Changing, reseal: Parameters<KeyStore['reseal']>[0]): Promise<void> {
+  const kids: string[] = [];
+  for (const { kid, sealed } of await readAll(changing)) {
+    const anew = sealed.length === 0 ? undefined : reseal({ kid, sealed });
+    if (anew === undefined) continue;
+    await changing.transaction.$executeRawUnsafe('UPDATE signing_key SET sealed = $2 WHERE kid = $1', kid, anew);
+    kids.push(kid);
+  }
+  if (kids.length > 0) await note(changing, { what: 'resealed', kids }, BY_ITSELF);
+}
+
+const BY_ITSELF: KeyOrder = { by: 'writ', reason: 'in its time' };
+
+/** Every event in the life of a key is in the log, in the transaction that makes it. */
+async function note(
+  { transaction, at }: Changing,
+  facts: Readonly<Record<string, Json>>,
+  { by, reason }: KeyOrder,
+): Promise<void> {
+  await append(transaction, { kind: 'key', at, facts: { ...facts, by }, decision: 'done', reason });
+}
+
+const readAll = async ({ transaction }: Changing): Promise<StoredKeys['keys']> =>
+  storedKeys(await transaction.$queryRawUnsafe(KEYS)).keys;
+
+const columnsOf = ({ kid, alg, publicJwk, sealed }: NewKey): readonly unknown[] => [
+  kid,
+  alg,
+  JSON.stringify(publicJwk),
+  sealed,
+];
+
+const Moves = z.array(z.object({ what: z.string(), kid: z.string() }));
+
+const seconds = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? undefined);
+
+const Keys = z.array(
   z.object({
     kid: z.string(),
     alg: z.string(),
     publicJwk: z.unknown(),
     sealed: z.instanceof(Uint8Array),
-    state: z.enum(['active', 'retired']),
-    createdAt: z.date(),
+    state: z.enum(['next', 'active', 'retired', 'withdrawn']),
+    createdAt: z.number(),
+    activatesAt: z.number(),
+    retiredAt: seconds,
+    publishedUntil: seconds,
+    withdrawnAt: seconds,
   }),
 );
+const Dues = z.array(z.object({ dueIn: seconds }));
 
-/** An advisory lock of ours: "writ" in ASCII, then 1. */
-const FIRST_KEY_LOCK = 0x77_72_69_74_01;
-
-const KEYS = `
-  SELECT kid, alg, public_jwk AS "publicJwk", sealed, state, created_at AS "createdAt"
-  FROM signing_key ORDER BY created_at DESC, kid`;
-
-const INSERT_FIRST = `
-  INSERT INTO signing_key (kid, alg, public_jwk, sealed, state, created_at)
-  SELECT $1, $2, $3::jsonb, $4, 'active', $5::timestamptz
-  WHERE NOT EXISTS (SELECT FROM signing_key WHERE state = 'active')`;
+function storedKeys(rows: unknown): StoredKeys {
+  const due = Dues.parse(rows).flatMap(({ dueIn }) => (dueIn === undefined ? [] : [dueIn]));
+  return { keys: Keys.parse(rows), dueIn: due.length === 0 ? undefined : Math.min(...due) };
+}

@@ -16,7 +16,7 @@ export type Issued = Readonly<{
 /** The only line that a transaction's private key touches: takes nothing but a Recorded. RFC 7515 section 5.1. */
 export function sign(recorded: Recorded, keys: KeyRing): Issued {
   const { token, commitment } = recorded;
-  const key = keys.active();
+  const key = keys.signer(token.kid); // the one that the record names, whichever is active by now
   const header = { alg: key.alg, kid: key.kid, typ: token.typ };
   const claims = { ...token.claims, writ: { ...token.receipt, ...commitment } };
   const input = `${encode(header)}.${encode(claims)}`;

@@ -44,6 +44,7 @@ describe('the description of the admin API', () => {
       registry: admin.registry,
       writer: admin.registry,
       sessions: openSessions(admin.fresh.database, { now: () => NOW }),
+      keys: admin.keys,
       log: openLog(admin.fresh.database),
       adminTokenDigest: adminTokenDigest('x'),
       issuer: OUR_ISSUER,

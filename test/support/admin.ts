@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Koa from 'koa';
@@ -6,12 +7,14 @@ import { hashSecret } from '../../src/client/index.js';
 import { catchThrown, router } from '../../src/http/index.js';
 import {
   leafOf,
+  openKeys,
   openLog,
   openRegistry,
   openSessions,
   type RecordOf,
   type RegistryStore,
 } from '../../src/storage/index.js';
+import { type KeysAdmin, keysAdmin, openKeyRing } from '../../src/token/index.js';
 import { freshDatabase, type TestDatabase } from './databases.js';
 
 export const ADMIN = '0123456789-abcdef-0123456789-abcdef';
@@ -23,6 +26,7 @@ export type AdminServer = Readonly<{
   url: string;
   fresh: TestDatabase;
   registry: RegistryStore;
+  keys: KeysAdmin;
   thrown: unknown[];
   /** Asks as the administrator, with an `X-Request-Id` that the answer's bodies repeat. */
   ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
@@ -45,11 +49,22 @@ const recordOf: RecordOf = (change, before, by, version) =>
     reason: 'changed',
   });
 
+/** Real keys in the database; nothing rotates them but the test. */
+async function openTestKeys({ database }: TestDatabase, clock: Parameters<typeof openKeys>[1]): Promise<KeysAdmin> {
+  const deps = {
+    store: openKeys(database, clock),
+    encryptionKeys: [randomBytes(32)] as const,
+    timing: { cache: 600, longestToken: 600, skew: 30 },
+  };
+  return keysAdmin({ ...deps, ring: await openKeyRing(deps) });
+}
+
 /** The admin API alone, over real HTTP, on a database of its own. */
 export async function startAdmin(): Promise<AdminServer> {
   const fresh = await freshDatabase('embedded');
   const clock = { now: () => NOW };
   const registry = await openRegistry(fresh.database, { hashSecret, recordOf });
+  const keys = await openTestKeys(fresh, clock);
   const thrown: unknown[] = [];
   const app = new Koa();
   app.use(catchThrown((fault) => thrown.push(fault)));
@@ -57,6 +72,7 @@ export async function startAdmin(): Promise<AdminServer> {
     registry,
     writer: registry,
     sessions: openSessions(fresh.database, clock),
+    keys,
     log: openLog(fresh.database),
     adminTokenDigest: adminTokenDigest(ADMIN),
     issuer: OUR_ISSUER,
@@ -73,6 +89,7 @@ export async function startAdmin(): Promise<AdminServer> {
     url,
     fresh,
     registry,
+    keys,
     thrown,
     ask: async (method, path, body, headers = {}) => {
       const response = await fetch(`${url}/admin/v1${path}`, {

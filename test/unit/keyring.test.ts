@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { importKey, parseJws, verifySignature } from '../../src/protocol/index.js';
-import { type KeyStore, openKeyRing, type StoredKey } from '../../src/token/keyring.js';
+import { type KeyStore, openKeyRing, type StoredKey } from '../../src/token/index.js';
 import { seal, unseal } from '../../src/token/seal.js';
 
 const KEY = randomBytes(32);
-const clock = { now: () => 1_795_305_600 };
+const NOW = 1_795_305_600;
 
 describe('seal', () => {
   const plain = Buffer.from('a private key');
@@ -43,14 +43,33 @@ function flip(bytes: Uint8Array, at: number): Uint8Array {
 function rows(...stored: StoredKey[]): KeyStore & { stored: StoredKey[] } {
   return {
     stored,
-    list: () => Promise.resolve(stored),
+    read: () => Promise.resolve({ keys: [...stored], dueIn: undefined }),
     insertFirst: (key) => {
-      if (stored.length === 0) stored.push(key);
-      return Promise.resolve(stored);
+      if (stored.length === 0) stored.push({ ...key, state: 'active', ...TIMES });
+      return Promise.resolve();
+    },
+    insertNext: () => Promise.reject(new Error('not here')),
+    settle: () => Promise.reject(new Error('not here')),
+    withdraw: () => Promise.reject(new Error('not here')),
+    reseal: (reseal) => {
+      stored.forEach((key, at) => {
+        const sealed = key.sealed.length === 0 ? undefined : reseal(key);
+        if (sealed !== undefined) stored[at] = { ...key, sealed };
+      });
+      return Promise.resolve();
     },
   };
 }
-const open = (store: KeyStore, encryptionKey: Uint8Array = KEY) => openKeyRing({ store, encryptionKey, clock });
+const TIMES = {
+  createdAt: NOW,
+  activatesAt: NOW,
+  retiredAt: undefined,
+  publishedUntil: undefined,
+  withdrawnAt: undefined,
+};
+const TIMING = { cache: 600, longestToken: 600, skew: 30 };
+const open = (store: KeyStore, ...encryptionKeys: Uint8Array[]) =>
+  openKeyRing({ store, encryptionKeys: [encryptionKeys[0] ?? KEY, ...encryptionKeys.slice(1)], timing: TIMING });
 
 async function firstKey(): Promise<StoredKey> {
   const store = rows();
@@ -91,9 +110,53 @@ describe('the key ring', () => {
 
   it('publishes and verifies by retired keys, and signs by the active one', async () => {
     const [old, current] = [await firstKey(), await firstKey()];
-    const ring = await open(rows({ ...old, state: 'retired' }, current));
+    const ring = await open(rows({ ...old, state: 'retired', sealed: new Uint8Array() }, current));
     expect(ring.active().kid).toBe(current.kid);
+    expect(ring.all().map(({ kid }) => kid)).toEqual([current.kid, old.kid]);
     expect(ring.verification.map(({ kid }) => kid)).toEqual([old.kid, current.kid]);
+    expect(() => ring.signer(old.kid).sign(DATA)).toThrow(/may not sign/);
+  });
+
+  it('publishes the next key and does not sign by it', async () => {
+    const [next, current] = [await firstKey(), await firstKey()];
+    const ring = await open(rows({ ...next, state: 'next' }, current));
+    expect(ring.published.map(({ kid }) => kid)).toEqual([next.kid, current.kid]);
+    expect(ring.active().kid).toBe(current.kid);
+    expect(() => ring.signer(next.kid).sign(DATA)).toThrow(/may not sign/);
+  });
+
+  it('signs what was prepared with the key that has retired meanwhile, and with no key that was withdrawn', async () => {
+    const [old, newer] = [await firstKey(), await firstKey()];
+    const store = rows(old);
+    const ring = await open(store);
+    const prepared = ring.signer(old.kid);
+    store.stored.splice(0, 1, newer, { ...old, state: 'retired', sealed: new Uint8Array() });
+    await ring.refresh();
+    expect(ring.active().kid).toBe(newer.kid);
+    expect(ring.signer(old.kid).sign(DATA)).toHaveLength(64);
+    store.stored.splice(1, 1, { ...old, state: 'withdrawn', sealed: new Uint8Array() });
+    await ring.refresh();
+    expect([ring.published, ring.verification].map((keys) => keys.map(({ kid }) => kid))).toEqual([
+      [newer.kid],
+      [newer.kid],
+    ]);
+    for (const signing of [() => prepared.sign(DATA), () => ring.signer(old.kid)]) {
+      expect(signing).toThrow(expect.objectContaining({ code: 'keys_unavailable' }));
+    }
+  });
+
+  it('seals again what an earlier encryption key sealed, after which that one opens nothing', async () => {
+    const store = rows(await firstKey());
+    const [before] = store.stored;
+    const newer = randomBytes(32);
+    const ring = await open(store, newer, KEY);
+    expect(ring.active().kid).toBe(before?.kid);
+    expect(store.stored[0]?.sealed).not.toEqual(before?.sealed);
+    const after = [...store.stored];
+    await open(store, newer, KEY);
+    expect(store.stored).toEqual(after);
+    await expect(open(store, KEY)).rejects.toThrow(/does not open/);
+    expect((await open(store, newer)).active().kid).toBe(before?.kid);
   });
 
   it.each<[string, (key: StoredKey, other: StoredKey) => StoredKey, Uint8Array, RegExp]>([
@@ -115,4 +178,5 @@ describe('the key ring', () => {
   });
 });
 
+const DATA = Buffer.from('to be signed');
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
