@@ -17,6 +17,7 @@ const may = {
   config: [...below, 'policy'],
   storage: corridor.concat('exchange', 'introspection', 'oauth', 'human', 'admin'),
   http: below,
+  telemetry: [...below, 'http'],
   authzen: [...below, 'client', 'policy', 'registry', 'session', 'audit', 'http'],
   signals: [...below, 'client', 'session', 'token', 'http'],
   human: [...below, 'approval', 'registry', 'session', 'audit', 'http'],

@@ -1,6 +1,6 @@
 import { describeProblem, loadConfig, readTextFile } from './config/index.js';
-import { Fault } from './base/index.js';
-import { startWrit } from './server.js';
+import { startWrit, type Writ } from './server.js';
+import { type Log, openLog } from './telemetry/index.js';
 
 /** Serves until it is told to stop. Refuses to start with what is wrong, all of it, and what to do. */
 async function main(): Promise<void> {
@@ -10,40 +10,58 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  const writ = await startWrit(config.value, { report });
-  for (const file of writ.madeSecrets)
-    console.log(`Made ${file} (for this machine only; configure it for production).`);
-  if (config.value.databaseUrl === undefined)
-    console.log(`Database: embedded in ${config.value.dataDir} (survives a crash, not a power cut).`);
-  console.log(`Writ serves ${config.value.issuer}`);
-  let stopping = false;
-  const stop = (): void => {
-    if (stopping) return;
-    stopping = true;
-    writ.close().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        report(error);
-        process.exit(1);
-      },
-    );
+  const log = openLog(config.value.logLevel);
+  try {
+    const writ = await startWrit(config.value, { report: log.report, log });
+    sayWhatRuns(writ, log);
+    stopOnSignals(writ, log);
+  } catch (thrown) {
+    log.report(thrown);
+    await log.flush();
+    process.exitCode = 1;
+  }
+}
+
+function sayWhatRuns({ config, madeSecrets }: Writ, log: Log): void {
+  for (const file of madeSecrets) log.warn(`Made ${file} (for this machine only; configure it for production).`);
+  if (config.databaseUrl === undefined)
+    log.warn(`Database: embedded in ${config.dataDir} (survives a crash, not a power cut).`);
+  log.info(`Writ serves ${config.issuer}`);
+}
+
+/** The most that a stop may take; four seconds of delay and ten for requests under way fit in it. */
+const DEADLINE_MS = 14_800;
+
+/**
+ * The first signal: not ready, then no new connections, then the requests under way, then the last lines and spans.
+ * A second one, or the deadline, ends it at once. An interrupt from a terminal does not wait for a load balancer.
+ */
+function stopOnSignals(writ: Writ, log: Log): void {
+  let isStopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (isStopping) process.exit(1);
+    isStopping = true;
+    writ.beginStop();
+    log.info('Writ stops', { signal });
+    setTimeout(() => process.exit(1), DEADLINE_MS).unref();
+    const delay = signal === 'SIGTERM' ? writ.config.stopDelaySeconds * 1_000 : 0;
+    setTimeout(() => void finish(writ, log), delay);
   };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
 }
 
-/** One JSON line per outage or bug: the code, the sentence for operators and its causes, never a request's contents. */
-function report(thrown: unknown, requestId?: string): void {
-  const causes: string[] = [];
-  for (let at = thrown; at instanceof Error && causes.length < 5; at = at.cause)
-    causes.push(`${at.name}: ${at.message}`);
-  const code = thrown instanceof Fault ? thrown.code : 'internal';
-  console.error(
-    JSON.stringify({ level: 'error', code, causes, ...(requestId === undefined ? {} : { request: requestId }) }),
-  );
+async function finish(writ: Writ, log: Log): Promise<void> {
+  let code = 0;
+  try {
+    await writ.close();
+    log.info('Writ has stopped');
+  } catch (thrown) {
+    log.report(thrown);
+    code = 1;
+  }
+  await log.flush();
+  process.exit(code);
 }
 
-main().catch((error: unknown) => {
-  report(error);
-  process.exitCode = 1;
-});
+await main();

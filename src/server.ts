@@ -3,7 +3,7 @@ import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import { type Clock, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
-import { type Config, openSecrets, type Secrets } from './config/index.js';
+import { type Config, openSecrets } from './config/index.js';
 import {
   type TokenExchangeDeps,
   type ExchangeSettings,
@@ -15,7 +15,6 @@ import {
   failureLimit,
   type FormRoute,
   formRoute,
-  healthRoutes,
   limitFailures,
   listen,
   networkOf,
@@ -27,6 +26,7 @@ import {
 } from './http/index.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
 import { createEngine, type Engine } from './oauth/index.js';
+import { openOperations, type Operations, type OperationsDeps } from './operations.js';
 import { copyJson, type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
 import {
   type Database,
@@ -45,7 +45,7 @@ import {
   openTokenStates,
   type RegistryStore,
 } from './storage/index.js';
-import { type KeyRingDeps, keysAdmin, type LiveKeyRing, openKeyRing } from './token/index.js';
+import { type KeyRing, openKeyRing } from './token/index.js';
 
 /** A running Writ. */
 export type Writ = Readonly<{
@@ -54,6 +54,8 @@ export type Writ = Readonly<{
   madeSecrets: readonly string[];
   /** The open database, for whoever runs this in process: the embedded one admits no second. */
   database: Database;
+  /** Not ready from now on, though requests are still answered: whoever balances the load goes elsewhere. */
+  beginStop(): void;
   close(): Promise<void>;
 }>;
 
@@ -61,12 +63,14 @@ export type WritOptions = Readonly<{
   clock?: Clock;
   /** Outages and bugs, for the operator's log. What clients are told has nothing of it. */
   report?: (thrown: unknown, requestId?: string) => void;
+  /** Every request and commit, for the operator's log. */
+  log?: OperationsDeps['log'];
 }>;
 
 /** Opens everything, or throws the Fault that says what is missing; nothing is served before all of it is there. */
 export async function startWrit(
   config: Config,
-  { clock = systemClock, report = ignore }: WritOptions = {},
+  { clock = systemClock, report: reportTo = ignore, log }: WritOptions = {},
 ): Promise<Writ> {
   const secrets = openSecrets(config);
   const database = await openDatabase({
@@ -75,21 +79,22 @@ export async function startWrit(
     poolSize: config.databasePoolSize,
   });
   try {
-    const keys = await openKeyRing(keyRingDeps({ config, clock, report, database }, secrets));
+    const keys = await openKeyRing({ store: openKeys(database), encryptionKey: secrets.encryptionKey, clock });
     const registry = await openRegistry(database, { hashSecret, recordOf: registryRecord(clock) });
-    const house: House = { config, clock, report, database, keys, registry };
+    const operations = await openOperations({ config, database, registry, keys, report: reportTo, log });
+    const house: House = { config, clock, report: operations.report, operations, database, keys, registry };
     const server = await listen(config, withoutPromise(app(house, secrets)));
     const stopWatching = registry.watch();
-    const stopTurning = keys.watch();
     const stopPruning = prune(house);
     const close = async (): Promise<void> => {
       stopWatching();
-      stopTurning();
       stopPruning();
+      operations.beginStop();
       await stopListening(server);
+      await operations.close();
       await database.close();
     };
-    return { config, madeSecrets: secrets.made, database, close };
+    return { config, madeSecrets: secrets.made, database, beginStop: operations.beginStop, close };
   } catch (thrown) {
     await database.close();
     throw thrown;
@@ -100,27 +105,18 @@ type House = Readonly<{
   config: Config;
   clock: Clock;
   report: NonNullable<WritOptions['report']>;
+  operations: Operations;
   database: Database;
-  keys: LiveKeyRing;
+  keys: KeyRing;
   registry: RegistryStore;
 }>;
 
 const ignore = (): void => undefined;
 
-function keyRingDeps(
-  { config, clock, report, database }: Pick<House, 'config' | 'clock' | 'report' | 'database'>,
-  { encryptionKeys }: Pick<Secrets, 'encryptionKeys'>,
-): KeyRingDeps {
-  const { userAccessTokenSeconds, transactionalAccessTokenSeconds, transactionTokenSeconds } = config.lifetimes;
-  const longestToken = Math.max(userAccessTokenSeconds, transactionalAccessTokenSeconds, transactionTokenSeconds);
-  const timing = { cache: config.lifetimes.keyCacheSeconds, longestToken, skew: config.limits.clockSkewSeconds };
-  return { store: openKeys(database, clock), encryptionKeys, timing, onFault: report };
-}
-
-function app(house: House, secrets: Secrets): Koa {
-  const { config, clock, report, database, keys, registry } = house;
+function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; adminToken: string }>): Koa {
+  const { config, clock, report, operations, database, keys, registry } = house;
   const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
-  const failures = openFailureLog(database, clock, report);
+  const failures = operations.failures(openFailureLog(database, clock, report));
   const states = openTokenStates(database, clock);
   const people = openPersons(database);
   const settings = exchangeSettings(config);
@@ -128,9 +124,9 @@ function app(house: House, secrets: Secrets): Koa {
   const engine = createEngine({
     issuer: config.issuer,
     registry,
-    keys: () => keys.all(),
+    keys: () => [keys.active()],
     store: openEngineStore(database),
-    log: openEngineLog(database, { clock, failures, onLoss: report }),
+    log: operations.engineLog(openEngineLog(database, { clock, failures, onLoss: report })),
     people,
     identityProviders: config.identityProviders,
     cookieKeys: secrets.cookieKeys,
@@ -149,7 +145,7 @@ function app(house: House, secrets: Secrets): Koa {
     limits,
     remembered: rememberSignatures(),
     people: openPeople(people),
-    committer: openCommitter(database),
+    committer: openCommitter(database, operations.commits),
   };
   const introspection: RevocationDeps = {
     settings,
@@ -166,7 +162,6 @@ function app(house: House, secrets: Secrets): Koa {
     registry,
     writer: registry,
     sessions: openSessions(database, clock),
-    keys: keysAdmin({ ...keyRingDeps(house, secrets), ring: keys }),
     log: openLog(database),
     adminTokenDigest: adminTokenDigest(secrets.adminToken),
     issuer: config.issuer,
@@ -176,15 +171,12 @@ function app(house: House, secrets: Secrets): Koa {
   // No forwarded header makes a link or a proof's URI: those come from the configured issuer alone.
   const koa = new Koa();
   koa.on('error', report);
+  koa.use(operations.middleware);
   koa.use(catchThrown(report));
   koa.use(limitFailures(failureLimit(config.limits.failuresPerNetwork), networkOf(config.trustedProxies)));
   koa.use(
     router(
-      [
-        ...oauthRoutes(house, { engine, exchange, introspection }),
-        ...healthRoutes(mountOf(config), database.ping, report),
-        ...admin,
-      ],
+      [...oauthRoutes(house, { engine, exchange, introspection }), ...operations.routes, ...admin],
       [adminPrefix(config.issuer)],
     ),
   );
@@ -224,7 +216,7 @@ function oauthRoutes(
   };
   const revoke: FormRoute = { ours: isJwt, handle: (request) => revocationEndpoint(request, introspection), otherwise };
   const jwks: Route['handle'] = (ctx) => {
-    sendKeys(ctx, keys.published, keys.isFresh() ? config.lifetimes.keyCacheSeconds : 0);
+    sendKeys(ctx, keys.published);
   };
   return [
     formRoute(at('/token'), token, report),

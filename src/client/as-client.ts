@@ -1,5 +1,5 @@
 import { type Clock, Fault, type Seconds } from '../base/index.js';
-import { type Answer, type FormRequest, tooManyRequests } from '../protocol/index.js';
+import { type Answer, type FormRequest, type Notes, tooManyRequests } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { authenticateClient } from './authenticate.js';
 import type { Caller } from './caller.js';
@@ -40,20 +40,30 @@ export async function asClient(
   for (let tried = 0; tried < TRIES; tried++) {
     const registry = tried === 0 ? deps.registry.current() : await deps.registry.refresh();
     const now = deps.clock.now();
-    const caller = await authenticateClient(http, { ...deps.settings, registry, keys: deps.clientKeys, now });
+    const caller = await http.trace('client', () =>
+      authenticateClient(http, { ...deps.settings, registry, keys: deps.clientKeys, now }),
+    );
     if (!caller.ok) {
       await deps.failures.note({ client: caller.error.knownClient, cause: caller.error.reason, route });
       return clientRefused(caller.error);
     }
     const { clientId } = caller.value;
     const wait = tried === 0 ? await deps.limits.take(clientId) : undefined;
-    if (wait !== undefined) return tooManyRequests(wait);
+    if (wait !== undefined) return noted({ ...tooManyRequests(wait), notes: LIMITED }, clientId);
     const done = await work(caller.value, registry, now);
     if (done === 'replayed') {
       await deps.failures.note({ client: clientId, cause: 'assertion_replayed', route });
       return clientRefused({ reason: 'assertion_replayed', knownClient: clientId, usedHeader: false });
     }
-    if (done !== 'stale') return done;
+    if (done !== 'stale') return noted(done, clientId);
   }
   throw new Fault('registry_unsettled', 'the registry kept changing while a request was answered');
 }
+
+const LIMITED: Notes = { outcome: 'refused', reason: 'too_many_requests' };
+
+/** For the operator: whose request it was. */
+const noted = (answer: Answer, client: string): Answer => ({
+  ...answer,
+  notes: { outcome: 'done', ...answer.notes, client },
+});

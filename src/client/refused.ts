@@ -1,4 +1,4 @@
-import type { Answer } from '../protocol/index.js';
+import type { Answer, Notes } from '../protocol/index.js';
 import type { ClientRefusal } from './caller.js';
 
 /** Failures before authentication: counted, and recorded once per (known client, cause, minute). Never throws. */
@@ -9,12 +9,14 @@ export interface FailureLog {
 const NO_STORE = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
 
 /** RFC 6749 section 5.2: one answer for unknown, wrong and disabled; two methods at once are a malformed request. */
-export function clientRefused({ reason, usedHeader }: ClientRefusal): Answer {
+export function clientRefused({ reason, knownClient, usedHeader }: ClientRefusal): Answer {
+  const notes: Notes = { outcome: 'unauthenticated', reason, claimed: knownClient };
   if (reason === 'several_methods') {
     return {
       status: 400,
       headers: NO_STORE,
       body: { error: 'invalid_request', error_description: 'use exactly one client authentication method' },
+      notes,
     };
   }
   const challenge: Readonly<Record<string, string>> = usedHeader ? { 'WWW-Authenticate': 'Basic realm="writ"' } : {};
@@ -22,5 +24,6 @@ export function clientRefused({ reason, usedHeader }: ClientRefusal): Answer {
     status: 401,
     headers: { ...NO_STORE, ...challenge },
     body: { error: 'invalid_client', error_description: 'client authentication failed' },
+    notes,
   };
 }

@@ -42,22 +42,21 @@ function finish(
 }
 
 function complete(settings: Settings, read: Pick<Config, 'tls' | 'identityProviders'>): Config {
-  const { keyEncryptionKey: key, keyEncryptionKeyPrevious: previous, ...rest } = settings;
+  const { keyEncryptionKey: key, ...rest } = settings;
   return {
     ...rest,
     databaseUrl: settings.databaseUrl,
     adminToken: settings.adminToken,
+    metricsToken: settings.metricsToken,
+    traceEndpoint: settings.traceEndpoint,
     isLocal: isLocal(settings),
     port: settings.port ?? standardPort(settings),
     trustDomain: settings.trustDomain ?? new URL(settings.issuer).hostname,
-    keyEncryptionKey: key === undefined ? undefined : toBase64url(key),
-    keyEncryptionKeyPrevious: previous.map(toBase64url),
+    keyEncryptionKey: key === undefined ? undefined : Buffer.from(key, 'base64').toString('base64url'),
     trustedProxies: settings.trustedProxies.map(asNetwork),
     ...read,
   };
 }
-
-const toBase64url = (text: string): string => Buffer.from(text, 'base64').toString('base64url');
 
 function standardPort({ issuer, trustedProxies }: Settings): number {
   const { port, protocol } = new URL(issuer);

@@ -196,10 +196,34 @@ export const Settings = z.strictObject({
   lifetimes: Lifetimes.prefault({}),
   limits: Limits.prefault({}),
   logLevel: z
-    .enum(['silent', 'error', 'warn', 'info', 'debug'], { error: 'must be silent, error, warn, info or debug' })
+    .enum(['silent', 'error', 'warn', 'info', 'debug', 'trace'], {
+      error: 'must be silent, error, warn, info, debug or trace',
+    })
     .default('info')
     .describe('How much is written to standard output.')
     .meta({ env: 'WRIT_LOG_LEVEL' }),
+  metricsToken: z
+    .string()
+    .min(32, { error: 'must be at least 32 characters; make one with: openssl rand -hex 32' })
+    .max(512, { error: 'must be at most 512 characters' })
+    .regex(/^[A-Za-z0-9\-._~+/]+=*$/, { error: 'may hold letters, digits and -._~+/ only (RFC 6750 section 2.1)' })
+    .optional()
+    .describe('Bearer token of /metrics. Without it they are open on a loopback issuer and closed on any other.')
+    .meta({ env: 'WRIT_METRICS_TOKEN', secret: true, example: 'openssl rand -hex 32' }),
+  traceEndpoint: z
+    .string()
+    .refine(isCollector, { error: 'must be an http or https URL without user, query or fragment' })
+    .optional()
+    .describe('Base URL of an OpenTelemetry collector that takes OTLP over HTTP. Without it no traces are kept.')
+    .meta({ env: 'OTEL_EXPORTER_OTLP_ENDPOINT', example: 'http://collector.example:4318' }),
+  stopDelaySeconds: z
+    .number({ error: 'must be a whole number of seconds' })
+    .int({ error: 'must be a whole number of seconds' })
+    .min(0, { error: 'must not be negative' })
+    .max(4, { error: 'must be at most 4 seconds' })
+    .default(1)
+    .describe('How long a process that is told to stop still takes requests while /readyz says that it stops.')
+    .meta({ env: 'WRIT_STOP_DELAY_SECONDS' }),
 });
 export type Settings = z.infer<typeof Settings>;
 export type IdentityProviderSettings = z.infer<typeof IdentityProvider>;
@@ -208,6 +232,12 @@ function isPostgresUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, hostname, pathname, searchParams } = new URL(text);
   return /^postgres(ql)?:$/.test(protocol) && (hostname !== '' || searchParams.has('host')) && pathname.length > 1;
+}
+
+function isCollector(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password, search, hash } = new URL(text);
+  return /^https?:$/.test(protocol) && [username, password, search, hash].every((part) => part === '');
 }
 
 function isRandomKey(text: string): boolean {

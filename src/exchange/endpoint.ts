@@ -1,8 +1,8 @@
 import { asClient, type AsClientDeps } from '../client/index.js';
-import type { Answer, FormRequest, JsonObject } from '../protocol/index.js';
+import type { Answer, FormRequest, JsonObject, Notes } from '../protocol/index.js';
 import type { Issued } from '../token/index.js';
 import { exchange, type ExchangeDeps } from './exchange.js';
-import { type Refusal, toWire } from './refusal.js';
+import { reasonOf, type Refusal, toWire } from './refusal.js';
 
 export type TokenExchangeDeps = ExchangeDeps & AsClientDeps;
 
@@ -28,12 +28,13 @@ function answer({ token, issuedTokenType, tokenType, expiresIn, scope, details }
     ...(scope === '' ? {} : { scope }),
     ...(details === undefined ? {} : { authorization_details: details }),
   };
-  return { status: 200, headers: NO_STORE, body };
+  return { status: 200, headers: NO_STORE, body, notes: { outcome: 'permitted' } };
 }
 
 function refused(refusal: Refusal): Answer {
   const body = toWire(refusal);
-  return { status: body.error === 'invalid_client' ? 401 : 400, headers: NO_STORE, body };
+  const notes: Notes = { outcome: 'ask' in refusal ? 'asked' : 'refused', reason: reasonOf(refusal) };
+  return { status: body.error === 'invalid_client' ? 401 : 400, headers: NO_STORE, body, notes };
 }
 
 const isStale = (error: Refusal | { readonly reason: 'stale' }): error is { readonly reason: 'stale' } =>

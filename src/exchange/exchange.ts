@@ -49,9 +49,9 @@ export async function exchange(
   };
   const decided = await decideExchange(http, { caller, registry, now, story }, deps);
   if (!decided.ok) return refuse(decided.error, story, deps);
-  const kept = await record(decided.value, story, deps);
+  const kept = await http.trace('commit', () => record(decided.value, story, deps));
   if (!kept.ok) return kept;
-  return ok(sign(kept.value, deps.keys)); // takes a Recorded, which only storage can make
+  return ok(http.trace('sign', () => sign(kept.value, deps.keys))); // takes a Recorded, which only storage can make
 }
 
 /** What happened so far, for the record of however it ends. */
@@ -76,7 +76,7 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
   });
   if (!actor.ok) return actor;
   story.spends.push(...actor.value.spends);
-  const subject = await readSubject(request.value, step, deps);
+  const subject = await http.trace('subject', () => readSubject(request.value, step, deps));
   if (!subject.ok) return subject;
   const delegation = delegate(
     { subject: subject.value, presenter: actor.value.presenter, wanted: request.value.wanted },
@@ -90,11 +90,8 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
   if (!delegation.ok) return delegation;
   const fits = checkRequestedType(request.value, registry);
   if (!fits.ok) return fits;
-  const permit = decide(
-    delegation.value,
-    { registry, issuer: settings.issuer, trustDomain: settings.trustDomain },
-    now,
-  );
+  const { issuer, trustDomain } = settings;
+  const permit = http.trace('policy', () => decide(delegation.value, { registry, issuer, trustDomain }, now));
   return permit.ok ? ok({ permit: permit.value, delegation: delegation.value }) : permit;
 }
 
@@ -157,7 +154,7 @@ async function record(
     lifetimes: settings.lifetimes,
   });
   const { subject } = delegation;
-  const kept = await deps.committer.permit({
+  return deps.committer.permit({
     decision: 'permit',
     requestId: http.requestId,
     record: exchangeRecord({ ...story.known, delegation, token, personId }),
@@ -180,9 +177,6 @@ async function record(
     personId,
     lineage: subject.lineage,
   });
-  // A key that was withdrawn a moment ago is the one thing that only the keys, not the registry, can make good.
-  if (!kept.ok && kept.error.reason === 'stale') await deps.keys.refresh();
-  return kept;
 }
 
 async function knownPerson({ person }: Delegation, { people }: ExchangeDeps): Promise<string> {
@@ -197,7 +191,7 @@ async function refuse(
   deps: ExchangeDeps,
 ): Promise<Result<never, Refusal | Stale>> {
   const decision = 'ask' in refusal ? refusal.decision : newId('dec');
-  const kept = await deps.committer.refuse({
+  const outcome: NotPermitted = {
     decision: 'ask' in refusal ? 'ask' : 'refuse',
     reason: reasonOf(refusal),
     requestId: known.http.requestId,
@@ -206,7 +200,8 @@ async function refuse(
     registryVersion: known.registryVersion,
     now: known.now,
     session: sessionOf(known.delegation),
-  });
+  };
+  const kept = await known.http.trace('commit', () => deps.committer.refuse(outcome));
   return kept.ok ? err(refusal) : kept;
 }
 

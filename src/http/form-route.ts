@@ -4,6 +4,7 @@ import { type Answer, type FormRequest, tooManyRequests } from '../protocol/inde
 import { outageAnswer, readForm, sendAnswer } from './form.js';
 import type { FailureLimit } from './limits.js';
 import type { NetworkOf } from './network.js';
+import { requestId } from './problem.js';
 import type { Route } from './router.js';
 
 export type FormRoute = Readonly<{
@@ -18,7 +19,7 @@ export type FormRoute = Readonly<{
 export function formRoute(
   path: string,
   { ours, handle, otherwise }: FormRoute,
-  report: (thrown: unknown) => void,
+  report: (thrown: unknown, requestId: string) => void,
 ): Route {
   return {
     method: 'POST',
@@ -26,7 +27,13 @@ export function formRoute(
     handle: async (ctx) => {
       const read = await readForm(ctx);
       if (!read.ok) sendAnswer(ctx, read.error);
-      else if (ours(read.value.request)) sendAnswer(ctx, await orOutage(handle(read.value.request), report));
+      else if (ours(read.value.request))
+        sendAnswer(
+          ctx,
+          await orOutage(handle(read.value.request), (thrown) => {
+            report(thrown, requestId(ctx));
+          }),
+        );
       else await otherwise(ctx, read.value.raw);
     },
   };

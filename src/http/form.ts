@@ -57,6 +57,7 @@ export function outageAnswer(retry: boolean): Answer {
   return retry
     ? {
         status: 503,
+        notes: { outcome: 'outage', reason: 'unavailable' },
         headers: { ...common, 'Retry-After': '1' },
         body: {
           error: 'temporarily_unavailable',
@@ -65,6 +66,7 @@ export function outageAnswer(retry: boolean): Answer {
       }
     : {
         status: 500,
+        notes: { outcome: 'outage', reason: 'internal' },
         headers: common,
         body: { error: 'server_error', error_description: 'something broke inside Writ' },
       };

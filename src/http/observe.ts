@@ -82,6 +82,5 @@ export function note(ctx: Context, facts: Partial<Pick<Seen, 'route' | 'recordId
 
 /** How the steps of this request are traced, and the id of that trace when it is our own. */
 export function traceOf(ctx: Context): Readonly<{ trace: Trace; traceId: string | undefined }> {
-  const span = known.get(ctx)?.span;
-  return span === undefined ? { trace: untraced, traceId: undefined } : span;
+  return known.get(ctx)?.span ?? { trace: untraced, traceId: undefined };
 }

@@ -22,7 +22,7 @@ export type IntrospectionDeps = AsClientDeps &
 
 const HEADERS = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
 /** RFC 7662 section 2.2: unknown, expired, revoked and somebody else's look the same, and nothing is said beside it. */
-const INACTIVE: Answer = { status: 200, headers: HEADERS, body: { active: false } };
+const INACTIVE: Answer = { status: 200, headers: HEADERS, body: { active: false }, notes: { outcome: 'inactive' } };
 
 /**
  * RFC 7662 for the tokens that Writ signs. With our parameter `consume` (a tool name) it also takes one use of the token
@@ -39,7 +39,7 @@ export function introspectionEndpoint(http: FormRequest, deps: IntrospectionDeps
     if ('refusal' in asked) return asked.refusal;
     const { token, question } = asked;
     if (token === undefined || !state.live || (question.consume !== undefined && !state.consumed)) return INACTIVE;
-    return { status: 200, headers: HEADERS, body: answerOf(token) };
+    return { status: 200, headers: HEADERS, body: answerOf(token), notes: { outcome: 'active' } };
   });
 }
 

@@ -29,19 +29,32 @@ const GATHER_MS = 2;
 /** Our clock and the database's may differ by this many seconds before we stop deciding anything. */
 const MAX_CLOCK_DIFFERENCE = 30;
 
+/** Who wants to know how commits go. */
+export type CommitWatch = Readonly<{
+  onQueue(length: number): void;
+  onCommit(batch: Readonly<{ size: number; seconds: number }>): void;
+}>;
+
 /** Group commit: one statement in flight at a time, everything that came meanwhile in the next. */
-export function openCommitter(database: Database): Committer {
+export function openCommitter(database: Database, watch?: CommitWatch): Committer {
   const queue: Waiting[] = [];
   let busy = false;
   const pump = async (): Promise<void> => {
     busy = true;
     if (queue.length < BATCH) await gather();
-    while (queue.length > 0) await run(database, queue.splice(0, BATCH));
+    while (queue.length > 0) {
+      const batch = queue.splice(0, BATCH);
+      const started = performance.now();
+      await run(database, batch);
+      watch?.onCommit({ size: batch.length, seconds: (performance.now() - started) / 1000 });
+      watch?.onQueue(queue.length);
+    }
     busy = false;
   };
   const submit = (outcome: Outcome): Promise<Row> =>
     new Promise((settle, fail) => {
       queue.push({ outcome, settle, fail });
+      watch?.onQueue(queue.length);
       if (!busy) void pump();
     });
   return {
@@ -127,7 +140,6 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
     column(({ now }) => now),
     column((outcome) => (outcome.decision === 'permit' ? outcome.token.expiresAt : null)),
     MAX_CLOCK_DIFFERENCE,
-    column((outcome) => (outcome.decision === 'permit' ? outcome.token.kid : null)),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { guarded } from './outage.js';
 import { openEmbedded } from './embedded.js';
 import { PrismaClient } from './generated/client.js';
-import { migrate } from './migrate.js';
+import { FINISHED, migrate, type Migration, missingOf, readMigrations } from './migrate.js';
 import { openServer, withMigrationConnection } from './server.js';
 
 /** The one database of this process, brought to this build's schema. */
@@ -10,6 +10,8 @@ export type Database = Readonly<{
   kind: 'embedded' | 'server';
   /** Throws a Fault when the database does not answer. */
   ping(): Promise<void>;
+  /** The migrations of this build that the database does not have. Throws a Fault when it does not answer. */
+  missingMigrations(): Promise<readonly string[]>;
   /** May be called twice. */
   close(): Promise<void>;
 }>;
@@ -44,11 +46,16 @@ const LIMITS = { errorFormat: 'minimal', transactionOptions: { maxWait: 3_000, t
 
 function database(kind: Database['kind'], prisma: PrismaClient, closeDriver: () => Promise<void>): Database {
   let closed: Promise<void> | undefined;
+  let known: readonly Migration[] | undefined;
   return {
     prisma,
     kind,
     ping: async () => {
       await guarded(() => prisma.$queryRawUnsafe('SELECT 1'));
+    },
+    missingMigrations: async () => {
+      const applied = await guarded(() => prisma.$queryRawUnsafe<readonly unknown[]>(FINISHED));
+      return missingOf(applied, (known ??= readMigrations()));
     },
     close: () => (closed ??= prisma.$disconnect().then(closeDriver)),
   };

@@ -8,7 +8,7 @@ export type { RecordedChange, RecordOf, RegistryWriting } from './registry-write
 export { openEngineLog } from './engine-log.js';
 export { openEngineStore } from './engine-store.js';
 export { revoke } from './revocations.js';
-export { openCommitter } from './committer.js';
+export { type CommitWatch, openCommitter } from './committer.js';
 export { openFailureLog } from './failure-log.js';
 export { openLog } from './log-reader.js';
 export { openSessions } from './session-store.js';

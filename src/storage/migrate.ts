@@ -41,6 +41,17 @@ export function readMigrations(directory = migrationsDirectory()): Migration[] {
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** The migrations of this build that are not among the rows of {@link FINISHED}. */
+export function missingOf(rows: readonly unknown[], migrations: readonly Migration[]): string[] {
+  const applied = new Set(
+    z
+      .array(Applied)
+      .parse(rows)
+      .map((row) => row.migration_name),
+  );
+  return migrations.map(({ name }) => name).filter((name) => !applied.has(name));
+}
+
 /** The same number that `prisma migrate deploy` locks, so that neither runs beside the other. */
 const PRISMA_MIGRATE_LOCK = '72707369';
 
@@ -104,6 +115,11 @@ async function apply(connection: MigrationConnection, { name, sql, checksum }: M
 const APPLIED = `
   SELECT migration_name, checksum, finished_at IS NOT NULL AS finished
   FROM _prisma_migrations WHERE rolled_back_at IS NULL ORDER BY started_at, migration_name`;
+
+/** The names of the migrations that a database has. */
+export const FINISHED = `
+  SELECT migration_name, checksum, true AS finished
+  FROM _prisma_migrations WHERE rolled_back_at IS NULL AND finished_at IS NOT NULL`;
 
 const RECORD = `
   INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name, started_at, applied_steps_count)

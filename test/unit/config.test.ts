@@ -52,7 +52,6 @@ describe('the configuration', () => {
       allowEmbeddedDatabase: false,
       adminToken: undefined,
       keyEncryptionKey: undefined,
-      keyEncryptionKeyPrevious: [],
       trustDomain: 'localhost',
       trustedProxies: [],
       tls: undefined,
@@ -64,10 +63,12 @@ describe('the configuration', () => {
         sessionSeconds: 28_800,
         sessionIdleSeconds: 1_800,
         clientAssertionSeconds: 300,
-        keyCacheSeconds: 600,
       },
-      limits: { chainDepth: 5, clockSkewSeconds: 30 },
+      limits: { chainDepth: 5, clockSkewSeconds: 30, requestsPerClient: 500, failuresPerNetwork: 300 },
       logLevel: 'info',
+      metricsToken: undefined,
+      traceEndpoint: undefined,
+      stopDelaySeconds: 1,
     });
   });
 
@@ -241,8 +242,22 @@ describe('a refusal to start', () => {
     ],
     [
       'a log level nobody knows',
-      { WRIT_LOG_LEVEL: 'trace' },
-      ['WRIT_LOG_LEVEL (logLevel): must be silent, error, warn, info or debug'],
+      { WRIT_LOG_LEVEL: 'verbose' },
+      ['WRIT_LOG_LEVEL (logLevel): must be silent, error, warn, info, debug or trace'],
+    ],
+    [
+      'a collector with credentials in its address',
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://user:secret@collector.example:4318' },
+      [
+        'OTEL_EXPORTER_OTLP_ENDPOINT (traceEndpoint): must be an http or https URL without user, query or fragment',
+      ],
+    ],
+    [
+      'a token for the metrics that can be guessed',
+      { WRIT_METRICS_TOKEN: 'short' },
+      [
+        'WRIT_METRICS_TOKEN (metricsToken): must be at least 32 characters; make one with: openssl rand -hex 32',
+      ],
     ],
     [
       'a configuration file that is not there',

@@ -1,0 +1,129 @@
+import type { Attributes, Meter } from '@opentelemetry/api';
+import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
+import { resourceFromAttributes } from '@opentelemetry/resources';
+import { MeterProvider } from '@opentelemetry/sdk-metrics';
+import type { SeenRequest } from '../http/index.js';
+import { observeProcess } from './process.js';
+import { word } from './words.js';
+
+/** Where the gauges read. */
+export type Sources = Readonly<{
+  registryVersion(): number;
+  /** Exchanges that wait for their commit. */
+  queueLength(): number;
+  isReady(): boolean;
+  database: 'embedded' | 'server';
+}>;
+
+export type Metrics = Readonly<{
+  ended(request: SeenRequest): void;
+  committed(batch: Readonly<{ size: number; seconds: number }>): void;
+  authenticationFailed(failure: Readonly<{ route: string; cause: string }>): void;
+  personTokenIssued(): void;
+  faulted(code: string): void;
+  /** The text that Prometheus reads. */
+  scrape(): Promise<string>;
+  close(): Promise<void>;
+}>;
+
+/** Every metric there is. A label is a word of a closed set or a template of a route: no client can make a new series. */
+export function openMetrics(sources: Sources): Metrics {
+  const exporter = new PrometheusExporter({ preventServerStart: true });
+  const provider = new MeterProvider({
+    resource: resourceFromAttributes({ 'service.name': 'writ' }),
+    readers: [exporter],
+  });
+  const meter = provider.getMeter('writ');
+  observeState(meter, sources);
+  const stopProcess = observeProcess(meter);
+  const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
+  return {
+    ...instruments(meter),
+    scrape: async () => {
+      const { resourceMetrics } = await exporter.collect();
+      return serializer.serialize(resourceMetrics);
+    },
+    close: async () => {
+      stopProcess();
+      await provider.shutdown();
+    },
+  };
+}
+
+/** Bounds of histograms: seconds of work for one client, and exchanges in one commit. */
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const SIZES = [1, 2, 4, 8, 16, 24, 32];
+
+function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
+  const requests = meter.createHistogram('writ_request_duration_seconds', {
+    description:
+      'Time from the first byte of a request to the last of its answer, by route, method and class of status',
+    advice: { explicitBucketBoundaries: SECONDS },
+  });
+  const exchanges = meter.createCounter('writ_exchanges_total', {
+    description: 'Token exchanges by outcome and reason',
+  });
+  const batchSize = meter.createHistogram('writ_commit_batch_size', {
+    description: 'Exchanges in one commit',
+    advice: { explicitBucketBoundaries: SIZES },
+  });
+  const batchTime = meter.createHistogram('writ_commit_duration_seconds', {
+    description: 'Time of one commit',
+    advice: { explicitBucketBoundaries: SECONDS },
+  });
+  const failures = meter.createCounter('writ_authentication_failures_total', {
+    description: 'Failed client authentications by route and reason',
+  });
+  const personTokens = meter.createCounter('writ_person_tokens_total', {
+    description: "Persons' access tokens issued by the code flow and by refreshing",
+  });
+  const faults = meter.createCounter('writ_faults_total', { description: 'Outages and bugs by code' });
+  const interned = interning();
+  return {
+    ended: ({ method, route, status, seconds, isCut, notes }) => {
+      const kind = isCut ? 'cut' : `${Math.floor(status / 100)}xx`;
+      requests.record(seconds, interned(route, method, kind));
+      if (route.endsWith('/token') && notes !== undefined)
+        exchanges.add(1, { outcome: notes.outcome, reason: word(notes.reason ?? notes.outcome) });
+    },
+    committed: ({ size, seconds }) => {
+      batchSize.record(size);
+      batchTime.record(seconds);
+    },
+    authenticationFailed: ({ route, cause }) => {
+      failures.add(1, { route, reason: word(cause) });
+    },
+    personTokenIssued: () => {
+      personTokens.add(1);
+    },
+    faulted: (code) => {
+      faults.add(1, { code: word(code) });
+    },
+  };
+}
+
+/** The labels of a request are few and come again and again. */
+function interning(): (route: string, method: string, status: string) => Attributes {
+  const known = new Map<string, Attributes>();
+  return (route, method, status) => {
+    const key = `${route} ${method} ${status}`;
+    let attributes = known.get(key);
+    if (attributes === undefined) {
+      attributes = { route, method, status };
+      if (known.size < 2_000) known.set(key, attributes);
+    }
+    return attributes;
+  };
+}
+
+function observeState(meter: Meter, { registryVersion, queueLength, isReady, database }: Sources): void {
+  const gauge = (name: string, description: string, read: () => number, labels: Attributes = {}): void => {
+    meter.createObservableGauge(name, { description }).addCallback((result) => {
+      result.observe(read(), labels);
+    });
+  };
+  gauge('writ_registry_version', 'Version of the registry that this process decides by', registryVersion);
+  gauge('writ_commit_queue_length', 'Exchanges that wait for their commit', queueLength);
+  gauge('writ_ready', '1 while /readyz answers 200', () => (isReady() ? 1 : 0));
+  gauge('writ_info', 'Always 1', () => 1, { node: process.version, database });
+}
