@@ -3,7 +3,7 @@ import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import { type Clock, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
-import { type Config, openSecrets } from './config/index.js';
+import { type Config, openSecrets, type Secrets } from './config/index.js';
 import {
   type TokenExchangeDeps,
   type ExchangeSettings,
@@ -45,7 +45,7 @@ import {
   openTokenStates,
   type RegistryStore,
 } from './storage/index.js';
-import { type KeyRing, openKeyRing } from './token/index.js';
+import { type KeyRingDeps, keysAdmin, type LiveKeyRing, openKeyRing } from './token/index.js';
 
 /** A running Writ. */
 export type Writ = Readonly<{
@@ -79,15 +79,17 @@ export async function startWrit(
     poolSize: config.databasePoolSize,
   });
   try {
-    const keys = await openKeyRing({ store: openKeys(database), encryptionKey: secrets.encryptionKey, clock });
+    const keys = await openKeyRing(keyRingDeps({ config, clock, report: reportTo, database }, secrets));
     const registry = await openRegistry(database, { hashSecret, recordOf: registryRecord(clock) });
     const operations = await openOperations({ config, database, registry, keys, report: reportTo, log });
     const house: House = { config, clock, report: operations.report, operations, database, keys, registry };
     const server = await listen(config, withoutPromise(app(house, secrets)));
     const stopWatching = registry.watch();
+    const stopTurning = keys.watch();
     const stopPruning = prune(house);
     const close = async (): Promise<void> => {
       stopWatching();
+      stopTurning();
       stopPruning();
       operations.beginStop();
       await stopListening(server);
@@ -107,13 +109,23 @@ type House = Readonly<{
   report: NonNullable<WritOptions['report']>;
   operations: Operations;
   database: Database;
-  keys: KeyRing;
+  keys: LiveKeyRing;
   registry: RegistryStore;
 }>;
 
 const ignore = (): void => undefined;
 
-function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; adminToken: string }>): Koa {
+function keyRingDeps(
+  { config, clock, report, database }: Pick<House, 'config' | 'clock' | 'report' | 'database'>,
+  { encryptionKeys }: Pick<Secrets, 'encryptionKeys'>,
+): KeyRingDeps {
+  const { userAccessTokenSeconds, transactionalAccessTokenSeconds, transactionTokenSeconds } = config.lifetimes;
+  const longestToken = Math.max(userAccessTokenSeconds, transactionalAccessTokenSeconds, transactionTokenSeconds);
+  const timing = { cache: config.lifetimes.keyCacheSeconds, longestToken, skew: config.limits.clockSkewSeconds };
+  return { store: openKeys(database, clock), encryptionKeys, timing, onFault: report };
+}
+
+function app(house: House, secrets: Secrets): Koa {
   const { config, clock, report, operations, database, keys, registry } = house;
   const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
   const failures = operations.failures(openFailureLog(database, clock, report));
@@ -124,7 +136,7 @@ function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; ad
   const engine = createEngine({
     issuer: config.issuer,
     registry,
-    keys: () => [keys.active()],
+    keys: () => keys.all(),
     store: openEngineStore(database),
     log: operations.engineLog(openEngineLog(database, { clock, failures, onLoss: report })),
     people,
@@ -162,6 +174,7 @@ function app(house: House, secrets: Readonly<{ cookieKeys: readonly [string]; ad
     registry,
     writer: registry,
     sessions: openSessions(database, clock),
+    keys: keysAdmin({ ...keyRingDeps(house, secrets), ring: keys }),
     log: openLog(database),
     adminTokenDigest: adminTokenDigest(secrets.adminToken),
     issuer: config.issuer,
@@ -216,7 +229,7 @@ function oauthRoutes(
   };
   const revoke: FormRoute = { ours: isJwt, handle: (request) => revocationEndpoint(request, introspection), otherwise };
   const jwks: Route['handle'] = (ctx) => {
-    sendKeys(ctx, keys.published);
+    sendKeys(ctx, keys.published, keys.isFresh() ? config.lifetimes.keyCacheSeconds : 0);
   };
   return [
     formRoute(at('/token'), token, report),
