@@ -18,6 +18,8 @@ export type Config = Readonly<{
   adminToken: string | undefined;
   /** 32 bytes, base64url. Never `undefined` unless {@link Config.isLocal}. */
   keyEncryptionKey: string | undefined;
+  /** Earlier ones, 32 bytes each, base64url: they open what they sealed, and seal nothing any more. */
+  keyEncryptionKeyPrevious: readonly string[];
   trustDomain: string;
   /** In CIDR form, such as `10.0.0.0/8` or `::1/128`. Empty: no forwarded header is believed. */
   trustedProxies: readonly string[];

@@ -42,7 +42,7 @@ function finish(
 }
 
 function complete(settings: Settings, read: Pick<Config, 'tls' | 'identityProviders'>): Config {
-  const { keyEncryptionKey: key, ...rest } = settings;
+  const { keyEncryptionKey: key, keyEncryptionKeyPrevious: previous, ...rest } = settings;
   return {
     ...rest,
     databaseUrl: settings.databaseUrl,
@@ -52,11 +52,14 @@ function complete(settings: Settings, read: Pick<Config, 'tls' | 'identityProvid
     isLocal: isLocal(settings),
     port: settings.port ?? standardPort(settings),
     trustDomain: settings.trustDomain ?? new URL(settings.issuer).hostname,
-    keyEncryptionKey: key === undefined ? undefined : Buffer.from(key, 'base64').toString('base64url'),
+    keyEncryptionKey: key === undefined ? undefined : toBase64url(key),
+    keyEncryptionKeyPrevious: previous.map(toBase64url),
     trustedProxies: settings.trustedProxies.map(asNetwork),
     ...read,
   };
 }
+
+const toBase64url = (text: string): string => Buffer.from(text, 'base64').toString('base64url');
 
 function standardPort({ issuer, trustedProxies }: Settings): number {
   const { port, protocol } = new URL(issuer);

@@ -154,7 +154,7 @@ async function record(
     lifetimes: settings.lifetimes,
   });
   const { subject } = delegation;
-  return deps.committer.permit({
+  const kept = await deps.committer.permit({
     decision: 'permit',
     requestId: http.requestId,
     record: exchangeRecord({ ...story.known, delegation, token, personId }),
@@ -177,6 +177,9 @@ async function record(
     personId,
     lineage: subject.lineage,
   });
+  // A key that was withdrawn a moment ago is the one thing that only the keys, not the registry, can make good.
+  if (!kept.ok && kept.error.reason === 'stale') await deps.keys.refresh();
+  return kept;
 }
 
 async function knownPerson({ person }: Delegation, { people }: ExchangeDeps): Promise<string> {

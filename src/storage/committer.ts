@@ -140,6 +140,7 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
     column(({ now }) => now),
     column((outcome) => (outcome.decision === 'permit' ? outcome.token.expiresAt : null)),
     MAX_CLOCK_DIFFERENCE,
+    column((outcome) => (outcome.decision === 'permit' ? outcome.token.kid : null)),
   ];
 }
 
