@@ -9,5 +9,7 @@ export function sendKeys(ctx: Context, published: readonly PublicJwk[], maxAge: 
   ctx.etag = createHash('sha256').update(body).digest('base64url');
   ctx.body = body;
   ctx.type = 'application/jwk-set+json';
-  if (ctx.fresh) ctx.status = 304;
+  // RFC 9110 section 13.1.2. Koa's own `fresh` gives up at `Cache-Control: no-cache`, which fetch adds to If-None-Match.
+  const known = ctx.get('If-None-Match').split(',');
+  if (known.some((tag) => tag.trim().replace(/^W\//, '') === ctx.response.get('ETag'))) ctx.status = 304;
 }
