@@ -113,7 +113,7 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
   });
   provider.on('server_error', (context, error) => {
     deps.onFault(error);
-    if (isJson(context.body)) sayOutage(context, error);
+    sayOutage(context, error);
   });
   recordRefusals(provider, deps);
   const koa: EventEmitter = provider;
@@ -161,13 +161,16 @@ function interactionDeps(deps: EngineDeps): InteractionDeps {
 const isJson = (body: unknown): body is object => typeof body === 'object' && body !== null;
 
 /** An outage is a 5xx and never reads as a refusal; what it was stays here. */
-function sayOutage(context: Pick<ParameterizedContext, 'status' | 'body'>, error: unknown): void {
-  const isOutage = error instanceof Fault;
+function sayOutage(context: Pick<ParameterizedContext, 'status' | 'set' | 'body'>, error: unknown): void {
+  const isOutage = error instanceof Fault && error.code !== 'internal';
+  if (isJson(context.body)) {
+    context.body = {
+      error: isOutage ? 'temporarily_unavailable' : 'server_error',
+      error_description: 'the server could not answer; try again later',
+    };
+  } else if (isOutage) answer(context, refusedPage(503, 'temporarily_unavailable'));
   context.status = isOutage ? 503 : 500;
-  context.body = {
-    error: isOutage ? 'temporarily_unavailable' : 'server_error',
-    error_description: 'the server could not answer; try again later',
-  };
+  if (isOutage) context.set('retry-after', '1');
 }
 
 /** CA-14: an assertion of one client with the id of another is failed authentication, as any other failure of it is. */
