@@ -21,13 +21,15 @@ export function openEngineLog({ prisma }: Database, { clock, failures, onLoss }:
         failures.note({ client: claimed, cause, route }).catch(onLoss);
         return;
       }
-      append(prisma, {
-        kind: 'grant',
-        at: clock.now(),
-        facts: { client, route },
-        decision: 'refuse',
-        reason: cause,
-      }).catch(onLoss);
+      guarded(() =>
+        append(prisma, {
+          kind: 'grant',
+          at: clock.now(),
+          facts: { client, route },
+          decision: 'refuse',
+          reason: cause,
+        }),
+      ).catch(onLoss);
     },
   };
 }

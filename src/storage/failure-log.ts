@@ -1,6 +1,7 @@
 import type { FailureLog } from '../client/index.js';
 import type { Clock } from '../base/index.js';
 import type { Database } from './database.js';
+import { guarded } from './outage.js';
 import { append } from './records.js';
 
 /** More different (client, cause, minute) than this in one minute are counted together. */
@@ -27,13 +28,15 @@ export function openFailureLog({ prisma }: Database, clock: Clock, onLoss: (erro
       counts.set(kind, seen + 1);
       if (seen > 0) return;
       try {
-        await append(prisma, {
-          kind: 'authentication',
-          at: now,
-          facts: { client: client ?? null, route, minute },
-          decision: 'refuse',
-          reason: cause,
-        });
+        await guarded(() =>
+          append(prisma, {
+            kind: 'authentication',
+            at: now,
+            facts: { client: client ?? null, route, minute },
+            decision: 'refuse',
+            reason: cause,
+          }),
+        );
       } catch (error) {
         onLoss(error);
       }

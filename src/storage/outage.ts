@@ -17,6 +17,7 @@ export function isOutage(error: unknown): boolean {
   const state = sqlState(error);
   if (state !== undefined) return OUTAGE_STATES.test(state);
   if (name === 'PrismaClientValidationError') return false;
+  if (OUTAGE_KINDS.test(driverKind(error) ?? '')) return true;
   if (code?.startsWith('P') === true) return OUTAGE_CODES.test(code);
   return clientVersion !== undefined || syscall !== undefined || DRIVER_GAVE_UP.test(message);
 }
@@ -41,6 +42,13 @@ const SqlStates = z.union([
   z.object({ code: z.string(), severity: z.string() }).transform(({ code }) => code),
 ]);
 export const sqlState = (error: unknown): string | undefined => SqlStates.safeParse(error).data;
+
+/** What the driver adapter says of an error that has no SQLSTATE: a connection that broke under a statement, for one. */
+const driverKind = (error: unknown): string | undefined => DriverKind.safeParse(error).data;
+const DriverKind = z
+  .object({ meta: z.object({ driverAdapterError: z.object({ cause: z.object({ kind: z.string() }) }) }) })
+  .transform(({ meta }) => meta.driverAdapterError.cause.kind);
+const OUTAGE_KINDS = /^(ConnectionClosed|DatabaseNotReachable|SocketTimeout|TlsConnectionError)$/;
 
 /** Connection, access, missing database, read-only standby, resources, intervention (timeouts too), system and internal errors. */
 const OUTAGE_STATES = /^(08|28|3D|25006|53|57|58|XX)/;
