@@ -42,11 +42,27 @@ export function formRoute(
 /** An outage is a 5xx and never reads as a refusal; the cause goes to the operator alone. */
 async function orOutage(work: Promise<Answer>, report: (thrown: unknown) => void): Promise<Answer> {
   try {
-    return await work;
+    return await inTime(work);
   } catch (thrown) {
     report(thrown);
     return outageAnswer(thrown instanceof Fault && thrown.code !== 'internal');
   }
+}
+
+/** However many steps it takes: what is still under way then may be recorded, and is a token that nobody holds. */
+const ANSWER_WITHIN_MS = 5_000;
+
+function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const message = `The database does not answer within ${ANSWER_WITHIN_MS} ms.`;
+    timer = setTimeout(() => {
+      reject(new Fault('database_unavailable', message));
+    }, ANSWER_WITHIN_MS);
+  });
+  return Promise.race([work, late]).finally(() => {
+    clearTimeout(timer);
+  });
 }
 
 /** Tells a network that keeps failing to authenticate to wait, before its requests are read. Plain reading is not limited. */
