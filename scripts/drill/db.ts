@@ -52,6 +52,8 @@ export async function db({ rounds, seconds, say }: Bounds): Promise<DbResult> {
         if (performance.now() - began > seconds * 1_000) break;
         watch.fault = fault.name;
         const took = await suffer(fault, rig, sender, watch);
+        const bug = rig.servers[0].lastBug;
+        if (bug !== undefined) say(`${fault.name}: taken for a bug: ${bug.slice(0, 400)}`);
         const findings = await examineAll(rig, sender.ledger);
         found = { ...found, ...findings };
         faults++;
@@ -120,7 +122,7 @@ class Watch {
   #served = 0;
   #unavailable = 0;
   #wrong = 0;
-  #before = { served: 0, unavailable: 0 };
+  #before = { served: 0, unavailable: 0, wrong: 0, stranded: 0 };
 
   constructor(say: (line: string) => void) {
     this.#say = say;
@@ -136,7 +138,7 @@ class Watch {
     if (!inTime || (!served && !outage)) {
       this.#wrong++;
       const { status, retryAfter = '-', body, ms, why } = reply;
-      if (this.#wrong <= 40)
+      if (this.#wrong - this.#before.wrong <= 5)
         this.#say(
           `${this.fault}: wrong answer to ${what} after ${Math.round(ms)} ms: ${status}, Retry-After ${retryAfter}, ${why ?? JSON.stringify(body).slice(0, 200)}`,
         );
@@ -149,9 +151,15 @@ class Watch {
   }
 
   since(): string {
-    const [served, unavailable] = [this.#served - this.#before.served, this.#unavailable - this.#before.unavailable];
-    this.#before = { served: this.#served, unavailable: this.#unavailable };
-    return `${served} served, ${unavailable} unavailable`;
+    const now = {
+      served: this.#served,
+      unavailable: this.#unavailable,
+      wrong: this.#wrong,
+      stranded: this.#stranded,
+    };
+    const { served, unavailable, wrong, stranded } = this.#before;
+    this.#before = now;
+    return `${now.served - served} served, ${now.unavailable - unavailable} unavailable, ${now.wrong - wrong} wrong, ${now.stranded - stranded} stranded`;
   }
 
   result(): Pick<DbResult, 'wrong_answers' | 'slowest_ms' | 'answers' | 'stranded'> {

@@ -58,11 +58,11 @@ const slow = (proxy: Proxy, delayMs: number): Fault => ({
   name: `slow by ${delayMs / 1_000} s`,
   holdMs: delayMs + 2_000,
   begin: () => {
-    proxy.delayMs = delayMs;
+    proxy.delay(delayMs);
     return Promise.resolve();
   },
   end: () => {
-    proxy.delayMs = 0;
+    proxy.delay(0);
     return Promise.resolve();
   },
 });
@@ -90,9 +90,10 @@ type Failing = Readonly<{ tables: readonly string[]; sqlState: string }>;
 
 /** Whoever writes to one of these tables is told this. */
 const failing = (postgres: LocalPostgres, name: string, { tables, sqlState }: Failing): Fault => {
+  // One at a time: a lock on two tables could close a circle with whoever is at work.
   const run = (statements: readonly string[]): Promise<void> =>
     withDatabase(postgres, async (client) => {
-      await client.query(statements.join(';\n'));
+      for (const statement of statements) await client.query(statement);
     });
   return {
     name,

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -7,8 +8,8 @@ import type { Closing } from './closing.js';
 
 /** A way to a PostgreSQL server that can be made slow, or cut. */
 export class Proxy {
-  /** How long each piece of an answer is held back. */
-  delayMs = 0;
+  #delayMs = 0;
+  #released = released();
   readonly #sockets = new Set<Socket>();
   readonly #directory: string;
 
@@ -34,6 +35,13 @@ export class Proxy {
     return `postgresql:///${database}?host=${encodeURIComponent(this.#directory)}&user=postgres`;
   }
 
+  /** How long each piece of an answer is held back from now on; what is held already is let go. */
+  delay(ms: number): void {
+    this.#delayMs = ms;
+    this.#released.abort();
+    this.#released = released();
+  }
+
   /** Ends every connection, whatever is on its way. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
@@ -56,13 +64,21 @@ export class Proxy {
   async #answer(from: Socket, to: Socket): Promise<void> {
     try {
       for await (const chunk of from) {
-        if (this.delayMs > 0) await pause(this.delayMs);
+        const { signal } = this.#released;
+        if (this.#delayMs > 0) await pause(this.#delayMs, undefined, { signal }).catch(() => undefined);
         to.write(chunk as Buffer);
       }
     } catch {
       // the connection is over, and so is its partner
     }
   }
+}
+
+/** Every held piece listens to it. */
+function released(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
 }
 
 const SOCKET = '.s.PGSQL.5432';

@@ -62,6 +62,7 @@ export async function openRig({ database, servers, reach }: RigOptions): Promise
       WRIT_CONFIG: configFile(folder, company),
       WRIT_DATA_DIR: dataDir,
       WRIT_ADMIN_TOKEN: adminToken,
+      // A drill asks more of one client, and has more refused, than anybody should be allowed.
       WRIT_REQUESTS_PER_CLIENT: '1000000',
       WRIT_FAILURES_PER_NETWORK: '1000000',
       WRIT_KEY_ENCRYPTION_KEY: randomBytes(32).toString('base64'),

@@ -37,7 +37,7 @@ export class ServerProcess {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     child.stderr.on('data', (chunk: Buffer) => {
-      this.#said = (this.#said + chunk.toString('utf8')).slice(-4_000);
+      this.#said = (this.#said + chunk.toString('utf8')).slice(-16_000);
     });
     this.#child = child;
     while (!(await this.isReady())) {
@@ -57,6 +57,14 @@ export class ServerProcess {
     } catch {
       return false;
     }
+  }
+
+  /** The last that it told its operator of something that it does not take for an outage. */
+  get lastBug(): string | undefined {
+    return this.#said
+      .split('\n')
+      .filter((line) => line.includes('"internal"'))
+      .at(-1);
   }
 
   /** The last of what it told its operator. */
