@@ -1,3 +1,4 @@
+import type { Seconds } from '../../base/index.js';
 import { type Json, parseStrict } from '../../protocol/index.js';
 import { readChunks } from './fetch.js';
 
@@ -8,7 +9,18 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 const MAX_BYTES = 262_144;
 
 /** Asks for JSON: bounded in time and size, and never led elsewhere by a redirect. Rejects on anything but 200. */
-export async function fetchJson(fetch: Fetch, url: string, init: RequestInit & { timeoutMs: number }): Promise<Json> {
+export async function fetchJson(fetch: Fetch, url: string, init: Bounded): Promise<Json> {
+  return (await fetchCacheable(fetch, url, init)).value;
+}
+
+type Bounded = RequestInit & { timeoutMs: number };
+
+/** {@link fetchJson}, with the `max-age` of the answer (RFC 9111 section 5.2.2.1) when it has one. */
+export async function fetchCacheable(
+  fetch: Fetch,
+  url: string,
+  init: Bounded,
+): Promise<Readonly<{ value: Json; maxAge: Seconds | undefined }>> {
   const { timeoutMs, ...rest } = init;
   const response = await fetch(url, { ...rest, redirect: 'error', signal: AbortSignal.timeout(timeoutMs) });
   if (response.status !== 200) {
@@ -17,7 +29,8 @@ export async function fetchJson(fetch: Fetch, url: string, init: RequestInit & {
   }
   const parsed = parseStrict(await readText(response));
   if (!parsed.ok) throw new Error(`${new URL(url).origin} answered with ${parsed.error}`);
-  return parsed.value;
+  const [, maxAge] = /(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])/i.exec(response.headers.get('cache-control') ?? '') ?? [];
+  return { value: parsed.value, maxAge: maxAge === undefined ? undefined : Number(maxAge) };
 }
 
 async function readText(response: Response): Promise<string> {

@@ -1,4 +1,4 @@
-import { type Clock, err, ok, type Result } from '../../base/index.js';
+import { type Clock, type Seconds, err, ok, type Result } from '../../base/index.js';
 import {
   candidates,
   importKey,
@@ -9,8 +9,8 @@ import {
   wellKnown,
 } from '../../protocol/index.js';
 import { type Reason, VerifierError } from './errors.js';
-import { type Fetch, fetchJson } from './http.js';
-import { remember } from './remember.js';
+import { type Fetch, fetchCacheable, fetchJson } from './http.js';
+import { type Ages, remember } from './remember.js';
 
 /** The one issuer whose tokens count. Its addresses come from its metadata, never from a token. */
 export interface Issuer {
@@ -26,13 +26,23 @@ export type IssuerOptions = Readonly<{
   timeoutMs: number;
 }>;
 
-const AGES = { fresh: 600, stale: 3_600, cooldown: 30 };
+const AGES: Ages = { fresh: 600, stale: 3_600, cooldown: 30 };
+
+/** An issuer that changes its keys faster than usual says so; it can shorten how long they are kept, never prolong it. */
+function agesOf(held: Keys | undefined): Ages {
+  const fresh = Math.min(AGES.fresh, Math.max(1, held?.maxAge ?? AGES.fresh));
+  return { ...AGES, fresh, cooldown: Math.min(AGES.cooldown, fresh) };
+}
 
 /** Discovery (RFC 8414 section 3) and keys, both remembered. Rejects with `issuer_unavailable` when they cannot be had. */
 export function createIssuer(options: IssuerOptions): Issuer {
   const { clock } = options;
-  const metadata = remember(() => loadMetadata(options), clock, AGES);
-  const keys = remember(async () => loadKeys(options, options.jwks ?? (await metadata.get()).jwks_uri), clock, AGES);
+  const metadata = remember(
+    () => loadMetadata(options),
+    clock,
+    () => AGES,
+  );
+  const keys = remember(async () => loadKeys(options, options.jwks ?? (await metadata.get()).jwks_uri), clock, agesOf);
   return {
     keyFor: (jws) => orUnavailable(() => findKey(jws, keys)),
     introspectionEndpoint: () =>
@@ -51,12 +61,12 @@ async function findKey(
   // Without `kid` a token would be tried against every key; the issuer always names one.
   if (jws.kid === undefined) return err('unknown_key');
   const held = await keys.get();
-  const known = held.some(({ kid }) => kid === jws.kid);
-  const [key] = candidates(jws, known ? held : await keys.renew());
+  const known = held.list.some(({ kid }) => kid === jws.kid);
+  const [key] = candidates(jws, (known ? held : await keys.renew()).list);
   return key ? ok(key) : err('unknown_key');
 }
 
-type Keys = readonly VerificationKey[];
+type Keys = Readonly<{ list: readonly VerificationKey[]; maxAge: Seconds | undefined }>;
 
 async function loadMetadata({ issuer, fetch, timeoutMs }: IssuerOptions): Promise<ServerMetadata> {
   const metadata = ServerMetadata.parse(
@@ -68,10 +78,14 @@ async function loadMetadata({ issuer, fetch, timeoutMs }: IssuerOptions): Promis
 }
 
 async function loadKeys({ fetch, timeoutMs }: IssuerOptions, source: Jwks | string): Promise<Keys> {
-  const set = Jwks.parse(typeof source === 'string' ? await fetchJson(fetch, source, { timeoutMs }) : source);
+  const { value, maxAge } =
+    typeof source === 'string'
+      ? await fetchCacheable(fetch, source, { timeoutMs })
+      : { value: source, maxAge: undefined };
+  const set = Jwks.parse(value);
   const keys = set.keys.map(importKey).filter((key) => key.ok);
   if (keys.length === 0) throw new Error('the issuer publishes no usable key');
-  return keys.map(({ value }) => value);
+  return { list: keys.map((key) => key.value), maxAge };
 }
 
 async function orUnavailable<T>(step: () => Promise<T>): Promise<T> {

@@ -18,19 +18,24 @@ type State<T> = {
 };
 
 /** One fetch in flight at a time, whoever asks. */
-export function remember<T>(load: () => Promise<T>, clock: Clock, ages: Ages): Remembered<T> {
+export function remember<T>(
+  load: () => Promise<T>,
+  clock: Clock,
+  agesOf: (held: T | undefined) => Ages,
+): Remembered<T> {
   const state: State<T> = { held: undefined, failed: undefined, flight: undefined };
   const attempt = (): Promise<T> => (state.flight ??= fly(state, load, clock));
+  const ages = (): Ages => agesOf(state.held?.value);
   const heldWithin = (age: Seconds): { value: T } | undefined =>
     state.held && isWithin(clock, state.held.at, age) ? state.held : undefined;
   const recentFailure = (pause: Seconds): { cause: unknown } | undefined =>
     state.failed && isWithin(clock, state.failed.at, pause) ? state.failed : undefined;
 
   async function get(): Promise<T> {
-    const fresh = heldWithin(ages.fresh);
+    const fresh = heldWithin(ages().fresh);
     if (fresh) return fresh.value;
-    const spare = heldWithin(ages.stale);
-    const failure = recentFailure(spare ? ages.cooldown : 1);
+    const spare = heldWithin(ages().stale);
+    const failure = recentFailure(spare ? ages().cooldown : 1);
     if (failure && state.flight === undefined) return spareOr(spare, failure.cause);
     try {
       return await attempt();
@@ -40,10 +45,10 @@ export function remember<T>(load: () => Promise<T>, clock: Clock, ages: Ages): R
   }
 
   async function renew(): Promise<T> {
-    const failure = recentFailure(ages.cooldown);
+    const failure = recentFailure(ages().cooldown);
     if (state.flight) return state.flight;
     if (failure) throw toError(failure.cause);
-    const recent = heldWithin(ages.cooldown);
+    const recent = heldWithin(ages().cooldown);
     return recent ? recent.value : attempt();
   }
   return { get, renew };
