@@ -1,0 +1,70 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Keys, registry } from './material.js';
+import { type Child, freePort, start, type Start } from './process.js';
+
+const ADMIN_TOKEN = 'bench-admin-token-0123456789-abcdefghijklmnop';
+
+/** A running Writ, as `npm start` runs it. */
+export type House = Child & Readonly<{ port: number }>;
+
+export type HouseOptions = Readonly<{
+  issuer: string;
+  /** A PostgreSQL server; without it the embedded database. */
+  databaseUrl?: string | undefined;
+  /** Another build to measure, by its main.js. */
+  main?: string | undefined;
+  /** For a second process on the same database: the keys and secrets of the first. */
+  dataDir?: string | undefined;
+  core?: string;
+  profileDir?: string | undefined;
+}>;
+
+/** Starts the built server on its own core, with a data directory and an environment of its own. */
+export async function startHouse(options: HouseOptions): Promise<House & Readonly<{ dataDir: string }>> {
+  const port = await freePort();
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'writ-bench-data-'));
+  const env = {
+    WRIT_ISSUER: options.issuer,
+    WRIT_PORT: String(port),
+    WRIT_ADMIN_TOKEN: ADMIN_TOKEN,
+    WRIT_TRUST_DOMAIN: 'bench.example',
+    WRIT_DATA_DIR: dataDir,
+    // One client makes all the load here.
+    WRIT_REQUESTS_PER_CLIENT: '1000000',
+    ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),
+  };
+  const profiling = options.profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDir}`];
+  const built = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+  const how: Start = { script: options.main ?? built, env, nodeOptions: profiling, ready: /Writ serves/ };
+  const child = await start(options.core === undefined ? how : { ...how, core: options.core });
+  const stop = async (): Promise<void> => {
+    await child.stop();
+    if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
+  };
+  return { ...child, stop, port, dataDir };
+}
+
+/** Registers the bench's agent, MCP server and issuer by the admin API. */
+export async function furnish({ port }: House, keys: Keys): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}/admin/v1/apply`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
+    body: JSON.stringify(registry(keys)),
+  });
+  if (!response.ok) throw new Error(`apply: ${response.status} ${await response.text()}`);
+}
+
+/** Copies of the registered agent and MCP server, straight into the tables: a hundred thousand by HTTP would take a while. */
+export const multiply = (count: number): string => `
+  INSERT INTO agent (client_id, status, document)
+    SELECT 'agt_copy_' || n, status, jsonb_set(document, '{client_id}', to_jsonb('agt_copy_' || n))
+    FROM agent, generate_series(1, ${count}) AS n WHERE client_id = 'agt_bench';
+  INSERT INTO mcp_server (resource, client_id, status, document)
+    SELECT 'https://copy.example/' || n, 'srv_copy_' || n, status,
+      document || jsonb_build_object('resource', 'https://copy.example/' || n, 'client_id', 'srv_copy_' || n,
+        'tools', jsonb_build_array(jsonb_build_object('name', 'tool_' || n, 'scopes', jsonb_build_array('files:read'), 'tier', 'low')))
+    FROM mcp_server, generate_series(1, ${count}) AS n WHERE client_id = 'srv_bench';
+  UPDATE registry_state SET version = version + 1;`;

@@ -1,0 +1,367 @@
+import { z } from 'zod';
+import { furnish, multiply, startHouse } from './house.js';
+import { askOnce, fullLoad, median, quantile, type Request, rush, type Seen, steadyLoad } from './load.js';
+import { makeKeys, type Mix, post, presigner, publicJwk } from './material.js';
+import { type DurablePostgres, startDurablePostgres } from './postgres.js';
+import { beside, type Child, CORES, cpuSeconds, freePort, start } from './process.js';
+
+/** How long and how often; every bound of a run is here. */
+export type Plan = Readonly<{
+  rounds: number;
+  seconds: number;
+  growth: readonly number[];
+  /** The most requests that one phase may send in a second; so many are signed beforehand. */
+  maxRate: number;
+  only: (name: string) => boolean;
+  /** A main.js of another build, measured beside this one. */
+  against: string | undefined;
+  profileDir: string | undefined;
+  say(line: string): void;
+}>;
+
+/** One thing that is measured: medians over the rounds. */
+export type Figure = Readonly<{
+  name: string;
+  /** Answers in a second at full load, 32 in flight. */
+  rate: number;
+  /** Microseconds of the process' CPU for each answer; that of PostgreSQL apart. */
+  cpu: number;
+  databaseCpu: number | undefined;
+  full: Percentiles;
+  half: Percentiles;
+  rssMb: number;
+  failed: number;
+}>;
+export type Percentiles = Readonly<{ p50: number; p99: number }>;
+
+export type Results = Readonly<{
+  figures: readonly Figure[];
+  verify: Readonly<Record<string, number>> | undefined;
+  connect: readonly Readonly<{ name: string; p50: number; p99: number; worst: number }>[];
+  growth: readonly Readonly<{ count: number; rate: number; cpu: number; rssMb: number; startSeconds: number }>[];
+  processes: Readonly<{ one: number; two: number; ratio: number; oneCpu: number; twoCpu: number }> | undefined;
+}>;
+
+type Contender = Readonly<{
+  name: string;
+  child: Child;
+  port: number;
+  requests(count: number): readonly Request[];
+  databaseCpu?: (() => number) | undefined;
+}>;
+
+const IN_FLIGHT = 32;
+
+/** Runs what the plan asks for. Everything it starts is stopped again, whatever happens. */
+export async function measure(plan: Plan): Promise<Results> {
+  const bench = await Bench.open(plan);
+  try {
+    const figures = await bench.compete();
+    return {
+      figures,
+      connect: plan.only('connect') ? await bench.connect() : [],
+      verify: plan.only('verify') ? await bench.verify() : undefined,
+      growth: plan.only('growth') ? await bench.growth() : [],
+      processes: plan.only('processes') ? await bench.processes() : undefined,
+    };
+  } finally {
+    await bench.close();
+  }
+}
+
+class Bench {
+  readonly #plan: Plan;
+  readonly #keys = makeKeys();
+  readonly #issuer: string;
+  readonly #postgres: DurablePostgres | undefined;
+  readonly #children: Child[] = [];
+  readonly #answered = new Map<string, number>();
+  #databases = 0;
+
+  private constructor(plan: Plan, issuer: string, postgres: DurablePostgres | undefined) {
+    this.#plan = plan;
+    this.#issuer = issuer;
+    this.#postgres = postgres;
+  }
+
+  static async open(plan: Plan): Promise<Bench> {
+    const postgres = await startDurablePostgres();
+    if (postgres === undefined)
+      plan.say('No PostgreSQL programs on this machine: only the embedded database is measured.');
+    return new Bench(plan, `http://127.0.0.1:${await freePort()}`, postgres);
+  }
+
+  /** Full load and half load for each contender in turn, round after round. */
+  async compete(): Promise<readonly Figure[]> {
+    const contenders = await this.#contenders();
+    const rounds = new Map<string, Round[]>(contenders.map(({ name }) => [name, []]));
+    for (const contender of contenders) await this.#round(contender, Math.min(1, this.#plan.seconds / 2));
+    for (let round = 0; round < this.#plan.rounds; round++) {
+      for (const contender of contenders) {
+        const seen = await this.#round(contender, this.#plan.seconds);
+        rounds.get(contender.name)?.push(seen);
+        this.#plan.say(
+          `round ${round + 1}  ${contender.name.padEnd(28)} ${seen.rate.toFixed(0)}/s  ${seen.cpu.toFixed(0)} µs`,
+        );
+      }
+    }
+    await this.#stopAll();
+    return contenders.map(({ name }) => figureOf(name, rounds.get(name) ?? []));
+  }
+
+  async #contenders(): Promise<readonly Contender[]> {
+    const { only, against } = this.#plan;
+    const contenders: Contender[] = [];
+    const floor = async (name: string, remember: boolean, mix: Mix): Promise<void> => {
+      const port = await freePort();
+      const { agent, company } = this.#keys;
+      const setup = { port, issuer: this.#issuer, remember, agent: publicJwk(agent), company: publicJwk(company) };
+      const child = this.#keep(await start({ script: beside('floor'), args: [JSON.stringify(setup)], ready: /ready/ }));
+      contenders.push({ name, child, port, requests: (count) => this.#signer.exchanges(count, mix) });
+    };
+    if (only('exchange') || only('embedded')) {
+      await floor('floor fresh', false, { subject: 'fresh' });
+      await floor('floor reused', true, { subject: 'reused' });
+    }
+    if (only('dpop')) await floor('floor dpop', false, { subject: 'fresh', dpop: true });
+    if (only('library')) contenders.push(await this.#library());
+    if (this.#postgres !== undefined && (only('exchange') || only('dpop') || only('introspection'))) {
+      contenders.push(...(await this.#writ('postgres', this.#postgres, undefined)));
+      if (against !== undefined) contenders.push(...(await this.#writ('against', this.#postgres, against)));
+    }
+    if (only('embedded')) contenders.push(...(await this.#writ('embedded', undefined, undefined)));
+    return contenders;
+  }
+
+  /** The contenders that one Writ is. */
+  async #writ(
+    name: string,
+    postgres: DurablePostgres | undefined,
+    main: string | undefined,
+  ): Promise<readonly Contender[]> {
+    const { only, profileDir } = this.#plan;
+    const databaseUrl = postgres && this.#database(postgres);
+    const house = this.#keep(await startHouse({ issuer: this.#issuer, databaseUrl, main, profileDir }));
+    await furnish(house, this.#keys);
+    const { port } = house;
+    const databaseCpu = postgres && (() => postgres.cpuSeconds());
+    const contender = (kind: string, requests: Contender['requests']): Contender => ({
+      name: `exchange ${name} ${kind}`,
+      child: house,
+      port,
+      requests,
+      databaseCpu,
+    });
+    const exchanges = (mix: Mix) => (count: number) => this.#signer.exchanges(count, mix);
+    const found: Contender[] = [];
+    if (only('exchange') || name === 'embedded') {
+      found.push(contender('fresh', exchanges({ subject: 'fresh' })));
+      found.push(contender('reused', exchanges({ subject: 'reused' })));
+    }
+    if (only('dpop') && name !== 'embedded') found.push(contender('dpop', exchanges({ subject: 'fresh', dpop: true })));
+    if (only('introspection') && name !== 'embedded') {
+      const tokens = await this.#tokens(port, 64);
+      const requests = (count: number): readonly Request[] => this.#signer.introspections(count, tokens);
+      found.push({ ...contender('', requests), name: `introspect ${name}` });
+    }
+    return found;
+  }
+
+  async #library(): Promise<Contender> {
+    const port = await freePort();
+    const child = this.#keep(
+      await start({ script: beside('library'), args: [JSON.stringify({ port })], ready: /ready/ }),
+    );
+    const basic = `Basic ${Buffer.from('peer:peer-secret').toString('base64')}`;
+    const request = post('/token', { grant_type: 'client_credentials', scope: 'files:read' }, { Authorization: basic });
+    return { name: 'oidc-provider', child, port, requests: (count) => Array.from({ length: count }, () => request) };
+  }
+
+  /** 128 clients that connect in the same moment, again and again. */
+  async connect(): Promise<Results['connect']> {
+    if (this.#postgres === undefined) return [];
+    const house = this.#keep(await startHouse({ issuer: this.#issuer, databaseUrl: this.#database(this.#postgres) }));
+    await furnish(house, this.#keys);
+    const found: { name: string; p50: number; p99: number; worst: number }[] = [];
+    for (const subject of ['fresh', 'reused'] as const) {
+      await fullLoad(house, this.#signer.exchanges(2_000, { subject }), { connections: IN_FLIGHT, seconds: 2 });
+      const times: number[] = [];
+      for (let round = 0; round < this.#plan.rounds * 5; round++) {
+        times.push(...(await rush(house, this.#signer.exchanges(128, { subject }))).times);
+      }
+      times.sort((a, b) => a - b);
+      found.push({
+        name: subject,
+        p50: quantile(times, 0.5),
+        p99: quantile(times, 0.99),
+        worst: times.at(-1) ?? Number.NaN,
+      });
+    }
+    await this.#stopAll();
+    return found;
+  }
+
+  async verify(): Promise<Results['verify']> {
+    const setup = { rounds: this.#plan.rounds * 2 + 1, milliseconds: this.#plan.seconds * 150 };
+    const child = this.#keep(await start({ script: beside('verifier'), args: [JSON.stringify(setup)] }));
+    return z.record(z.string(), z.number()).parse(JSON.parse((await child.ended).trim()));
+  }
+
+  /** The same agent beside ever more others. */
+  async growth(): Promise<Results['growth']> {
+    if (this.#postgres === undefined) return [];
+    const found: { count: number; rate: number; cpu: number; rssMb: number; startSeconds: number }[] = [];
+    for (const count of this.#plan.growth) {
+      const database = `bench_${++this.#databases}`;
+      this.#postgres.create(database);
+      const databaseUrl = this.#postgres.urlOf(database);
+      const first = await startHouse({ issuer: this.#issuer, databaseUrl });
+      await furnish(first, this.#keys);
+      this.#postgres.sql(database, `${multiply(count)} ANALYZE;`);
+      const started = performance.now();
+      const house = this.#keep(await startHouse({ issuer: this.#issuer, databaseUrl, dataDir: first.dataDir }));
+      const startSeconds = (performance.now() - started) / 1_000;
+      await first.stop();
+      const contender: Contender = {
+        name: `growth ${count}`,
+        child: house,
+        port: house.port,
+        requests: (n) => this.#signer.exchanges(n, { subject: 'fresh' }),
+      };
+      await this.#load(contender, 1.5);
+      const rounds: Load[] = [];
+      for (let round = 0; round < this.#plan.rounds; round++)
+        rounds.push(await this.#load(contender, this.#plan.seconds));
+      found.push({
+        count,
+        rate: median(rounds.map(({ rate }) => rate)),
+        cpu: median(rounds.map(({ cpu }) => cpu)),
+        rssMb: house.rssMb(),
+        startSeconds,
+      });
+      this.#plan.say(`growth ${count}  ${found.at(-1)?.rate.toFixed(0)}/s  ${found.at(-1)?.cpu.toFixed(0)} µs`);
+      await this.#stopAll();
+    }
+    return found;
+  }
+
+  /** Two processes on two cores over one database; the load shares the second, so it says less where there are only two. */
+  async processes(): Promise<Results['processes']> {
+    if (this.#postgres === undefined) return undefined;
+    const databaseUrl = this.#database(this.#postgres);
+    const first = this.#keep(await startHouse({ issuer: this.#issuer, databaseUrl }));
+    await furnish(first, this.#keys);
+    const second = this.#keep(
+      await startHouse({ issuer: this.#issuer, databaseUrl, dataDir: first.dataDir, core: CORES.load }),
+    );
+    const both = [first, second];
+    const count = Math.floor((this.#plan.maxRate * this.#plan.seconds) / 2);
+    const run = async (ports: readonly number[]): Promise<{ rate: number; cpu: number }> => {
+      const parts = ports.map(() => this.#signer.exchanges(count, { subject: 'fresh' }));
+      const before = both.map(({ pid }) => cpuSeconds(pid));
+      const seen = await Promise.all(
+        ports.map((port, index) =>
+          fullLoad({ port }, parts[index] ?? [], {
+            connections: IN_FLIGHT / ports.length,
+            seconds: this.#plan.seconds,
+          }),
+        ),
+      );
+      const answered = seen.reduce((sum, one) => sum + one.answered, 0);
+      const spent = both.reduce((sum, { pid }, index) => sum + cpuSeconds(pid) - (before[index] ?? 0), 0);
+      return { rate: seen.reduce((sum, one) => sum + one.answered / one.seconds, 0), cpu: (spent * 1e6) / answered };
+    };
+    await run([first.port, second.port]);
+    const [one, two]: [{ rate: number; cpu: number }[], { rate: number; cpu: number }[]] = [[], []];
+    for (let round = 0; round < this.#plan.rounds; round++) {
+      one.push(await run([first.port]));
+      two.push(await run([first.port, second.port]));
+    }
+    await this.#stopAll();
+    const [rate1, rate2] = [median(one.map(({ rate }) => rate)), median(two.map(({ rate }) => rate))];
+    const [cpu1, cpu2] = [median(one.map(({ cpu }) => cpu)), median(two.map(({ cpu }) => cpu))];
+    return { one: rate1, two: rate2, ratio: rate2 / rate1, oneCpu: cpu1, twoCpu: cpu2 };
+  }
+
+  async close(): Promise<void> {
+    await this.#stopAll();
+    await this.#postgres?.stop();
+  }
+
+  get #signer(): ReturnType<typeof presigner> {
+    return (this.#presigner ??= presigner(this.#issuer, this.#keys));
+  }
+  #presigner: ReturnType<typeof presigner> | undefined;
+
+  async #round(contender: Contender, seconds: number): Promise<Round> {
+    const full = await this.#load(contender, seconds);
+    const rate = full.rate / 2;
+    const half = await steadyLoad(contender, contender.requests(Math.ceil(rate * seconds)), {
+      rate,
+      seconds,
+      connections: IN_FLIGHT * 2,
+    });
+    return { ...full, half, rssMb: contender.child.rssMb() };
+  }
+
+  async #load(contender: Contender, seconds: number): Promise<Load> {
+    // Twice what it answered last time is enough, and signing more than that takes longer than the load itself.
+    const rate = Math.min(this.#plan.maxRate, 2 * (this.#answered.get(contender.name) ?? this.#plan.maxRate / 4));
+    const requests = contender.requests(Math.ceil(rate * seconds));
+    const [before, databaseBefore] = [contender.child.cpuSeconds(), contender.databaseCpu?.() ?? 0];
+    const full = await fullLoad(contender, requests, { connections: IN_FLIGHT, seconds });
+    const cpu = ((contender.child.cpuSeconds() - before) * 1e6) / full.answered;
+    const databaseCpu = contender.databaseCpu && ((contender.databaseCpu() - databaseBefore) * 1e6) / full.answered;
+    this.#answered.set(contender.name, full.answered / full.seconds);
+    return { full, rate: full.answered / full.seconds, cpu, databaseCpu };
+  }
+
+  /** Tokens of the measured server, to be introspected. */
+  async #tokens(port: number, count: number): Promise<readonly string[]> {
+    const tokens: string[] = [];
+    for (const request of this.#signer.exchanges(count, { subject: 'fresh' })) {
+      const { status, body } = await askOnce({ port }, request);
+      if (status !== 200) throw new Error(`the exchange was refused: ${status} ${body}`);
+      tokens.push(z.object({ access_token: z.string() }).parse(JSON.parse(body)).access_token);
+    }
+    return tokens;
+  }
+
+  #database(postgres: DurablePostgres): string {
+    const name = `bench_${++this.#databases}`;
+    postgres.create(name);
+    return postgres.urlOf(name);
+  }
+
+  #keep<C extends Child>(child: C): C {
+    this.#children.push(child);
+    return child;
+  }
+
+  async #stopAll(): Promise<void> {
+    for (const child of this.#children.splice(0).reverse()) await child.stop();
+  }
+}
+
+type Load = Readonly<{ full: Seen; rate: number; cpu: number; databaseCpu: number | undefined }>;
+type Round = Load & Readonly<{ half: Seen; rssMb: number }>;
+
+function figureOf(name: string, rounds: readonly Round[]): Figure {
+  const mid = (of: (round: Round) => number): number => median(rounds.map(of));
+  const percentiles = (of: (round: Round) => Seen): Percentiles => ({
+    p50: mid((round) => quantile(of(round).times, 0.5)),
+    p99: mid((round) => quantile(of(round).times, 0.99)),
+  });
+  return {
+    name,
+    rate: mid(({ rate }) => rate),
+    cpu: mid(({ cpu }) => cpu),
+    databaseCpu: rounds.some(({ databaseCpu }) => databaseCpu !== undefined)
+      ? mid(({ databaseCpu = 0 }) => databaseCpu)
+      : undefined,
+    full: percentiles(({ full }) => full),
+    half: percentiles(({ half }) => half),
+    rssMb: mid(({ rssMb }) => rssMb),
+    failed: rounds.reduce((sum, { full, half }) => sum + full.failed + half.failed, 0),
+  };
+}

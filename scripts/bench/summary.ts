@@ -1,0 +1,95 @@
+import type { Figure, Results } from './measure.js';
+
+/** What scripts read: ratios and limits that the issue names, and nothing that was not measured. */
+export function summaryOf({ figures, verify, connect, growth, processes }: Results): Readonly<Record<string, number>> {
+  const figure = (name: string): Figure | undefined => figures.find((one) => one.name === name);
+  const ratio = (ours: string, floor: string): number | undefined => over(figure(ours)?.rate, figure(floor)?.rate);
+  const cpuRatio = (ours: string, floor: string): number | undefined => over(figure(floor)?.cpu, figure(ours)?.cpu);
+  const [smallest, largest] = [growth[0], growth.at(-1)];
+  const dpop = minus(figure('exchange postgres dpop')?.cpu, figure('exchange postgres fresh')?.cpu);
+  const all: Readonly<Record<string, number | undefined>> = {
+    'floor.rate': figure('floor fresh')?.rate,
+    'exchange.postgres.rate': figure('exchange postgres fresh')?.rate,
+    'exchange.postgres.ratio_to_floor': ratio('exchange postgres fresh', 'floor fresh'),
+    'exchange.postgres.reused_ratio_to_floor': ratio('exchange postgres reused', 'floor reused'),
+    'exchange.postgres.cpu_ratio_to_floor': cpuRatio('exchange postgres fresh', 'floor fresh'),
+    'exchange.postgres.reused_cpu_ratio_to_floor': cpuRatio('exchange postgres reused', 'floor reused'),
+    'exchange.postgres.p99_ms': figure('exchange postgres fresh')?.full.p99,
+    'exchange.postgres.half_load_p99_ms': figure('exchange postgres fresh')?.half.p99,
+    'exchange.embedded.ratio_to_floor': ratio('exchange embedded fresh', 'floor fresh'),
+    'exchange.embedded.reused_ratio_to_floor': ratio('exchange embedded reused', 'floor reused'),
+    'exchange.dpop_extra_us': dpop,
+    'exchange.connect_p99_ms': connect.length === 0 ? undefined : Math.max(...connect.map(({ p99 }) => p99)),
+    'introspect.postgres.rate': figure('introspect postgres')?.rate,
+    'introspect.postgres.p99_ms': figure('introspect postgres')?.full.p99,
+    'oidc_provider.rate': figure('oidc-provider')?.rate,
+    'verify.ratio_to_jose': over(verify?.['ours'], verify?.['jose']),
+    'verify.ratio_to_jose_without_keys': over(verify?.['oursFresh'], verify?.['joseFresh']),
+    'growth.cpu_ratio': smallest === largest ? undefined : over(largest?.cpu, smallest?.cpu),
+    'processes.ratio': processes?.ratio,
+  };
+  return Object.fromEntries(
+    Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [[name, Number(value.toFixed(3))]])),
+  );
+}
+
+const over = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? undefined : a / b;
+const minus = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? undefined : a - b;
+
+/** The figures for people, as text. */
+export function tableOf(results: Results): string {
+  const { figures, verify, connect, growth, processes } = results;
+  const lines: string[] = [];
+  if (figures.length > 0) {
+    lines.push(
+      row(['', 'answers/s', 'µs CPU', 'µs of db', 'p50 full', 'p99 full', 'p50 half', 'p99 half', 'MB', 'failed']),
+      ...figures.map((one) =>
+        row([
+          one.name,
+          whole(one.rate),
+          whole(one.cpu),
+          one.databaseCpu === undefined ? '' : whole(one.databaseCpu),
+          ...[one.full.p50, one.full.p99, one.half.p50, one.half.p99].map((ms) => ms.toFixed(1)),
+          whole(one.rssMb),
+          whole(one.failed),
+        ]),
+      ),
+    );
+  }
+  if (connect.length > 0) {
+    lines.push('', row(['128 clients connect at once', 'p50 ms', 'p99 ms', 'worst ms']));
+    for (const { name, p50, p99, worst } of connect)
+      lines.push(row([name, ...[p50, p99, worst].map((ms) => ms.toFixed(1))]));
+  }
+  if (verify !== undefined) {
+    lines.push('', row(['verify one token', 'µs']));
+    for (const [name, micros] of Object.entries(verify)) lines.push(row([VERIFIERS[name] ?? name, micros.toFixed(1)]));
+  }
+  if (growth.length > 0) {
+    lines.push('', row(['agents, servers, tools', 'answers/s', 'µs CPU', 'MB', 'start s']));
+    for (const one of growth)
+      lines.push(
+        row([String(one.count), whole(one.rate), whole(one.cpu), whole(one.rssMb), one.startSeconds.toFixed(1)]),
+      );
+  }
+  if (processes !== undefined) {
+    const { one, two, ratio, oneCpu, twoCpu } = processes;
+    lines.push('', row(['processes', 'answers/s', 'µs CPU', 'ratio']));
+    lines.push(row(['one', whole(one), whole(oneCpu), '']), row(['two', whole(two), whole(twoCpu), ratio.toFixed(2)]));
+  }
+  lines.push('', ...Object.entries(summaryOf(results)).map(([name, value]) => `${name.padEnd(46)} ${value}`));
+  return lines.join('\n');
+}
+
+const VERIFIERS: Readonly<Record<string, string>> = {
+  ours: 'writ/verifier',
+  jose: 'jose, keys remembered',
+  oursFresh: 'writ/verifier made anew',
+  joseFresh: 'jose, key imported anew',
+};
+
+const whole = (value: number): string => value.toFixed(0);
+const row = ([name = '', ...cells]: readonly string[]): string =>
+  [name.padEnd(28), ...cells.map((cell) => cell.padStart(10))].join('').trimEnd();
