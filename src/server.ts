@@ -15,6 +15,7 @@ import {
   failureLimit,
   type FormRoute,
   formRoute,
+  inTurns,
   limitFailures,
   listen,
   networkOf,
@@ -83,7 +84,7 @@ export async function startWrit(
     const registry = await openRegistry(database, { hashSecret, recordOf: registryRecord(clock) });
     const operations = await openOperations({ config, database, registry, keys, report: reportTo, log });
     const house: House = { config, clock, report: operations.report, operations, database, keys, registry };
-    const server = await listen(config, withoutPromise(app(house, secrets)));
+    const server = await listen(config, inTurns(withoutPromise(app(house, secrets))));
     const stopWatching = registry.watch();
     const stopTurning = keys.watch();
     const stopPruning = prune(house);
