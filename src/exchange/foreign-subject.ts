@@ -96,12 +96,13 @@ function namesUs(claims: Claims, accepted: AcceptedToken, caller: Caller, { issu
   return audience === issuer || accepted.audiences.includes(audience) || isCaller(audience);
 }
 
+const ScopeList = z.array(z.string().max(128)).max(256);
+
 /** TT-04: a token whose scope nobody knows is refused, never taken as unlimited. */
 function scopesOf(jws: Jws, accepted: AcceptedToken, { claims }: TrustedIssuer): readonly string[] | undefined {
   const value = jws.payload[claims.scope];
   if (value === undefined) return accepted.scopes;
-  const own =
-    typeof value === 'string' ? parseScope(value) : z.array(z.string().max(128)).max(256).safeParse(value).data;
+  const own = typeof value === 'string' ? parseScope(value) : ScopeList.safeParse(value).data;
   return accepted.scopes === undefined ? own : own?.filter((scope) => accepted.scopes?.includes(scope) === true);
 }
 

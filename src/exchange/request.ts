@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
 import type { Target, Wanted, WantedTool } from '../delegation/index.js';
 import {
-  canonicalize,
   Digest,
   digest,
   type FormRequest,
@@ -143,6 +142,8 @@ const Detail = z.strictObject({
   max_uses: z.number().int().min(1).max(1_000).optional(),
 });
 
+const Details = z.array(Detail).min(1).max(64);
+
 /** RFC 9396 section 5: unknown types, fields and values are refused, naming the field. */
 function parseDetails(
   raw: string | undefined,
@@ -152,7 +153,7 @@ function parseDetails(
   const malformed = (path: string, hint: string) => err({ reason: 'malformed_details' as const, path, hint });
   const checked = checkNumbers(raw);
   if (!checked.ok) return malformed('', checked.error);
-  const details = z.array(Detail).min(1).max(64).safeParse(checked.value);
+  const details = Details.safeParse(checked.value);
   if (!details.success) {
     const [issue] = details.error.issues;
     return malformed(issue?.path.join('.') ?? '', 'is missing, unknown or not of the form that mcp_tool_call wants');
@@ -188,7 +189,7 @@ function checkNumbers(raw: string): Result<Json, string> {
   const { details: value, ...behind } = wrapped.value.arguments;
   // `[],"x":1` would close our wrapping: it is not one JSON value.
   if (value === undefined || Object.keys(behind).length > 0) return err('not_json');
-  return canonicalize(value).ok ? ok(value) : err('not_json');
+  return ok(value);
 }
 
 const RequestDetails = z.strictObject({

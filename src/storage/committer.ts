@@ -22,6 +22,7 @@ const Row = z.object({
   leaf: z.string(),
 });
 type Row = z.infer<typeof Row>;
+const Rows = z.array(Row);
 
 /** As many exchanges as one statement takes, and how long the first of them waits for company. */
 const BATCH = 32;
@@ -97,7 +98,7 @@ async function run(database: Database, batch: readonly Waiting[]): Promise<void>
 async function commit(database: Database, outcomes: readonly Outcome[]): Promise<readonly Row[]> {
   for (let tried = 0; ; tried++) {
     try {
-      return z.array(Row).parse(await database.prisma.$queryRawUnsafe(COMMIT_SQL, ...parameters(outcomes)));
+      return Rows.parse(await database.prisma.$queryRawUnsafe(COMMIT_SQL, ...parameters(outcomes)));
     } catch (error) {
       const again = RETRIED.includes(sqlState(error) ?? '') && tried < 5;
       if (!again) return guarded(() => Promise.reject(error instanceof Error ? error : new Error('the commit failed')));

@@ -12,6 +12,7 @@ export const Person = z.object({
   attributes: z.object({ name: z.string().exactOptional(), email: z.string().exactOptional() }),
 });
 export type Person = Readonly<z.infer<typeof Person>>;
+const People = z.array(Person);
 
 export type PersonStore = Readonly<{
   byId(id: string): Promise<Person | undefined>;
@@ -26,7 +27,7 @@ export type PersonStore = Readonly<{
 
 export function openPersons({ prisma }: Database): PersonStore {
   const one = async (sql: string, ...parameters: string[]): Promise<Person | undefined> =>
-    z.array(Person).parse(await guarded(() => prisma.$queryRawUnsafe(sql, ...parameters)))[0];
+    People.parse(await guarded(() => prisma.$queryRawUnsafe(sql, ...parameters)))[0];
   const byIssuerSubject: PersonStore['byIssuerSubject'] = (issuer, subject) =>
     one(`${SELECT} WHERE issuer = $1 AND subject = $2`, issuer, subject);
   return {
