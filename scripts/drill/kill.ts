@@ -84,10 +84,17 @@ async function killAtWork({ servers: [server], cast }: Rig, ledger: Ledger): Pro
   const clients = Array.from({ length: CLIENTS }, (_, n) =>
     n === 0 ? keepSignedIn(sender, person, isOver) : work(sender, isOver),
   );
-  await pause(100 + Math.random() * 500);
+  await underWay(ledger);
+  await pause(Math.random() * 400);
   await server.kill();
   over = true;
   await Promise.all(clients);
+}
+
+/** A server that has just started takes a moment until all of its clients are at work. */
+async function underWay(ledger: Ledger): Promise<void> {
+  const wanted = ledger.acknowledged + 2 * CLIENTS;
+  for (let waited = 0; ledger.acknowledged < wanted && waited < 5_000; waited += 10) await pause(10);
 }
 
 /** Connections of the killed process may still be at their last statement. */

@@ -29,6 +29,8 @@ export type Rig = Readonly<{
 export type RigOptions = Readonly<{
   database: 'postgres' | 'embedded';
   servers: number;
+  /** Settings other than the defaults. */
+  env?: Readonly<Record<string, string>>;
   /** Another way to the same database, such as through a proxy. */
   reach?: (postgres: LocalPostgres, closing: Closing, folder: string) => Promise<string>;
 }>;
@@ -37,7 +39,7 @@ export type RigOptions = Readonly<{
 export const DURABLE = ['synchronous_commit=on'];
 export const DATABASE = 'postgres';
 
-export async function openRig({ database, servers, reach }: RigOptions): Promise<Rig> {
+export async function openRig({ database, servers, reach, env: more = {} }: RigOptions): Promise<Rig> {
   const closing = new Closing();
   try {
     const folder = temporaryDirectory('drill');
@@ -67,6 +69,7 @@ export async function openRig({ database, servers, reach }: RigOptions): Promise
       WRIT_FAILURES_PER_NETWORK: '1000000',
       WRIT_KEY_ENCRYPTION_KEY: randomBytes(32).toString('base64'),
       ...(url === undefined ? {} : { DATABASE_URL: url }),
+      ...more,
     };
     const [first, ...others] = ports.map((port) => new ServerProcess(port, env, closing));
     if (first === undefined) throw new Error('a drill needs a server');

@@ -1,0 +1,48 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { databaseKinds } from '../support/databases.js';
+
+const DRILL = 'dist/scripts/drill.js';
+const hasServer = databaseKinds.includes('server');
+
+type Outcome = Readonly<{ code: number; result: Readonly<Record<string, unknown>>; said: string }>;
+
+/** As `npm run drill` runs it after the build: in a process of its own, the result on its last line. */
+function drill(...args: readonly string[]): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [DRILL, ...args, '--json'], { timeout: 280_000 }, (error, stdout, said) => {
+      const last = stdout.trimEnd().split('\n').at(-1) ?? '';
+      if (!last.startsWith('{')) reject(new Error(`no result: ${said}`));
+      else resolve({ code: error === null ? 0 : 1, result: JSON.parse(last) as Outcome['result'], said });
+    });
+  });
+}
+
+beforeAll(() => {
+  if (!existsSync(DRILL)) throw new Error('npm run build comes first');
+});
+
+describe.each(hasServer ? ['postgres'] : [])('two server processes on one database (%s)', () => {
+  it('let exactly one of two simultaneous uses of each one-time thing win', async () => {
+    const { code, result, said } = await drill('race', '--rounds', '24');
+    expect({ code, ...result, said }).toMatchObject({ code: 0, rounds: 24, double_wins: 0, no_winner: 0 });
+    expect(Object.keys(result['things'] as object)).toHaveLength(8);
+  }, 300_000);
+});
+
+describe.each(hasServer ? ['postgres', 'embedded'] : ['embedded'])('a server killed at work (%s)', (database) => {
+  it('has lost nothing that a client received, and has left nothing half done', async () => {
+    const { code, result, said } = await drill('kill', '--rounds', '3', '--database', database);
+    expect({ code, ...result, said }).toMatchObject({ code: 0, kills: 3, lost: 0, orphans: 0, found: {} });
+    expect(result['acknowledged']).toBeGreaterThan(0);
+  }, 300_000);
+});
+
+describe.each(hasServer ? ['postgres'] : [])('a database that fails (%s)', () => {
+  it('is said to be unavailable, in bounded time, and leaves nothing half done', async () => {
+    const { result, said } = await drill('db');
+    expect({ ...result, said }).toMatchObject({ faults: 12, partial_effects: 0, wrong_answers: 0, found: {} });
+    expect(result['recovery_ms']).toBeLessThanOrEqual(5_000);
+  }, 300_000);
+});
