@@ -4,6 +4,7 @@ import { BOUNDS_MS, db, type DbResult } from './drill/db.js';
 import { kill, type KillResult } from './drill/kill.js';
 import { race } from './drill/race.js';
 import type { Bounds } from './drill/rig.js';
+import { rotate } from './drill/rotate.js';
 
 const whole = (text: string): number => {
   if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('must be a whole number above 0');
@@ -75,6 +76,17 @@ drill(
       partial_effects + wrong_answers === 0 && slowest_ms <= BOUNDS_MS.answer && recovery_ms <= BOUNDS_MS.recovery,
   },
   db,
+);
+
+drill(
+  'rotate',
+  {
+    text: 'Signing keys rotated `rounds` times under light load, with verifiers that cache them.',
+    rounds: 100,
+    seconds: 900,
+    isClean: ({ failures, rotations, keys }) => failures === 0 && keys === rotations + 1,
+  },
+  rotate,
 );
 
 await program.parseAsync();

@@ -252,6 +252,33 @@ describe('writ sessions and log', () => {
   });
 });
 
+describe('writ keys', () => {
+  it('lists, rotates and withdraws, with why in the log', async () => {
+    const [first] = await admin.keys.list();
+    expect((await writ(['keys', 'list'])).out).toMatch(
+      new RegExp(`^KID +STATE +ALG +CREATED_AT +ACTIVATES_AT +PUBLISHED_UNTIL\\n${first?.kid ?? ''} +active +ES256 `),
+    );
+    const rotated: unknown = JSON.parse((await writ(['keys', 'rotate', '--reason', 'quarterly', '--json'])).out);
+    expect(rotated).toMatchObject({ state: 'next', alg: 'ES256' });
+    expect(await writ(['keys', 'rotate'])).toMatchObject({ code: 1, err: expect.stringContaining('writ: conflict: ') });
+    const { kid } = rotated as { kid: string };
+    expect((await writ(['keys', 'withdraw', kid, '--reason', 'INC-2'])).out).toMatch(
+      /^result: withdrawn\nkey:\n {2}kid: /,
+    );
+    expect((await writ(['log', '--kind', 'key'])).out).toMatch(
+      new RegExp(`done/quarterly.*what="published".*\\n.*done/INC-2.*what="withdrawn".*kid="${kid}"`),
+    );
+    expect(await writ(['keys', 'withdraw', 'nothing'])).toMatchObject({
+      code: 1,
+      err: 'writ: not_found: There is no signing key nothing\n',
+    });
+    expect(await writ(['keys', 'rotate', '--activate-after', 'soon'])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('activate_after_seconds'),
+    });
+  });
+});
+
 describe('writ token decode', () => {
   const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const claims = {

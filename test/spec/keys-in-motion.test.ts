@@ -29,8 +29,10 @@ const rotate = (server: Server, activate_after_seconds: number): Promise<Reply> 
   server.admin('POST', '/keys/rotate', { reason: 'test', activate_after_seconds });
 
 async function until(isSo: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 5_000; !(await isSo()); await pause(20)) {
+  const end = Date.now() + 5_000;
+  while (!(await isSo())) {
     if (Date.now() > end) throw new Error('it did not come to be within 5 s');
+    await pause(20);
   }
 }
 
@@ -200,7 +202,8 @@ describe('ten rotations under load', () => {
     let verified = 0;
     let isOver = false;
     const load = async (): Promise<void> => {
-      for (; !isOver; await pause(20)) {
+      while (!isOver) {
+        await pause(20);
         try {
           const token = tokenOf(await world.exchange({ authorization_details: undefined, scope: 'repo:read' }));
           kids.add(kidOf(token));
