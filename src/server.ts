@@ -45,6 +45,8 @@ import {
   openSessions,
   openTokenStates,
   type RegistryStore,
+  type WritesBehind,
+  writesBehind,
 } from './storage/index.js';
 import { type KeyRingDeps, keysAdmin, type LiveKeyRing, openKeyRing } from './token/index.js';
 
@@ -57,6 +59,8 @@ export type Writ = Readonly<{
   database: Database;
   /** Not ready from now on, though requests are still answered: whoever balances the load goes elsewhere. */
   beginStop(): void;
+  /** Resolves when the records that are written behind an answer are written. */
+  flush(): Promise<void>;
   close(): Promise<void>;
 }>;
 
@@ -83,7 +87,8 @@ export async function startWrit(
     const keys = await openKeyRing(keyRingDeps({ config, clock, report: reportTo, database }, secrets));
     const registry = await openRegistry(database, { hashSecret, recordOf: registryRecord(clock) });
     const operations = await openOperations({ config, database, registry, keys, report: reportTo, log });
-    const house: House = { config, clock, report: operations.report, operations, database, keys, registry };
+    const behind = writesBehind(operations.report);
+    const house: House = { config, clock, report: operations.report, operations, database, keys, registry, behind };
     const server = await listen(config, inTurns(withoutPromise(app(house, secrets))));
     const stopWatching = registry.watch();
     const stopTurning = keys.watch();
@@ -94,10 +99,18 @@ export async function startWrit(
       stopPruning();
       operations.beginStop();
       await stopListening(server);
+      await behind.flush();
       await operations.close();
       await database.close();
     };
-    return { config, madeSecrets: secrets.made, database, beginStop: operations.beginStop, close };
+    return {
+      config,
+      madeSecrets: secrets.made,
+      database,
+      beginStop: operations.beginStop,
+      flush: () => behind.flush(),
+      close,
+    };
   } catch (thrown) {
     await database.close();
     throw thrown;
@@ -112,6 +125,7 @@ type House = Readonly<{
   database: Database;
   keys: LiveKeyRing;
   registry: RegistryStore;
+  behind: WritesBehind;
 }>;
 
 const ignore = (): void => undefined;
@@ -127,9 +141,9 @@ function keyRingDeps(
 }
 
 function app(house: House, secrets: Secrets): Koa {
-  const { config, clock, report, operations, database, keys, registry } = house;
+  const { config, clock, report, operations, database, keys, registry, behind } = house;
   const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
-  const failures = operations.failures(openFailureLog(database, clock, report));
+  const failures = operations.failures(openFailureLog(database, clock, behind));
   const states = openTokenStates(database, clock);
   const people = openPersons(database);
   const settings = exchangeSettings(config);
@@ -139,7 +153,7 @@ function app(house: House, secrets: Secrets): Koa {
     registry,
     keys: () => keys.all(),
     store: openEngineStore(database),
-    log: operations.engineLog(openEngineLog(database, { clock, failures, onLoss: report })),
+    log: operations.engineLog(openEngineLog(database, { clock, failures, behind })),
     people,
     identityProviders: config.identityProviders,
     cookieKeys: secrets.cookieKeys,

@@ -44,7 +44,7 @@ export async function asClient(
       authenticateClient(http, { ...deps.settings, registry, keys: deps.clientKeys, now }),
     );
     if (!caller.ok) {
-      await deps.failures.note({ client: caller.error.knownClient, cause: caller.error.reason, route });
+      deps.failures.note({ client: caller.error.knownClient, cause: caller.error.reason, route });
       return clientRefused(caller.error);
     }
     const { clientId } = caller.value;
@@ -52,7 +52,7 @@ export async function asClient(
     if (wait !== undefined) return noted({ ...tooManyRequests(wait), notes: LIMITED }, clientId);
     const done = await work(caller.value, registry, now);
     if (done === 'replayed') {
-      await deps.failures.note({ client: clientId, cause: 'assertion_replayed', route });
+      deps.failures.note({ client: clientId, cause: 'assertion_replayed', route });
       return clientRefused({ reason: 'assertion_replayed', knownClient: clientId, usedHeader: false });
     }
     if (done !== 'stale') return noted(done, clientId);

@@ -57,5 +57,5 @@ export function verifyAssertion(
   return ok({ replayKey: replayKey(clientId, jti), expiresAt: exp + skew, keyId: key.kid });
 }
 
-/** One key space for every route and for the engine: the formula is the engine's own. */
-export const replayKey = (clientId: string, jti: string): string => sha256(`${clientId}${jti}`);
+/** One key space for every route and for the engine. No client id has a line break, so no two pairs share a key. */
+export const replayKey = (clientId: string, jti: string): string => sha256(`${clientId}\n${jti}`);

@@ -1,9 +1,12 @@
 import type { Answer, Notes } from '../protocol/index.js';
 import type { ClientRefusal } from './caller.js';
 
-/** Failures before authentication: counted, and recorded once per (known client, cause, minute). Never throws. */
+/**
+ * Failures before authentication: counted, and recorded once per (known client, cause, minute). Written behind the
+ * answer, so that its time does not tell whether the client is known (CA-16). Never throws.
+ */
 export interface FailureLog {
-  note(failure: Readonly<{ client: string | undefined; cause: string; route: string }>): Promise<void>;
+  note(failure: Readonly<{ client: string | undefined; cause: string; route: string }>): void;
 }
 
 const NO_STORE = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;

@@ -74,7 +74,8 @@ function chain(
   if (subject.actors.length > limit) return err({ reason: 'chain_too_long', depth: subject.actors.length, limit });
   if (wanted.target.kind === 'domain' && current !== undefined) return ok(subject.actors);
   if (current !== undefined && isSame(current, presenter.actor)) return ok(subject.actors);
-  if (subject.actors.some((actor) => isSame(actor, presenter.actor))) {
+  // An instance is its client: coming back under another instance name is the same loop.
+  if (subject.actors.slice(1).some((actor) => isSameClient(actor, presenter.actor))) {
     return err({ reason: 'actor_loop', actor: presenter.actor.sub });
   }
   const actors = [presenter.actor, ...subject.actors];
@@ -82,6 +83,7 @@ function chain(
 }
 
 const isSame = (a: Actor, b: Actor): boolean => a.sub === b.sub && a.iss === b.iss;
+const isSameClient = (a: Actor, b: Actor): boolean => a.iss === b.iss && a.sub.split('/')[0] === b.sub.split('/')[0];
 
 /** What a transaction is for does not change on its way (transaction token draft: tctx is immutable). */
 function inheritContext(subject: Subject, wanted: Wanted): Result<Delegation['context'], DelegationRefusal> {

@@ -5,6 +5,7 @@ import type { Subject } from '../delegation/index.js';
 import {
   candidates,
   Confirmation,
+  Instant,
   Identifier,
   type Jws,
   parseScope,
@@ -20,15 +21,15 @@ const Claims = z.looseObject({
   iss: Identifier,
   sub: Identifier,
   aud: z.union([Identifier, z.tuple([Identifier])]),
-  exp: z.number().int(),
-  iat: z.number().int(),
-  nbf: z.number().int().optional(),
+  exp: Instant,
+  iat: Instant,
+  nbf: Instant.optional(),
   jti: Identifier.optional(),
   azp: Identifier.optional(),
   client_id: Identifier.optional(),
   nonce: z.string().max(512).optional(),
   acr: z.string().max(256).optional(),
-  auth_time: z.number().int().nonnegative().optional(),
+  auth_time: Instant.optional(),
   cnf: Confirmation.optional(),
 });
 type Claims = z.infer<typeof Claims>;

@@ -103,6 +103,7 @@ export function toWire(refusal: Refusal): Wire {
     case 'revoked':
     case 'person_disabled':
     case 'life_is_over':
+    case 'actor_not_usable':
       return SUBJECT;
     case 'issuer_not_allowed':
       return wire('unauthorized_client', 'this client may not exchange tokens of that issuer');

@@ -3,12 +3,14 @@ import { asClient, type AsClientDeps, type Caller } from '../client/index.js';
 import {
   type Answer,
   copyJson,
+  flattenAct,
   type FormRequest,
   isObject,
   type JsonObject,
   sha256,
   ToolName,
 } from '../protocol/index.js';
+import { type RegistrySnapshot, unusableActor } from '../registry/index.js';
 import type { KeyRing } from '../token/index.js';
 import { type OwnToken, readOwnToken } from './own-token.js';
 import type { StateQuestion, TokenStates } from './ports.js';
@@ -30,7 +32,7 @@ const INACTIVE: Answer = { status: 200, headers: HEADERS, body: { active: false 
  */
 export function introspectionEndpoint(http: FormRequest, deps: IntrospectionDeps): Promise<Answer> {
   return asClient(http, '/introspect', deps, async (caller, registry, now) => {
-    const asked = readQuestion(http, caller, now, deps);
+    const asked = readQuestion(http, caller, { ...deps, registry, now });
     const { requestId } = http;
     const basis = { requestId, registryVersion: registry.version, spends: caller.spends };
     const state = await deps.states.ask({ ...basis, ...asked.question });
@@ -49,15 +51,18 @@ type Asked =
 
 const NOTHING: Question = { tokenHash: undefined, consume: undefined };
 
+/** One request's view of the world: what it was authenticated against, and when. */
+type Moment = Pick<IntrospectionDeps, 'keys' | 'settings'> & Readonly<{ registry: RegistrySnapshot; now: Seconds }>;
+
 /** token_type_hint is not looked at: a wrong one must not change the answer (IN-08). */
-function readQuestion({ form }: FormRequest, caller: Caller, now: Seconds, deps: IntrospectionDeps): Asked {
+function readQuestion({ form }: FormRequest, caller: Caller, at: Moment): Asked {
   for (const [name, values] of form) if (values.length > 1) return malformed(`${name} must be sent once`);
   const text = form.get('token')?.[0] ?? '';
   if (text === '') return malformed('token is missing');
   const tool = form.get('consume')?.[0];
   if (tool !== undefined && !ToolName.safeParse(tool).success) return malformed('consume must be a tool name');
-  const token = readOwnToken(text, { keys: deps.keys.verification, issuer: deps.settings.issuer, now });
-  if (token === undefined || !isFor(token, caller, deps.settings.trustDomain))
+  const token = readOwnToken(text, { keys: at.keys.verification, issuer: at.settings.issuer, now: at.now });
+  if (token === undefined || !isFor(token, caller, at.settings.trustDomain) || hasGoneActor(token, at))
     return { token: undefined, question: NOTHING };
   const tokenHash = sha256(token.claims.jti);
   if (tool === undefined) return { token, question: { tokenHash, consume: undefined } };
@@ -77,6 +82,11 @@ function isFor(token: OwnToken, { party }: Caller, trustDomain: string): boolean
     case 'person':
       return false;
   }
+}
+
+/** IN-04: with an agent of its chain disabled or expired a token ends, whichever agent of the chain that is. */
+function hasGoneActor({ claims }: OwnToken, { registry, settings, now }: Moment): boolean {
+  return unusableActor(flattenAct(claims.act), registry, { issuer: settings.issuer, now }) !== undefined;
 }
 
 /** IN-05: the claims as they stand in the token, so that a verifier has one way to read them. */

@@ -40,7 +40,10 @@ function recordAdapter(model: string, { issuer, store, clock }: AdapterDeps): Ad
         expiresAt: ttl === undefined ? payload.exp : clock.now() + ttl,
       });
     },
-    find: async (id) => restore(await store.find(recordKey(model, id)), id),
+    find: async (id) => {
+      const payload = restore(await store.find(recordKey(model, id)), id);
+      return STOLEN.has(model) && (await isInForeignHands(store, payload)) ? undefined : payload;
+    },
     findByUid: async (uid) => restore(await store.findByUid(model, uid)),
     findByUserCode: () => Promise.resolve(undefined),
     consume: async (id) => {
@@ -66,6 +69,18 @@ function clientAdapter({ findClient }: AdapterDeps): Adapter {
     destroy: none,
     revokeByGrantId: none,
   };
+}
+
+const STOLEN = new Set(['AuthorizationCode', 'RefreshToken']);
+
+/** TX-29: a code or refresh token that another authenticated client presents was stolen, so its family ends with it. */
+async function isInForeignHands(store: EngineStore, payload: AdapterPayload | undefined): Promise<boolean> {
+  const { client } = currentContext()?.oidc ?? {};
+  const presenter = client?.clientId;
+  const { clientId, grantId } = payload ?? {};
+  if (presenter === undefined || clientId === undefined || clientId === presenter) return false;
+  if (grantId !== undefined) await store.revokeFamily(grantHash(grantId), 'writ', 'presented by another client');
+  return true;
 }
 
 /** RFC 9700 section 4.14.2: two uses of one code or refresh token mean theft, whichever of them came first. */

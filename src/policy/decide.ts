@@ -1,6 +1,6 @@
 import { err, newId, ok, type Result, type Seconds } from '../base/index.js';
 import type { Delegation } from '../delegation/index.js';
-import type { RegisteredAgent, RegisteredServer } from '../registry/index.js';
+import { type RegisteredAgent, type RegisteredServer, unusableActor } from '../registry/index.js';
 import { narrow } from './ceilings.js';
 import { type Grant, Permit } from './permit.js';
 import type { Ask, PolicyRefusal, Rules } from './types.js';
@@ -24,6 +24,8 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
     Math.min(delegation.notAfter, 'expires_at' in client ? Date.parse(client.expires_at) / 1000 : Infinity),
   );
   if (notAfter <= now) return err({ reason: 'life_is_over', term: 'person' });
+  const gone = unusableActor(delegation.actors, rules.registry, { issuer: rules.issuer, now });
+  if (gone !== undefined) return err({ reason: 'actor_not_usable', term: 'agent', actor: gone });
   const permitted = permit(delegation, client, rules);
   if (!permitted.ok) return permitted;
   return ok(new Permit({ decision: newId('dec'), policy: POLICY_VERSION, delegation, notAfter, ...permitted.value }));
@@ -61,16 +63,11 @@ function forServer(
 /** A transaction token carries the scope of the transaction, or less of it; tools stay what they were. */
 function forDomain({ wanted, subject }: Delegation, client: Client, rules: Rules): Result<Shape, PolicyRefusal> {
   if (!client.transaction_tokens) return err({ reason: 'domain_not_allowed', term: 'agent' });
-  const scopes = withinPerson(wanted.scopes, subject.scopes);
-  if (!scopes.ok) return scopes;
   if (wanted.tools !== undefined) return err({ reason: 'tools_not_here', term: 'request' });
-  return ok({
-    shape: 'txntoken+jwt',
-    audience: rules.trustDomain,
-    scopes: scopes.value,
-    details: subject.details,
-    localUses: false,
-  });
+  const scopes = withinBoth(wanted.scopes, subject.scopes, scopesOf(client));
+  if (!scopes.ok) return scopes;
+  const { details } = subject;
+  return ok({ shape: 'txntoken+jwt', audience: rules.trustDomain, scopes: scopes.value, details, localUses: false });
 }
 
 /** A hand-over is good for the exchange by that one agent only: our issuer is its audience, `may_act` names the agent. */
@@ -86,29 +83,31 @@ function forSubAgent(
     return err({ reason: 'hand_over_not_allowed', term: 'agent' });
   }
   if (delegation.wanted.tools !== undefined) return err({ reason: 'tools_not_here', term: 'request' });
-  const scopes = withinPerson(delegation.wanted.scopes, delegation.subject.scopes);
-  if (!scopes.ok) return scopes;
-  const ceiling = new Set(client.allow.flatMap((entry) => entry.scopes));
-  const beyond = scopes.value.filter((scope) => !ceiling.has(scope));
-  if (delegation.wanted.scopes !== undefined && beyond.length > 0)
-    return err({ reason: 'scope_too_wide', term: 'agent', scopes: beyond });
-  const handed = scopes.value.filter((scope) => ceiling.has(scope));
-  if (handed.length === 0) return err({ reason: 'nothing_granted', term: 'agent' });
+  const handed = withinBoth(delegation.wanted.scopes, delegation.subject.scopes, scopesOf(client));
+  if (!handed.ok) return handed;
   return ok({
     shape: 'hand-over',
     audience: rules.issuer,
-    scopes: handed,
+    scopes: handed.value,
     details: delegation.subject.details,
     localUses: false,
   });
 }
 
-function withinPerson(
+/** Everything that a client may ask for anywhere: what it cannot ask for, it cannot pass on either. */
+const scopesOf = (client: Client): ReadonlySet<string> =>
+  new Set([...client.allow.flatMap(({ scopes }) => scopes), ...('resource' in client ? client.scopes : [])]);
+
+/** Person AND client. What is asked for must be within both; what is not asked for is what both have. */
+function withinBoth(
   asked: readonly string[] | undefined,
   held: readonly string[],
+  ceiling: ReadonlySet<string>,
 ): Result<readonly string[], PolicyRefusal> {
-  const scopes = asked ?? held;
-  const beyond = scopes.filter((scope) => !held.includes(scope));
-  if (beyond.length > 0) return err({ reason: 'scope_too_wide', term: 'person', scopes: beyond });
-  return scopes.length === 0 ? err({ reason: 'nothing_granted', term: 'person' }) : ok(scopes);
+  const beyondPerson = (asked ?? []).filter((scope) => !held.includes(scope));
+  if (beyondPerson.length > 0) return err({ reason: 'scope_too_wide', term: 'person', scopes: beyondPerson });
+  const beyondClient = (asked ?? []).filter((scope) => !ceiling.has(scope));
+  if (beyondClient.length > 0) return err({ reason: 'scope_too_wide', term: 'agent', scopes: beyondClient });
+  const scopes = asked ?? held.filter((scope) => ceiling.has(scope));
+  return scopes.length === 0 ? err({ reason: 'nothing_granted', term: 'agent' }) : ok(scopes);
 }

@@ -6,6 +6,7 @@ export type Term = 'person' | 'agent' | 'server' | 'request';
 /** Why a decision was no: which term failed, and the evidence. */
 export type PolicyRefusal =
   | Readonly<{ reason: 'unknown_target'; term: 'server' }>
+  | Readonly<{ reason: 'actor_not_usable'; term: 'agent'; actor: string }>
   | Readonly<{ reason: 'target_not_allowed'; term: 'agent' }>
   | Readonly<{ reason: 'hand_over_not_allowed'; term: 'agent' }>
   | Readonly<{ reason: 'domain_not_allowed'; term: 'agent' }>

@@ -11,7 +11,8 @@ export const Identifier = z
   .max(512)
   .regex(/^[^\u0000-\u001f\u007f]+$/)
   .refine((text) => text.isWellFormed(), { error: 'has half a surrogate pair' });
-const Instant = z.number().int().nonnegative().max(253_402_300_799);
+/** NumericDate in whole seconds, up to the end of the year 9999. */
+export const Instant = z.number().int().nonnegative().max(253_402_300_799);
 export const Digest = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
 
 /** One actor (RFC 8693 section 4.1; Actor Profile: identity is the pair of `iss` and `sub`). */

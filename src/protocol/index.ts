@@ -8,6 +8,7 @@ export {
   Digest,
   flattenAct,
   Identifier,
+  Instant,
   MAX_CHAIN,
   MayAct,
   nestAct,

@@ -8,4 +8,5 @@ export {
   type RegisteredAgent,
   type RegisteredServer,
   type RegistrySnapshot,
+  unusableActor,
 } from './snapshot.js';

@@ -47,3 +47,24 @@ export function makeSnapshot(
     issuers: contents.issuers,
   };
 }
+
+/**
+ * The first actor of a chain that we name and that may act no more, or `undefined`. An instance (`<client id>/<name>`)
+ * acts as its client; an actor of another issuer is not ours to judge.
+ */
+export function unusableActor(
+  actors: readonly Readonly<{ sub: string; iss: string }>[],
+  registry: Pick<RegistrySnapshot, 'agent' | 'serverByClientId'>,
+  { issuer, now }: Readonly<{ issuer: string; now: Seconds }>,
+): string | undefined {
+  const isGone = ({ sub, iss }: Readonly<{ sub: string; iss: string }>): boolean => {
+    if (iss !== issuer) return false;
+    const clientId = clientOf(sub);
+    const agent = registry.agent(clientId);
+    return agent === undefined ? registry.serverByClientId(clientId)?.status !== 'active' : !isUsable(agent, now);
+  };
+  return actors.find(isGone)?.sub;
+}
+
+/** The client that an actor is, or is an instance of. */
+const clientOf = (actor: string): string => actor.split('/')[0] ?? actor;

@@ -1,5 +1,6 @@
 import type { FailureLog } from '../client/index.js';
-import type { Clock } from '../base/index.js';
+import type { Clock, Seconds } from '../base/index.js';
+import type { WritesBehind } from './behind.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
@@ -8,38 +9,30 @@ import { append } from './records.js';
 const MAX_CAUSES = 1_000;
 
 /**
- * Failures before authentication. The first of its kind in a minute is recorded at once; how many more came in that
- * minute is recorded with the next. An outage of the log must not turn a 401 into something else, so it is reported to
- * `onLoss` and the answer stays what it was: no token is made here.
+ * Failures before authentication: the first of its kind in a minute is recorded, so that a flood of them cannot fill the
+ * log. How many there are, the metrics count.
  */
-export function openFailureLog({ prisma }: Database, clock: Clock, onLoss: (error: unknown) => void): FailureLog {
+export function openFailureLog({ prisma }: Database, clock: Clock, behind: WritesBehind): FailureLog {
   let minute = -1;
   let counts = new Map<string, number>();
+  const isFirst = (known: string, now: Seconds): boolean => {
+    if (Math.floor(now / 60) !== minute) {
+      minute = Math.floor(now / 60);
+      counts = new Map();
+    }
+    const kind = counts.has(known) || counts.size < MAX_CAUSES ? known : 'other';
+    const seen = counts.get(kind) ?? 0;
+    counts.set(kind, seen + 1);
+    return seen === 0;
+  };
   return {
-    note: async ({ client, cause, route }) => {
+    note: ({ client, cause, route }) => {
       const now = clock.now();
-      if (Math.floor(now / 60) !== minute) {
-        minute = Math.floor(now / 60);
-        counts = new Map();
-      }
-      const known = `${client ?? ''} ${cause} ${route}`;
-      const kind = counts.has(known) || counts.size < MAX_CAUSES ? known : 'other';
-      const seen = counts.get(kind) ?? 0;
-      counts.set(kind, seen + 1);
-      if (seen > 0) return;
-      try {
-        await guarded(() =>
-          append(prisma, {
-            kind: 'authentication',
-            at: now,
-            facts: { client: client ?? null, route, minute },
-            decision: 'refuse',
-            reason: cause,
-          }),
-        );
-      } catch (error) {
-        onLoss(error);
-      }
+      if (!isFirst(`${client ?? ''} ${cause} ${route}`, now)) return;
+      const facts = { client: client ?? null, route, minute };
+      behind.add(
+        guarded(() => append(prisma, { kind: 'authentication', at: now, facts, decision: 'refuse', reason: cause })),
+      );
     },
   };
 }

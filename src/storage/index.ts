@@ -1,3 +1,4 @@
+export { type WritesBehind, writesBehind } from './behind.js';
 export { type Database, type DatabaseOptions, openDatabase } from './database.js';
 export { guarded, isOutage } from './outage.js';
 export { openKeys } from './key-store.js';

@@ -288,7 +288,7 @@ describe('what ends a token', () => {
   );
 
   // These two fail today: nothing asks whether the agents in a chain are still in use. See README.md.
-  it.failing('IN-04 a token of an agent that is disabled is inactive', async () => {
+  it('IN-04 a token of an agent that is disabled is inactive', async () => {
     const token = await mint();
     await change(world, 'agt_a1', (agent) => ({ ...agent, status: 'disabled' }));
     const seen = await ask(token);
@@ -296,7 +296,7 @@ describe('what ends a token', () => {
     expect(seen.body).toEqual({ active: false });
   });
 
-  it.failing('IN-04 a hand-over of an agent that is disabled is not exchanged', async () => {
+  it('IN-04 a hand-over of an agent that is disabled is not exchanged', async () => {
     const handed = await mint({
       resource: undefined,
       audience: 'agt_a2',

@@ -67,7 +67,7 @@ export async function startSignInWorld(): Promise<SignInWorld> {
     await company.stop();
     await world.close();
   };
-  return { ...world, browser, codeFor, codeForm, tokensFor, close };
+  return { ...world, writ: node, browser, codeFor, codeForm, tokensFor, close };
 }
 
 /** Another process' worth of Writ on the same database, keys and issuer. */

@@ -682,8 +682,7 @@ describe('scope', () => {
     }
   });
 
-  // Fails today: policy/decide.ts, forDomain, asks the person alone and not the agent's ceiling. See README.md.
-  it.failing('TX-19 of a transaction token is not wider than what the agent may ask for anywhere', async () => {
+  it('TX-19 of a transaction token is not wider than what the agent may ask for anywhere', async () => {
     const subject_token = await person({ scope: 'repo:read repo:admin payroll:approve' });
     await refused(attack({ ...toDomain, subject_token, scope: 'repo:admin' }), wide);
     await refused(attack({ ...toDomain, subject_token, scope: 'payroll:approve' }), wide);
@@ -751,8 +750,7 @@ describe('the chain', () => {
     );
   });
 
-  // Fails today: delegation/delegate.ts compares whole names, so `agt_a1/run-1` is not `agt_a1`. See README.md.
-  it.failing('TX-22 that comes back as an instance of the same agent is not a way around', async () => {
+  it('TX-22 that comes back as an instance of the same agent is not a way around', async () => {
     await change(world, 'agt_a2', (agent) => ({ ...agent, hand_over_to: ['agt_a1'] }));
     const back = await handOver(world.a2, 'agt_a1', await handOver(world.a1, 'agt_a2', await person()));
     await refused(attack({ subject_token: back, ...(await actorToken(world.a1)) }), {
@@ -848,14 +846,13 @@ describe('codes and transactions', () => {
     expect(outcome(await renew(refresh_token, world.a2))).toEqual(invalidGrant);
   });
 
-  // Fails today: the engine refuses the wrong client and leaves code and refresh token as they were. See README.md.
-  it.failing('TX-29 a code that A2 has tried is dead for A1 too', async () => {
+  it('TX-29 a code that A2 has tried is dead for A1 too', async () => {
     const code = await world.codeFor(world.a1);
     await world.post('/token', await world.codeForm(code, world.a2));
     expect(outcome(await world.post('/token', await world.codeForm(code, world.a1)))).toEqual(invalidGrant);
   });
 
-  it.failing('TX-29 a refresh token that A2 has tried is dead for A1 too', async () => {
+  it('TX-29 a refresh token that A2 has tried is dead for A1 too', async () => {
     const { refresh_token } = await world.tokensFor(world.a1, offline);
     await renew(refresh_token, world.a2);
     expect(outcome(await renew(refresh_token, world.a1))).toEqual(invalidGrant);

@@ -270,10 +270,17 @@ describe('codes', () => {
     const other = new TestAgent('agt_other');
     writ.registry.change([agent.registered, other.registered]);
     const code = await obtainCode(writ, agent);
-    expect(await post(`${writ.issuer}/token`, codeForm(other, writ.issuer, code))).toEqual(invalidGrant);
     expect(await token(code, { redirect_uri: `${REDIRECT_URI}/` })).toEqual(invalidGrant);
     expect(await token({ ...code, code: 'nobody' })).toEqual(invalidGrant);
-    expect((await token(code)).status).toBe(200);
+    expect(await post(`${writ.issuer}/token`, codeForm(other, writ.issuer, code))).toEqual(invalidGrant);
+  });
+
+  it('TX-29: presented by another agent are stolen, and dead for their own agent too', async () => {
+    const other = new TestAgent('agt_other');
+    writ.registry.change([agent.registered, other.registered]);
+    const code = await obtainCode(writ, agent);
+    await post(`${writ.issuer}/token`, codeForm(other, writ.issuer, code));
+    expect(await token(code)).toEqual(invalidGrant);
   });
 
   it('are kept as hashes only, as are tokens, cookies and pages', async () => {

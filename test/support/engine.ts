@@ -14,7 +14,14 @@ import {
   type RegisteredAgent,
   type RegistrySnapshot,
 } from '../../src/registry/index.js';
-import { type Database, openEngineLog, openEngineStore, openFailureLog, openPersons } from '../../src/storage/index.js';
+import {
+  type Database,
+  openEngineLog,
+  openEngineStore,
+  openFailureLog,
+  writesBehind,
+  openPersons,
+} from '../../src/storage/index.js';
 import { Browser, authorize } from './browser.js';
 import { ALICE, type Company, type CompanyOptions, close, type Employee, listen, startCompany } from './company.js';
 
@@ -54,6 +61,7 @@ export async function startWrit(database: Database, options: WritOptions): Promi
   const issuer = options.replicaOf?.issuer ?? `${origin}${options.path ?? ''}`;
   const company = options.replicaOf?.company ?? (await startCompany({ writIssuer: issuer, ...options.company }));
   const faults: unknown[] = [];
+  const behind = writesBehind((error) => faults.push(error));
   let snapshot = registryOf(options.agents);
   let keys = sharedKeys;
   const engine = createEngine({
@@ -63,8 +71,8 @@ export async function startWrit(database: Database, options: WritOptions): Promi
     store: openEngineStore(database),
     log: openEngineLog(database, {
       clock: systemClock,
-      failures: openFailureLog(database, systemClock, (error) => faults.push(error)),
-      onLoss: (error) => faults.push(error),
+      failures: openFailureLog(database, systemClock, behind),
+      behind,
     }),
     people: openPersons(database),
     identityProviders: [company.identityProvider],

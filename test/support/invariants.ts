@@ -36,11 +36,15 @@ export type Wanted = Readonly<{
  * I3 nothing else written, I4 no secret anywhere, I6 the next good request passes. I5 is `expectIndistinguishable`.
  */
 export async function expectRefused(world: World, send: () => Promise<Reply>, wanted: Wanted): Promise<Reply> {
+  // Some refusals are written behind their answer: nothing of an earlier request may be counted to this one.
+  await world.writ.flush();
   const before = await stateOf(world);
   const faults = world.faults.length;
   const output = captureOutput();
   const answer = await send();
   output.stop();
+  // Failures before authentication are written behind their answer.
+  await world.writ.flush();
   const after = await stateOf(world);
   const records = await recordsAfter(world, before.lastRecord);
 
