@@ -1,6 +1,6 @@
 import { describeProblem, loadConfig, readTextFile } from './config/index.js';
 import { startWrit, type Writ } from './server.js';
-import { type Log, openLog } from './telemetry/index.js';
+import { describeThrown, type Log, openLog } from './telemetry/index.js';
 
 /** Serves until it is told to stop. Refuses to start with what is wrong, all of it, and what to do. */
 async function main(): Promise<void> {
@@ -16,8 +16,8 @@ async function main(): Promise<void> {
     sayWhatRuns(writ, log);
     stopOnSignals(writ, log);
   } catch (thrown) {
-    log.report(thrown);
-    await log.flush();
+    // Whoever started this reads what it says on standard error, not the log of a server that never was.
+    console.error(JSON.stringify({ level: 'error', ...describeThrown(thrown), message: 'Writ does not start' }));
     process.exitCode = 1;
   }
 }

@@ -26,17 +26,24 @@ export async function listen({ tls, host, port }: ListenAt, handle: RequestListe
   return server;
 }
 
-/** Takes no new connection, and lets requests under way finish for at most ten seconds. */
+/**
+ * Takes no new connection, and lets requests under way finish for at most ten seconds. Called right after the loop has
+ * accepted what waited, because the system resets every connection that was made and not yet accepted.
+ */
 export async function stopListening(server: Server): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
   const closed = new Promise<void>((resolve) => {
     server.close(() => {
       resolve();
     });
   });
-  server.closeIdleConnections();
-  const timer = setTimeout(() => {
+  const closeIdle = setInterval(() => {
+    server.closeIdleConnections();
+  }, 100);
+  const giveUp = setTimeout(() => {
     server.closeAllConnections();
   }, 10_000);
   await closed;
-  clearTimeout(timer);
+  clearInterval(closeIdle);
+  clearTimeout(giveUp);
 }

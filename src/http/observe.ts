@@ -58,6 +58,8 @@ export function observe(watch: Watch): Middleware {
       watch.onEnd(ended);
     });
     await next();
+    // A stop that began meanwhile: this connection takes no other request.
+    if (watch.isStopping() && !ctx.headerSent) ctx.set('Connection', 'close');
   };
 }
 
