@@ -6,7 +6,7 @@ import { type FormRequest, TokenType } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
 import { verifyActor } from './actor.js';
-import type { Committer, NotPermitted, People, Stale } from './ports.js';
+import type { Committer, NotPermitted, People, Permitted, Stale } from './ports.js';
 import { verifyRequestProof } from './proof.js';
 import { exchangeRecord, type Known } from './record.js';
 import { evidenceOf, type Refusal, reasonOf } from './refusal.js';
@@ -145,7 +145,7 @@ async function record(
 ): Promise<Result<Recorded, Refusal | Stale>> {
   const { settings } = deps;
   const { now, registryVersion, http } = story.known;
-  const personId = await knownPerson(delegation, deps);
+  const { personId, newcomer } = identify(delegation);
   const token = prepare(permit, {
     issuer: settings.issuer,
     personId,
@@ -175,6 +175,7 @@ async function record(
           },
     token,
     personId,
+    newcomer,
     lineage: subject.lineage,
   });
   // A key that was withdrawn a moment ago is the one thing that only the keys, not the registry, can make good.
@@ -182,9 +183,13 @@ async function record(
   return kept;
 }
 
-async function knownPerson({ person }: Delegation, { people }: ExchangeDeps): Promise<string> {
-  if (person.id !== undefined) return person.id;
-  return people.ensure(person.issuer ?? '', person.subject ?? '', person.attributes);
+/** The person's stable id; whom we meet for the first time gets one, which counts if the commit permits. */
+function identify({
+  person: { id, issuer, subject, attributes },
+}: Delegation): Pick<Permitted, 'personId' | 'newcomer'> {
+  if (id !== undefined || issuer === undefined || subject === undefined)
+    return { personId: id ?? '', newcomer: undefined };
+  return { personId: newId('prs'), newcomer: { issuer, subject, attributes } };
 }
 
 /** A refusal is recorded like a permit; only then is the client told. */

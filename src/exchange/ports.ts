@@ -20,6 +20,8 @@ export type Permitted = Brought &
     decision: 'permit';
     token: PreparedToken;
     personId: string;
+    /** Whom we meet for the first time: known from this commit on, under `personId`, if it permits. */
+    newcomer: Readonly<{ issuer: string; subject: string; attributes: Readonly<Record<string, string>> }> | undefined;
     lineage: readonly string[];
     session: Readonly<{ open: SessionWish }> | Readonly<{ continue: string }>;
   }>;
@@ -47,5 +49,4 @@ export interface Committer {
 /** People as the exchange needs them. `find` may answer from memory: an id never changes. */
 export interface People {
   find(issuer: string, subject: string): Promise<string | undefined>;
-  ensure(issuer: string, subject: string, attributes: Readonly<Record<string, string>>): Promise<string>;
 }

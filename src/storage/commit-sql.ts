@@ -22,6 +22,8 @@
  * $18 token_ends   bigint[] when the wanted token ends, or null
  * $19 skew         int      how far our clock may be from the database's
  * $20 kid          text[]   the key that would sign, null for what is not permitted
+ * $21 new_issuer   text[]   with $22 (subject) and $23 (attributes, JSON text) a person whom we meet here for the first time,
+ *                           under the id of $10; one whom another exchange met first makes this one stale
  *
  * A session must outlive the tokens of it: one that ends sooner is closed first (session_expired), or refuses.
  *
@@ -36,9 +38,9 @@ export const COMMIT_SQL = `
 WITH input AS MATERIALIZED (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bool[],
     $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[],
-    $20::text[])
+    $20::text[], $21::text[], $22::text[], $23::text[])
   WITH ORDINALITY AS i(request, decision, reason, head, registry, run_key, session_id, opens, expires, person, agent, txn,
-    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, n)
+    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, n)
 ), state AS MATERIALIZED (
   SELECT (SELECT version FROM registry_state WHERE id = 1) AS registry,
          (SELECT coalesce(max(number), 0) FROM revocation) AS seen,
@@ -51,6 +53,9 @@ WITH input AS MATERIALIZED (
       WHEN i.decision <> 'permit' THEN NULL
       WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(string_to_array(i.lineage, ' ') || ('key:' || i.kid)))
         THEN CASE WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'key:' || i.kid) THEN 'stale' ELSE 'revoked' END
+      WHEN i.new_issuer IS NOT NULL THEN CASE
+        WHEN EXISTS (SELECT 1 FROM person p WHERE p.issuer = i.new_issuer AND p.subject = i.new_subject) THEN 'stale'
+        WHEN by_run.id IS NOT NULL THEN 'revoked' END
       WHEN person.status IS DISTINCT FROM 'active' THEN 'person_disabled'
       WHEN coalesce(by_id.status, by_run.status) = 'ended' THEN 'session_ended'
       WHEN by_id.expires_at < to_timestamp(i.token_ends) THEN 'session_ended'
@@ -76,10 +81,18 @@ WITH input AS MATERIALIZED (
   LEFT JOIN replay earlier ON earlier.key = w.key AND earlier.spender = w.request
   WHERE spent.key IS NULL AND earlier.key IS NULL
   GROUP BY w.request
-), judged AS MATERIALIZED (
+), weighed AS MATERIALIZED (
   SELECT c.*, lost.key AS lost_key,
-    CASE WHEN c.verdict IN ('stale', 'clock', 'session_expired') THEN c.verdict WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS ruling
+    CASE WHEN c.verdict IN ('stale', 'clock', 'session_expired') THEN c.verdict WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS weight
   FROM checked c LEFT JOIN lost ON lost.request = c.request
+), met AS (
+  INSERT INTO person (id, issuer, subject, attributes)
+  SELECT person, new_issuer, new_subject, attributes::jsonb FROM weighed
+  WHERE decision = 'permit' AND weight IS NULL AND new_issuer IS NOT NULL ORDER BY new_issuer, new_subject, n
+  ON CONFLICT (issuer, subject) DO NOTHING RETURNING id
+), judged AS MATERIALIZED (
+  SELECT w.*, CASE WHEN w.decision = 'permit' AND w.weight IS NULL AND w.new_issuer IS NOT NULL AND met.id IS NULL THEN 'stale' ELSE w.weight END AS ruling
+  FROM weighed w LEFT JOIN met ON met.id = w.person
 ), session AS (
   INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at)
   SELECT coalesce((array_agg(session_id ORDER BY n) FILTER (WHERE opens))[1], max(known_session)), run,

@@ -27,6 +27,8 @@ const Rows = z.array(Row);
 /** As many exchanges as one statement takes, and how long the first of them waits for company. */
 const BATCH = 32;
 const GATHER_MS = 2;
+/** What waits beyond this is told to come back: it would be answered too late to be of use. */
+const MAX_QUEUE = 2_048;
 /** Our clock and the database's may differ by this many seconds before we stop deciding anything. */
 const MAX_CLOCK_DIFFERENCE = 30;
 
@@ -54,6 +56,10 @@ export function openCommitter(database: Database, watch?: CommitWatch): Committe
   };
   const submit = (outcome: Outcome): Promise<Row> =>
     new Promise((settle, fail) => {
+      if (queue.length >= MAX_QUEUE) {
+        fail(new Fault('database_unavailable', 'decisions come in faster than the database takes them'));
+        return;
+      }
       queue.push({ outcome, settle, fail });
       watch?.onQueue(queue.length);
       if (!busy) void pump();
@@ -142,8 +148,14 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
     column((outcome) => (outcome.decision === 'permit' ? outcome.token.expiresAt : null)),
     MAX_CLOCK_DIFFERENCE,
     column((outcome) => (outcome.decision === 'permit' ? outcome.token.kid : null)),
+    column((outcome) => newcomerOf(outcome)?.issuer ?? null),
+    column((outcome) => newcomerOf(outcome)?.subject ?? null),
+    column((outcome) => JSON.stringify(newcomerOf(outcome)?.attributes ?? {})),
   ];
 }
+
+const newcomerOf = (outcome: Outcome): Permitted['newcomer'] =>
+  outcome.decision === 'permit' ? outcome.newcomer : undefined;
 
 async function refusalOf(
   { verdict, lost_key }: Row,

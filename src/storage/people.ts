@@ -23,10 +23,6 @@ export function openPeople(persons: PersonStore): People {
       const id = ids.get(key) ?? (await persons.byIssuerSubject(issuer, subject))?.id;
       return id === undefined ? undefined : remember(key, id);
     },
-    ensure: async (issuer, subject, attributes) => {
-      const { id } = await persons.ensure(issuer, subject, attributes);
-      return remember(keyOf(issuer, subject), id);
-    },
   };
 }
 
