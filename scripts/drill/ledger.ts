@@ -1,4 +1,5 @@
 import { sha256 } from 'writ/protocol';
+import { replayKey } from '../../src/client/index.js';
 import { claimsOf, type ClientId } from './cast.js';
 import type { Form } from './line.js';
 
@@ -47,4 +48,4 @@ export const hashOf = (token: string): string => sha256(String(claimsOf(token)['
 
 /** The key under which an assertion is spent. */
 export const spendOf = (client: ClientId, { client_assertion: assertion = '' }: Form): string =>
-  sha256(`${client}${String(claimsOf(assertion)['jti'])}`);
+  replayKey(client, String(claimsOf(assertion)['jti']));
