@@ -25,7 +25,7 @@ const may = {
   admin: [...below, 'registry', 'policy', 'approval', 'session', 'audit', 'token', 'http'],
   'sdk/verifier': below,
   'sdk/agent': below,
-  cli: [...below, 'sdk/verifier', 'sdk/agent', 'policy', 'audit', 'config', 'registry'],
+  cli: [...below, 'sdk/verifier', 'sdk/agent', 'policy', 'audit', 'config', 'registry', 'storage'],
 };
 
 const rooms = Object.entries(may).map(([room, allowed]) => ({

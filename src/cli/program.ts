@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { stringify } from 'yaml';
 import { connect, type ConnectionOptions } from './api.js';
 import { apply, type ApplyOptions } from './apply.js';
+import { doctor } from './doctor.js';
 import { Failure, harmless, type Io } from './io.js';
 import { followLog, type LogOptions } from './log.js';
 import { table } from './table.js';
@@ -47,6 +48,9 @@ function program(io: Io): Command {
   addSessions(writ, io);
   addKeys(writ, io);
   addLog(writ, io);
+  connected(writ.command('doctor'))
+    .description('Looks at everything that Writ stands on, and says what is wrong and what to do. Changes nothing.')
+    .action((options: Connected) => doctor(options, io));
   const token = writ.command('token').description('Looks at tokens.');
   token
     .command('decode')
