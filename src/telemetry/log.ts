@@ -63,7 +63,8 @@ export function openLog(level: LogLevel, to: DestinationStream & Flushable = sta
 
 type Flushable = Readonly<{ flush?: (done: () => void) => void }>;
 
-const standardOutput = (): DestinationStream & Flushable => destination({ dest: 1, sync: false });
+const standardOutput = (): DestinationStream & Flushable =>
+  destination({ dest: 1, sync: false, minLength: 4_096, periodicFlush: 100 });
 
 /** What machines ask every few seconds is not worth a line. */
 const QUIET = /\/(livez|readyz|metrics)$/;
