@@ -7,6 +7,9 @@ import { type Child, freePort, start, type Start } from './process.js';
 
 const ADMIN_TOKEN = 'bench-admin-token-0123456789-abcdefghijklmnop';
 
+/** What `npm start` gives to Node.js. */
+const START_FLAGS = ['--max-semi-space-size=64'];
+
 /** A running Writ, as `npm start` runs it. */
 export type House = Child & Readonly<{ port: number }>;
 
@@ -38,7 +41,12 @@ export async function startHouse(options: HouseOptions): Promise<House & Readonl
   };
   const profiling = options.profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDir}`];
   const built = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-  const how: Start = { script: options.main ?? built, env, nodeOptions: profiling, ready: /Writ serves/ };
+  const how: Start = {
+    script: options.main ?? built,
+    env,
+    nodeOptions: [...START_FLAGS, ...profiling],
+    ready: /Writ serves/,
+  };
   const child = await start(options.core === undefined ? how : { ...how, core: options.core });
   const stop = async (): Promise<void> => {
     await child.stop();

@@ -51,6 +51,8 @@ type Contender = Readonly<{
 }>;
 
 const IN_FLIGHT = 32;
+/** Requests before anything is measured. */
+const WARM = 3_000;
 
 /** Runs what the plan asks for. Everything it starts is stopped again, whatever happens. */
 export async function measure(plan: Plan): Promise<Results> {
@@ -95,7 +97,7 @@ class Bench {
   async compete(): Promise<readonly Figure[]> {
     const contenders = await this.#contenders();
     const rounds = new Map<string, Round[]>(contenders.map(({ name }) => [name, []]));
-    for (const contender of contenders) await this.#round(contender, Math.min(1, this.#plan.seconds / 2));
+    for (const contender of contenders) await this.#warmUp(contender);
     for (let round = 0; round < this.#plan.rounds; round++) {
       for (const contender of contenders) {
         const seen = await this.#round(contender, this.#plan.seconds);
@@ -184,7 +186,7 @@ class Bench {
     await furnish(house, this.#keys);
     const found: { name: string; p50: number; p99: number; worst: number }[] = [];
     for (const subject of ['fresh', 'reused'] as const) {
-      await fullLoad(house, this.#signer.exchanges(2_000, { subject }), { connections: IN_FLIGHT, seconds: 2 });
+      await fullLoad(house, this.#signer.exchanges(WARM, { subject }), { connections: IN_FLIGHT, seconds: 10 });
       const times: number[] = [];
       for (let round = 0; round < this.#plan.rounds * 5; round++) {
         times.push(...(await rush(house, this.#signer.exchanges(128, { subject }))).times);
@@ -228,7 +230,7 @@ class Bench {
         port: house.port,
         requests: (n) => this.#signer.exchanges(n, { subject: 'fresh' }),
       };
-      await this.#load(contender, 1.5);
+      await this.#warmUp(contender);
       const rounds: Load[] = [];
       for (let round = 0; round < this.#plan.rounds; round++)
         rounds.push(await this.#load(contender, this.#plan.seconds));
@@ -292,6 +294,13 @@ class Bench {
     return (this.#presigner ??= presigner(this.#issuer, this.#keys));
   }
   #presigner: ReturnType<typeof presigner> | undefined;
+
+  /** Until the compiler has seen enough; slow machines get ten seconds for it. */
+  async #warmUp(contender: Contender): Promise<void> {
+    const requests = contender.requests(WARM);
+    const { answered, seconds } = await fullLoad(contender, requests, { connections: IN_FLIGHT, seconds: 10 });
+    this.#answered.set(contender.name, answered / seconds);
+  }
 
   async #round(contender: Contender, seconds: number): Promise<Round> {
     const full = await this.#load(contender, seconds);
