@@ -351,6 +351,12 @@ describe('a token that needs more than a bearer check', () => {
     await expectRefusal(await issuer.token(RESOURCE, 'read_file'), 'guard_required', check);
   });
 
+  it.each(['', ' '])('is refused without the guard when it is only for connecting (scope %p)', async (scope) => {
+    const token = await issuer.sign(claims({ scope }));
+    await expect(verifier().verifyAccessToken(token)).rejects.toMatchObject({ code: 'invalid_token' });
+    if (scope === '') await expectRefusal(token, 'guard_required');
+  });
+
   it('is refused as a bearer token when it is bound to a key', async () => {
     await expectRefusal(await issuer.sign(claims({ cnf: { jkt: 'A'.repeat(43) } })), 'binding_required');
   });

@@ -22,7 +22,7 @@ export type GuardOptions = Partial<GuardRules>;
 export interface Verifier {
   /**
    * Fits `OAuthTokenVerifier` of both official MCP SDKs. Outside a {@link Guard} it refuses what it could not enforce: a
-   * token with tools, arguments or uses, and one that is bound to a key. Rejects with a {@link VerifierError}.
+   * token with tools, arguments or uses, one without any scope, and one that is bound to a key. Rejects with a {@link VerifierError}.
    */
   verifyAccessToken(token: string): Promise<AuthInfo>;
   /** Checks a whole request: token, binding and, for `tools/call`, tool, arguments and use. */
@@ -62,8 +62,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
     if (already?.token === token) return already;
     const claims = orThrow(await verifyToken(token, issuer, rules, clock.now()));
     if (claims.cnf !== undefined || dpopRequired) throw new VerifierError('binding_required');
-    if (claims.authorization_details !== undefined) throw new VerifierError('guard_required');
-    return toAuthInfo(token, toDelegation(claims), resource);
+    const delegation = toDelegation(claims);
+    // A token without scopes is for connecting: only a guard keeps it from calling tools.
+    if (claims.authorization_details !== undefined || delegation.scopes.length === 0)
+      throw new VerifierError('guard_required');
+    return toAuthInfo(token, delegation, resource);
   }
 
   return Object.freeze({
