@@ -41,7 +41,7 @@ export interface EngineStore {
   spend(key: string, expiresAt: Seconds): Promise<boolean>;
   /** In one transaction: everything of this grant is gone, and `grant:<grant>` stands among the numbered revocations. */
   revokeFamily(grant: string, by: string, reason: string): Promise<void>;
-  /** Removes records and one-time ids that expired before `before`. */
+  /** Removes records, one-time ids and counts of uses that expired before `before`. */
   prune(before: Seconds): Promise<void>;
 }
 

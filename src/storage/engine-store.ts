@@ -35,6 +35,7 @@ export function openEngineStore({ prisma }: Database): EngineStore {
     prune: async (before) => {
       await run('DELETE FROM engine_record WHERE expires_at < to_timestamp($1::float8)', before);
       await run('DELETE FROM replay WHERE expires_at < to_timestamp($1::float8)', before);
+      await run('DELETE FROM token_use WHERE expires_at < to_timestamp($1::float8)', before);
     },
   };
 }

@@ -19,6 +19,9 @@ describeDatabases('what the engine keeps', (database) => {
   const store = () => openEngineStore(database());
   const revocations = () => database().prisma.revocation.findMany({ orderBy: { number: 'asc' } });
 
+  const useUntil = (key: string, at: number) =>
+    database().prisma.tokenUse.create({ data: { key, used: 1, expiresAt: new Date(at * 1000) } });
+
   it('answers a record as it was put, and the newer one after a second put', async () => {
     await store().put(record('put', { uid: 'u1' }));
     expect(await store().find('put')).toEqual({ ...record('put', { uid: 'u1' }), consumedAt: undefined });
@@ -85,7 +88,10 @@ describeDatabases('what the engine keeps', (database) => {
     await store().put(record('old', { expiresAt: NOW - 10 }));
     await store().put(record('for ever', { expiresAt: undefined }));
     await store().spend('old jti', NOW - 10);
+    await useUntil('old use', NOW - 10);
+    await useUntil('use', NOW);
     await store().prune(NOW - 5);
+    expect(await database().prisma.tokenUse.findMany({ select: { key: true } })).toEqual([{ key: 'use' }]);
     expect(await store().find('old')).toBeUndefined();
     expect((await store().find('for ever'))?.key).toBe('for ever');
     expect(await store().spend('old jti', NOW)).toBe(true);
