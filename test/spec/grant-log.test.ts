@@ -76,7 +76,7 @@ describe('what the engine mints and refuses', () => {
     expect(made).toEqual([
       {
         kind: 'authentication',
-        facts: { client: agent.id, route: '/token', minute: expect.any(Number) },
+        facts: { client: agent.id, route: '/token', minute: expect.any(Number), earlier: 0 },
         decision: 'refuse',
         reason: 'invalid_client',
       },
