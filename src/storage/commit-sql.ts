@@ -55,6 +55,7 @@ WITH input AS MATERIALIZED (
         THEN CASE WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'key:' || i.kid) THEN 'stale' ELSE 'revoked' END
       WHEN i.new_issuer IS NOT NULL THEN CASE
         WHEN EXISTS (SELECT 1 FROM person p WHERE p.issuer = i.new_issuer AND p.subject = i.new_subject) THEN 'stale'
+        WHEN EXISTS (SELECT 1 FROM input e WHERE e.n < i.n AND e.decision = 'permit' AND e.new_issuer = i.new_issuer AND e.new_subject = i.new_subject) THEN 'stale'
         WHEN by_run.id IS NOT NULL THEN 'revoked' END
       WHEN person.status IS DISTINCT FROM 'active' THEN 'person_disabled'
       WHEN coalesce(by_id.status, by_run.status) = 'ended' THEN 'session_ended'
