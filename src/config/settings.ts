@@ -66,12 +66,6 @@ const Lifetimes = z.strictObject({
   sessionSeconds: seconds(28_800, 86_400)
     .describe('Longest life of an agent session, however busy it is.')
     .meta({ env: 'WRIT_SESSION_SECONDS' }),
-  sessionIdleSeconds: seconds(1_800, 86_400)
-    .describe('An agent session ends when it is unused for so long.')
-    .meta({ env: 'WRIT_SESSION_IDLE_SECONDS' }),
-  clientAssertionSeconds: seconds(300, 300)
-    .describe('Longest life of a client assertion that is accepted.')
-    .meta({ env: 'WRIT_CLIENT_ASSERTION_SECONDS' }),
   keyCacheSeconds: seconds(600, 86_400)
     .describe('How long others may cache the signing keys. A new key is published for this long before it signs.')
     .meta({ env: 'WRIT_KEY_CACHE_SECONDS' }),

@@ -51,12 +51,6 @@ const RULES: readonly Rule[] = [
     broken: (s) => s.identityProviders.some((idp) => idp.issuer === s.issuer || idp.issuer === `${s.issuer}/`),
     message: 'names our own issuer; a person cannot sign in to Writ by Writ',
   },
-  {
-    about: ['lifetimes'],
-    path: 'lifetimes.sessionIdleSeconds',
-    broken: (s) => s.lifetimes.sessionIdleSeconds > s.lifetimes.sessionSeconds,
-    message: 'must not be longer than lifetimes.sessionSeconds (WRIT_SESSION_SECONDS)',
-  },
 ];
 
 /** The broken rules, leaving out those about a setting that is itself flawed. */
