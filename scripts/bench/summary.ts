@@ -64,7 +64,7 @@ export function tableOf(results: Results): string {
       lines.push(row([name, ...[p50, p99, worst].map((ms) => ms.toFixed(1))]));
   }
   if (verify !== undefined) {
-    lines.push('', row(['verify one token', 'µs']));
+    lines.push('', row(['verify one token', 'µs CPU']));
     for (const [name, micros] of Object.entries(verify)) lines.push(row([VERIFIERS[name] ?? name, micros.toFixed(1)]));
   }
   if (growth.length > 0) {
