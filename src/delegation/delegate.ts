@@ -18,6 +18,8 @@ export function delegate(
   if (!bound.ok) return bound;
   const actors = chain(subject, presenter, wanted, limits);
   if (!actors.ok) return actors;
+  const loop = calledBefore(subject, wanted);
+  if (loop !== undefined) return err({ reason: 'call_loop', tool: loop });
   const context = inheritContext(subject, wanted);
   if (!context.ok) return context;
   const callChain = extendCallChain(subject, presenter, wanted);
@@ -72,7 +74,7 @@ function chain(
   const [current] = subject.actors;
   const limit = Math.min(maxActors, MAX_CHAIN);
   if (subject.actors.length > limit) return err({ reason: 'chain_too_long', depth: subject.actors.length, limit });
-  if (wanted.target.kind === 'domain' && current !== undefined) return ok(subject.actors);
+  if (wanted.target.kind === 'domain' && subject.kind === 'transaction') return ok(subject.actors);
   if (current !== undefined && isSame(current, presenter.actor)) return ok(subject.actors);
   // An instance is its client: coming back under another instance name is the same loop.
   if (subject.actors.slice(1).some((actor) => isSameClient(actor, presenter.actor))) {
@@ -84,6 +86,19 @@ function chain(
 
 const isSame = (a: Actor, b: Actor): boolean => a.sub === b.sub && a.iss === b.iss;
 const isSameClient = (a: Actor, b: Actor): boolean => a.iss === b.iss && a.sub.split('/')[0] === b.sub.split('/')[0];
+
+/**
+ * CH-03: a tool that the transaction has called is not called again further down the same chain; this also keeps a use
+ * from being multiplied by tokens that are derived from it. Answers the tool, or '*' where the chain does not name it.
+ */
+function calledBefore({ kind, callChain }: Subject, { target, tools }: Wanted): string | undefined {
+  if (kind !== 'transaction' || target.kind !== 'server') return undefined;
+  const calls = callChain.slice(1).filter(({ wl }) => wl === target.resource);
+  const again = calls.find(
+    ({ tool }) => tool === undefined || tools === undefined || tools.some(({ name }) => name === tool),
+  );
+  return again && (again.tool ?? '*');
+}
 
 /** What a transaction is for does not change on its way (transaction token draft: tctx is immutable). */
 function inheritContext(subject: Subject, wanted: Wanted): Result<Delegation['context'], DelegationRefusal> {

@@ -40,6 +40,8 @@ export type Subject = Readonly<{
   mayAct: MayAct | undefined;
   /** Revocation targets that end this token and all that descends from it. */
   lineage: readonly string[];
+  /** SHA-256 of the token's `jti` when Writ minted it by an exchange: its record has its own ancestors. */
+  recordedAs: string | undefined;
 }>;
 
 /** Who acts now: the authenticated client, or an instance that it vouches for. */
@@ -97,6 +99,7 @@ export type DelegationRefusal =
   | Readonly<{ reason: 'may_act_names_another' }>
   | Readonly<{ reason: 'chain_too_long'; depth: number; limit: number }>
   | Readonly<{ reason: 'actor_loop'; actor: string }>
+  | Readonly<{ reason: 'call_loop'; tool: string }>
   | Readonly<{ reason: 'proof_required' }>
   | Readonly<{ reason: 'proof_of_another_key' }>
   | Readonly<{ reason: 'context_changed'; member: 'task' | 'purpose' }>;

@@ -49,12 +49,13 @@ export async function verifyActor(
   const { iss, sub, aud, jti, iat, exp } = parsed.data;
   if (iss !== caller.clientId || !isOf(sub, caller.clientId)) return refuse('not_of_the_caller');
   if ((typeof aud === 'string' ? aud : aud[0]) !== facts.issuer) return refuse('wrong_audience');
-  if (exp <= facts.now - facts.skew || iat > facts.now + facts.skew) return refuse('expired');
+  // No leeway at its end: nothing made from it may live longer than it does, so there would be nothing to make.
+  if (exp <= facts.now || iat > facts.now + facts.skew) return refuse('expired');
   if (exp - iat > MAX_LIFE || exp > facts.now + MAX_LIFE + facts.skew) return refuse('too_long_lived');
   const spends: readonly Spend[] = [
     { what: 'actor', key: replayKey(caller.clientId, jti), expiresAt: exp + facts.skew },
   ];
-  return ok({ presenter: { ...presenter, actor: { ...presenter.actor, sub } }, spends });
+  return ok({ presenter: { ...presenter, actor: { ...presenter.actor, sub }, expiresAt: exp }, spends });
 }
 
 function presenterOf({ clientId, party }: Caller, { issuer, jkt }: ActorFacts): Presenter {

@@ -177,6 +177,7 @@ async function record(
     personId,
     newcomer,
     lineage: subject.lineage,
+    parent: subject.recordedAs,
   });
   // A key that was withdrawn a moment ago is the one thing that only the keys, not the registry, can make good.
   if (!kept.ok && kept.error.reason === 'stale') await deps.keys.refresh();

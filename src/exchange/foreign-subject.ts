@@ -139,5 +139,6 @@ function subjectOf(claims: Claims, { jws, caller, scopes, trusted }: Made): Subj
     mustBind: false,
     mayAct: undefined,
     lineage: [`foreign:${identity}`],
+    recordedAs: undefined,
   };
 }

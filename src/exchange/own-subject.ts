@@ -83,6 +83,7 @@ function readPersons(jws: Jws, facts: OwnFacts): Result<Subject, SubjectFlaw> {
     run: receipt === undefined ? { key: sha256(`grant ${grant ?? ''}`) } : { session: receipt.session },
     mustBind: receipt?.bind === true,
     mayAct: claims.may_act,
+    recordedAs: receipt === undefined ? undefined : sha256(claims.jti),
     lineage: [
       tokenTarget(claims.jti),
       ...(grant === undefined ? [] : [`grant:${grant}`]),
@@ -114,8 +115,10 @@ function readTransactionToken(jws: Jws, caller: Caller, facts: OwnFacts): Result
   if (claims.aud !== facts.trustDomain) return err('wrong_audience');
   const live = checkLife(claims, facts);
   if (!live.ok) return live;
-  // Inside the trust domain every registered MCP server may replace it; an agent, which stands outside, may not.
-  const inside = caller.party.kind === 'server' || claims.req_wl === caller.clientId;
+  // Inside the trust domain its members may replace it; whoever stands outside may only replace what it asked for itself.
+  const { party, clientId } = caller;
+  const isMember = party.kind === 'server' && party.server.transaction_tokens;
+  const inside = isMember || claims.req_wl === (party.kind === 'server' ? party.server.resource : clientId);
   return ok({
     ...base(claims),
     ...transactionFacts(claims),
@@ -163,13 +166,14 @@ function base(
 
 function transactionFacts(
   claims: TransactionalAccessToken | TransactionToken,
-): Pick<Subject, 'kind' | 'run' | 'mustBind' | 'mayAct' | 'lineage'> {
+): Pick<Subject, 'kind' | 'run' | 'mustBind' | 'mayAct' | 'lineage' | 'recordedAs'> {
   return {
     kind: 'transaction',
     run: { session: claims.writ.session },
     mustBind: false,
     mayAct: undefined,
     lineage: [tokenTarget(claims.jti), ...receiptTargets(claims.writ.session, claims.txn)],
+    recordedAs: sha256(claims.jti),
   };
 }
 

@@ -23,6 +23,8 @@ export type Permitted = Brought &
     /** Whom we meet for the first time: known from this commit on, under `personId`, if it permits. */
     newcomer: Readonly<{ issuer: string; subject: string; attributes: Readonly<Record<string, string>> }> | undefined;
     lineage: readonly string[];
+    /** SHA-256 of the `jti` of the exchanged token that this one is made from, when its record is in the log. */
+    parent: string | undefined;
     session: Readonly<{ open: SessionWish }> | Readonly<{ continue: string }>;
   }>;
 export type NotPermitted = Brought &

@@ -113,6 +113,8 @@ export function toWire(refusal: Refusal): Wire {
       return wire('invalid_request', `the delegation chain is longer than ${refusal.limit}`);
     case 'actor_loop':
       return wire('invalid_request', 'this actor is already in the delegation chain');
+    case 'call_loop':
+      return wire('transaction_denied', 'this transaction has called that tool already');
     case 'context_changed':
       return wire('invalid_request', `request_details.${refusal.member} differs from that of the transaction`);
     case 'proof_required':

@@ -67,7 +67,7 @@ function grantTools(
     if (tool === undefined) return err({ reason: 'tool_not_granted', term: 'server', tool: wanted.name });
     if (!permits(rules.ceiling, wanted.name))
       return err({ reason: 'tool_not_granted', term: 'agent', tool: wanted.name });
-    const inherited = withinSubject(wanted, rules.ceiling.resource, subject.details);
+    const inherited = withinSubject(wanted, { tool, resource: rules.ceiling.resource }, subject);
     if (!inherited.ok) return inherited;
     const uses = usesOf(tool, wanted, tools.length, inherited.value);
     if (!uses.ok) return uses;
@@ -80,13 +80,19 @@ function grantTools(
   return ok(granted);
 }
 
-/** RFC 9396 section 6.1 with DESIGN 2: what a transaction was not given for cannot be asked for with it. */
+/**
+ * RFC 9396 section 6.1 with DESIGN 2: what a transaction was not given for cannot be asked for with it. The one exception
+ * is the hop behind an MCP server: at servers that the transaction does not name, the server that it reached may go on
+ * within its own ceiling and the transaction's scope, with tools of tier low.
+ */
 function withinSubject(
   wanted: WantedTool,
-  resource: string,
-  details: readonly McpToolCall[] | undefined,
+  { tool, resource }: Readonly<{ tool: Tool; resource: string }>,
+  { kind, details }: Delegation['subject'],
 ): Result<McpToolCall | undefined, PolicyRefusal> {
-  if (details === undefined) return ok(undefined);
+  const isHop = kind === 'transaction' && !(details ?? []).some(({ locations }) => locations[0] === resource);
+  if (isHop && tool.tier !== 'low') return err({ reason: 'tool_not_granted', term: 'person', tool: wanted.name });
+  if (isHop || details === undefined) return ok(undefined);
   const held = details.find(({ identifier, locations }) => identifier === wanted.name && locations[0] === resource);
   if (held === undefined) return err({ reason: 'tool_not_granted', term: 'person', tool: wanted.name });
   const digest = held.arguments_sha256;

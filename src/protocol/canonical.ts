@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { err, ok, type Result } from '../base/index.js';
-import { isObject, type Json, type JsonFlaw, type JsonObject, parseObject } from './json.js';
+import { endOfString, isObject, type Json, type JsonFlaw, type JsonObject, parseObject } from './json.js';
 
 /** Text that RFC 8785 cannot represent: a number that other parsers read differently, or half a surrogate pair. */
 export type CanonicalFlaw = 'unsafe_number' | 'lone_surrogate';
@@ -35,10 +35,9 @@ export function sha256(data: string | Uint8Array): string {
 export function parseArguments(
   raw: string,
 ): Result<{ arguments: JsonObject; sha256: string }, JsonFlaw | CanonicalFlaw> {
-  const literal = unsafeLiteral(raw);
-  if (literal) return err('unsafe_number');
   const parsed = parseObject(raw);
   if (!parsed.ok) return parsed;
+  if (hasUnsafeLiteral(raw)) return err('unsafe_number');
   const hashed = digest(parsed.value);
   return hashed.ok ? ok({ arguments: parsed.value, sha256: hashed.value }) : hashed;
 }
@@ -76,12 +75,26 @@ function number(value: number): Result<string, CanonicalFlaw> {
   return ok(JSON.stringify(value));
 }
 
-/** A literal such as 2^53+1 or 1e400 is already rounded once it is parsed, so it is looked for in the text itself. */
-function unsafeLiteral(raw: string): boolean {
-  for (const [literal] of raw.replace(/"(?:[^"\\]|\\.)*"/gs, '""').matchAll(/-?\d[\d.eE+-]*/g)) {
-    const value = Number(literal);
-    if (!number(value).ok) return true;
-    if (/^-?\d+$/.test(literal) && String(value) !== literal && literal !== '-0') return true;
+/** A literal such as 2^53+1 or 1e400 is already rounded once it is parsed, so it is looked for in the JSON text, in one pass. */
+function hasUnsafeLiteral(json: string): boolean {
+  for (let at = 0; at < json.length; at++) {
+    const c = json.charCodeAt(at);
+    if (c === 0x22 /* " */) {
+      at = endOfString(json, at);
+      if (at < 0) return false;
+    } else if (c === 0x2d /* - */ || (c >= 0x30 && c <= 0x39)) {
+      const literal = /[-+.\deE]+/y;
+      literal.lastIndex = at;
+      const [text = ''] = literal.exec(json) ?? [];
+      if (isUnsafe(text)) return true;
+      at += Math.max(text.length - 1, 0);
+    }
   }
   return false;
+}
+
+function isUnsafe(literal: string): boolean {
+  const value = Number(literal);
+  if (!number(value).ok) return true;
+  return /^-?\d+$/.test(literal) && String(value) !== literal && literal !== '-0';
 }

@@ -95,7 +95,8 @@ function takeKey(quoted: string, seen: Set<string>): JsonFlaw | undefined {
 }
 
 /** Index of the quote that closes the string opened at `start`, or -1. */
-export function endOfString(text: string, start: number): number {
+export /** Where the string that opens at `start` closes, or -1. */
+function endOfString(text: string, start: number): number {
   for (let i = start + 1; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === 0x5c /* \ */) i++;

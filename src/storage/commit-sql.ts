@@ -24,6 +24,8 @@
  * $20 kid          text[]   the key that would sign, null for what is not permitted
  * $21 new_issuer   text[]   with $22 (subject) and $23 (attributes, JSON text) a person whom we meet here for the first time,
  *                           under the id of $10; one whom another exchange met first makes this one stale
+ * $24 parent       text[]   SHA-256 of the jti of the token of ours that this one is made from: what ends that one, or what it was
+ *                           made from, ends this one; without its record there is none
  *
  * A session must outlive the tokens of it: one that ends sooner is closed first (session_expired), or refuses.
  *
@@ -38,26 +40,28 @@ export const COMMIT_SQL = `
 WITH input AS MATERIALIZED (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bool[],
     $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[],
-    $20::text[], $21::text[], $22::text[], $23::text[])
+    $20::text[], $21::text[], $22::text[], $23::text[], $24::text[])
   WITH ORDINALITY AS i(request, decision, reason, head, registry, run_key, session_id, opens, expires, person, agent, txn,
-    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, n)
+    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, parent, n)
 ), state AS MATERIALIZED (
   SELECT (SELECT version FROM registry_state WHERE id = 1) AS registry,
          (SELECT coalesce(max(number), 0) FROM revocation) AS seen,
          extract(epoch FROM clock_timestamp())::bigint AS clock
 ), checked AS MATERIALIZED (
-  SELECT i.*, state.seen, coalesce(by_id.run_key, i.run_key) AS run, coalesce(by_id.id, by_run.id) AS known_session,
+  SELECT i.*, state.seen, coalesce(parent.lineage, ARRAY[]::text[]) || string_to_array(i.lineage, ' ') AS ancestry, coalesce(by_id.run_key, i.run_key) AS run, coalesce(by_id.id, by_run.id) AS known_session,
     CASE
       WHEN i.registry IS DISTINCT FROM state.registry THEN 'stale'
       WHEN abs(state.clock - i.made_at) > $19::int THEN 'clock'
       WHEN i.decision <> 'permit' THEN NULL
-      WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(string_to_array(i.lineage, ' ') || ('key:' || i.kid)))
+      WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(coalesce(parent.lineage, ARRAY[]::text[]) || string_to_array(i.lineage, ' ') || ('key:' || i.kid)))
         THEN CASE WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'key:' || i.kid) THEN 'stale' ELSE 'revoked' END
+      WHEN i.parent IS NOT NULL AND parent.token_hash IS NULL THEN 'revoked'
       WHEN i.new_issuer IS NOT NULL THEN CASE
         WHEN EXISTS (SELECT 1 FROM person p WHERE p.issuer = i.new_issuer AND p.subject = i.new_subject) THEN 'stale'
         WHEN EXISTS (SELECT 1 FROM input e WHERE e.n < i.n AND e.decision = 'permit' AND e.new_issuer = i.new_issuer AND e.new_subject = i.new_subject) THEN 'stale'
         WHEN by_run.id IS NOT NULL THEN 'revoked' END
       WHEN person.status IS DISTINCT FROM 'active' THEN 'person_disabled'
+      WHEN voucher.status <> 'active' THEN 'revoked'
       WHEN coalesce(by_id.status, by_run.status) = 'ended' THEN 'session_ended'
       WHEN by_id.expires_at < to_timestamp(i.token_ends) THEN 'session_ended'
       WHEN by_run.expires_at < to_timestamp(i.token_ends) THEN 'session_expired'
@@ -66,6 +70,8 @@ WITH input AS MATERIALIZED (
     END AS verdict
   FROM input i CROSS JOIN state
   LEFT JOIN person ON person.id = i.person
+  LEFT JOIN trusted_issuer voucher ON voucher.issuer = person.issuer
+  LEFT JOIN log_leaf parent ON parent.token_hash = i.parent
   LEFT JOIN agent_session by_id ON NOT i.opens AND by_id.id = i.session_id
   LEFT JOIN agent_session by_run ON by_run.run_key = i.run_key
 ), wanted_spend AS MATERIALIZED (
@@ -132,7 +138,7 @@ WITH input AS MATERIALIZED (
   INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, sequence, txn, token_hash, lineage)
   SELECT leaf, leaf_hash, 'exchange', session, sequence, txn, CASE WHEN final IS NULL THEN token_hash END,
     CASE WHEN final IS NULL AND token_hash IS NOT NULL
-      THEN string_to_array(lineage, ' ') || ARRAY['token:' || token_hash, 'session:' || session, 'txn:' || txn, 'key:' || kid]
+      THEN ARRAY(SELECT DISTINCT unnest(ancestry)) || ARRAY['token:' || token_hash, 'session:' || session, 'txn:' || txn, 'key:' || kid]
       ELSE ARRAY[]::text[] END
   FROM hashed
   WHERE NOT coalesce(final IN ('stale', 'clock', 'session_expired'), false)

@@ -151,6 +151,7 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
     column((outcome) => newcomerOf(outcome)?.issuer ?? null),
     column((outcome) => newcomerOf(outcome)?.subject ?? null),
     column((outcome) => JSON.stringify(newcomerOf(outcome)?.attributes ?? {})),
+    column((outcome) => (outcome.decision === 'permit' ? (outcome.parent ?? null) : null)),
   ];
 }
 

@@ -40,6 +40,7 @@ export async function writeRegistry(
           kind,
           planned.filter((change) => change.table === kind),
         );
+      await endWhatWasGranted(transaction, planned);
       await mustNotShareClientIds(transaction);
       const records = planned.map((change) => recordOf(change.recorded, before.get(keyOf(change)), by, version));
       await transaction.$executeRawUnsafe(
@@ -107,6 +108,21 @@ function mustNameEachOnce(planned: readonly Planned[]): void {
 }
 
 /** Its row lock makes writers take turns. */
+/** A client id that is given to somebody else later must not inherit consents, refresh tokens or sessions with it. */
+async function endWhatWasGranted(transaction: Prisma.TransactionClient, planned: readonly Planned[]): Promise<void> {
+  const removed = planned.filter(({ recorded }) => recorded.kind === 'remove-agent').map(({ recorded }) => recorded.id);
+  if (removed.length === 0) return;
+  await transaction.$executeRawUnsafe(
+    `DELETE FROM engine_record WHERE payload ->> 'clientId' = ANY($1::text[])`,
+    removed,
+  );
+  await transaction.$executeRawUnsafe(
+    `UPDATE agent_session SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'registry'
+     WHERE status = 'active' AND agent_id = ANY($1::text[])`,
+    removed,
+  );
+}
+
 async function nextVersion(transaction: Prisma.TransactionClient, basis: number | undefined): Promise<number> {
   const sql = `
     UPDATE registry_state SET version = version + 1 WHERE id = 1 AND version = coalesce($1::bigint, version)

@@ -62,8 +62,9 @@ WITH state AS MATERIALIZED (
       AND NOT EXISTS (SELECT 1 FROM replay r WHERE r.key = s.key AND r.spender = $1)
   ) AND (SELECT version FROM state) = $8::bigint AS yes
 ), token AS MATERIALIZED (
-  SELECT 1 AS one FROM log_leaf l LEFT JOIN agent_session s ON s.id = l.session_id
-  WHERE l.token_hash = $4 AND s.status = 'active' AND s.expires_at > clock_timestamp()
+  SELECT 1 AS one FROM log_leaf l JOIN agent_session s ON s.id = l.session_id JOIN person p ON p.id = s.person_id
+  LEFT JOIN trusted_issuer voucher ON voucher.issuer = p.issuer
+  WHERE l.token_hash = $4 AND p.status = 'active' AND coalesce(voucher.status, 'active') = 'active' AND s.status = 'active' AND s.expires_at > clock_timestamp()
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(l.lineage))
 ), taken AS (
   INSERT INTO token_use (key, used, expires_at)

@@ -614,8 +614,9 @@ describe('TX-17 time', () => {
   });
 
   it.each<[string, (at: number) => Record<string, unknown>, number]>([
-    ['ended within the leeway', (at) => ({ exp: at - 29, iat: at - 60 }), 200],
-    ['ended at its edge', (at) => ({ exp: at - 30, iat: at - 60 }), 400],
+    ['ends in a moment', (at) => ({ exp: at + 20, iat: at - 60 }), 200],
+    ['ends now', (at) => ({ exp: at, iat: at - 60 }), 400],
+    ['ended within the leeway', (at) => ({ exp: at - 29, iat: at - 60 }), 400],
     ['was made at the edge of the leeway', (at) => ({ iat: at + 30, exp: at + 60 }), 200],
     ['was made past the leeway', (at) => ({ iat: at + 31, exp: at + 60 }), 400],
     ['lives longer than 300 s', (at) => ({ iat: at, exp: at + 301 }), 400],

@@ -24,6 +24,7 @@ export const subject = (changes: Partial<Subject> = {}): Subject => ({
   mustBind: false,
   mayAct: undefined,
   lineage: ['token:1'],
+  recordedAs: undefined,
   ...changes,
 });
 
