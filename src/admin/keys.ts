@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { err, ok } from '../base/index.js';
 import { plainProblem } from '../http/index.js';
+import { Text } from '../protocol/index.js';
 import type { KeyInfo, KeysAdmin } from '../token/index.js';
 import { ADMINISTRATOR } from './change.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
@@ -39,7 +40,7 @@ const WITHDRAWN: KeyView = {
   withdrawn_at: '2026-11-22T09:30:00.000Z',
 };
 
-const Reason = z.string().min(1).max(256);
+const Reason = Text.min(1).max(256);
 
 const Withdrawal = z.strictObject({
   result: z.enum(['withdrawn', 'already_withdrawn']),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { err, ok } from '../base/index.js';
 import { plainProblem } from '../http/index.js';
+import { Text } from '../protocol/index.js';
 import type { AgentSession, SessionFilter, SessionsAdmin } from '../session/index.js';
 import { ADMINISTRATOR } from './change.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
@@ -83,7 +84,7 @@ export const sessionOperations = (sessions: SessionsAdmin): readonly Operation[]
     params: { id: 'The id of the session.' },
     about: 'Ends a session and with it every token of it, at once.',
     query: NoQuery,
-    body: z.strictObject({ reason: z.string().min(1).max(256).default('administrator') }).optional(),
+    body: z.strictObject({ reason: Text.min(1).max(256).default('administrator') }).optional(),
     bodyExample: { reason: 'INC-4711' },
     answers: [
       {

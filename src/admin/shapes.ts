@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Text } from '../protocol/index.js';
 import { Agent, McpServer, TrustedIssuer } from '../registry/index.js';
 
 const hasSecret = {
@@ -34,7 +35,7 @@ const Limit = z.coerce
 /** How every list is read on. */
 export const Paging = z.strictObject({
   limit: Limit.describe('How many at most.'),
-  after: z.string().min(1).max(512).optional().describe('`next` of the page before.'),
+  after: Text.min(1).max(512).optional().describe('`next` of the page before.'),
 });
 
 /** A page of a list. `next` is null on the last one. */
@@ -43,7 +44,7 @@ export const pageOf = <T extends z.ZodType>(
 ): z.ZodObject<{ items: z.ZodArray<T>; next: z.ZodNullable<z.ZodString> }> =>
   z.strictObject({ items: z.array(item), next: z.string().nullable() });
 
-export const Id = z.string().min(1).max(512);
+export const Id = Text.min(1).max(512);
 
 /** RFC 3339 text of whole seconds since 1970. */
 export const instant = (seconds: number): string => new Date(seconds * 1000).toISOString();

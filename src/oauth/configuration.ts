@@ -8,6 +8,7 @@ import type { OneTimeRules } from './assertions.js';
 import { ceilingOf, clientFinder } from './clients.js';
 import { type EngineContext, errors, interactionPolicy, signingKey } from './library.js';
 import type { EngineLog, EngineSigningKey, EngineStore } from './ports.js';
+import { refuseUnreadable } from './readable.js';
 import { completeScope, OWN_SCOPES } from './scopes.js';
 
 /** How long what the engine makes lives, in seconds. */
@@ -81,6 +82,7 @@ export function configure(deps: ConfigurationDeps, keys: readonly EngineSigningK
     },
     extraParams: {
       scope: (context: EngineContext, scope: string | undefined) => {
+        refuseUnreadable(context);
         completeScope(registry, context, scope);
       },
     },

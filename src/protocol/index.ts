@@ -49,4 +49,15 @@ export {
   Typ,
 } from './names.js';
 export { clientAssertion, type ClientKey, dpopProof, importClientKey, PrivateJwk, type ProofOf } from './signing.js';
-export { ClientId, formatScope, isLoopback, parseScope, ResourceUri, ScopeToken, Tier, ToolName } from './words.js';
+export {
+  ClientId,
+  formatScope,
+  isLoopback,
+  isPlainText,
+  parseScope,
+  ResourceUri,
+  ScopeToken,
+  Text,
+  Tier,
+  ToolName,
+} from './words.js';

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
 import { type JsonObject, parseObject } from './json.js';
 import { SIGNATURE_ALGORITHMS, type SignatureAlgorithm } from './names.js';
+import { Text } from './words.js';
 
 /** RFC 7515 section 4.1, as strict as RFC 8725 asks: what a token says of its own key (jwk, jku, x5u, x5c) is never read. */
 const Header = z.looseObject({
@@ -91,14 +92,14 @@ export const PublicJwk = z
   .pipe(
     z.object({
       kty: z.enum(['EC', 'OKP', 'RSA']),
-      kid: z.string().min(1).max(256).exactOptional(),
+      kid: Text.min(1).max(256).exactOptional(),
       alg: z.enum(SIGNATURE_ALGORITHMS).exactOptional(),
       use: z.literal('sig').exactOptional(),
-      crv: z.string().max(16).exactOptional(),
-      x: z.string().max(128).exactOptional(),
-      y: z.string().max(128).exactOptional(),
-      n: z.string().max(1_400).exactOptional(),
-      e: z.string().max(16).exactOptional(),
+      crv: Text.max(16).exactOptional(),
+      x: Text.max(128).exactOptional(),
+      y: Text.max(128).exactOptional(),
+      n: Text.max(1_400).exactOptional(),
+      e: Text.max(16).exactOptional(),
     }),
   );
 export type PublicJwk = z.infer<typeof PublicJwk>;

@@ -6,6 +6,11 @@ export const ToolName = z.string().regex(/^[A-Za-z0-9_.-]{1,128}$/);
 /** RFC 6749 appendix A.4. */
 export const ScopeToken = z.string().regex(/^[\x21\x23-\x5B\x5D-\x7E]{1,128}$/);
 
+/** Text that can be stored, logged and shown anywhere: well-formed Unicode without control characters. */
+export const Text = z.string().refine(isPlainText, {
+  error: 'must be well-formed text without control characters',
+});
+
 /** How much harm one call of a tool can do; authority is proportional to it. */
 export const Tier = z.enum(['low', 'medium', 'high', 'critical']);
 export type Tier = z.infer<typeof Tier>;
@@ -42,4 +47,9 @@ function isCanonicalResource(text: string): boolean {
   if (url.username !== '' || url.password !== '') return false;
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) return false;
   return text === (url.pathname === '/' ? url.origin : url.href) && !(url.pathname !== '/' && text.endsWith('/'));
+}
+
+/** No control character (PostgreSQL stores no U+0000, terminals obey the others) and no half of a surrogate pair. */
+export function isPlainText(text: string): boolean {
+  return !/[\u0000-\u001f\u007f-\u009f\ud800-\udfff]/u.test(text);
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ClientId, Jwks, ResourceUri, ScopeToken, ToolName } from '../protocol/index.js';
+import { ClientId, isPlainText, Jwks, ResourceUri, ScopeToken, Text, ToolName } from '../protocol/index.js';
 
 /** What a client may ask for at one MCP server: the ceiling, never a grant. `tools: '*'` means every registered tool. */
 export const Ceiling = z.strictObject({
@@ -12,12 +12,16 @@ export type Ceiling = z.infer<typeof Ceiling>;
 export const Status = z.enum(['active', 'disabled']);
 export type Status = z.infer<typeof Status>;
 
-const HttpsUrl = z.url({ protocol: /^https?$/ }).max(512);
-const Name = z.string().min(1).max(128);
+/** Which of these are safe (https, or http on loopback) the admin room judges, in the words of each field. */
+const WebUrl = z
+  .url({ protocol: /^https?$/ })
+  .max(512)
+  .refine(isPlainText, { error: 'must have no control characters' });
+const Name = Text.min(1).max(128);
 
 /** How a client proves who it is (RFC 7523 with RFC 10070; a secret only where an administrator wrote one down). */
 export const Authentication = z.discriminatedUnion('method', [
-  z.strictObject({ method: z.literal('private_key_jwt'), jwks: Jwks.optional(), jwks_uri: HttpsUrl.optional() }),
+  z.strictObject({ method: z.literal('private_key_jwt'), jwks: Jwks.optional(), jwks_uri: WebUrl.optional() }),
   z.strictObject({ method: z.enum(['client_secret_basic', 'client_secret_post']) }),
 ]);
 export type Authentication = z.infer<typeof Authentication>;
@@ -31,11 +35,11 @@ const authentication = Authentication.refine(
 export const Agent = z.strictObject({
   client_id: ClientId,
   name: Name,
-  owner: z.string().min(1).max(256).describe('The person or team that answers for this agent.'),
-  purpose: z.string().min(1).max(512),
+  owner: Text.min(1).max(256).describe('The person or team that answers for this agent.'),
+  purpose: Text.min(1).max(512),
   status: Status.default('active'),
   authentication,
-  redirect_uris: z.array(HttpsUrl).max(16).default([]),
+  redirect_uris: z.array(WebUrl).max(16).default([]),
   allow: z.array(Ceiling).max(256).default([]).describe('What this agent may ask for, by MCP server.'),
   hand_over_to: z.array(ClientId).max(64).default([]).describe('Agents that it may hand a delegation over to.'),
   transaction_tokens: z.boolean().default(false).describe('Whether it may ask for tokens for the trust domain.'),
@@ -45,4 +49,4 @@ export const Agent = z.strictObject({
 export type Agent = z.infer<typeof Agent>;
 export type AgentInput = z.input<typeof Agent>;
 
-export { authentication as AuthenticationOfClient, HttpsUrl, Name };
+export { authentication as AuthenticationOfClient, WebUrl, Name };

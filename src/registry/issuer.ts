@@ -1,17 +1,15 @@
 import { z } from 'zod';
-import { ClientId, Jwks, ScopeToken, TokenType } from '../protocol/index.js';
-import { HttpsUrl, Name, Status } from './agent.js';
+import { ClientId, Jwks, ScopeToken, Text, TokenType } from '../protocol/index.js';
+import { WebUrl, Name, Status } from './agent.js';
 
 /** One kind of token that an issuer's people may bring as `subject_token`. Everything that is not listed is refused. */
 export const AcceptedToken = z.strictObject({
   token_type: z.enum([TokenType.accessToken, TokenType.idToken, TokenType.jwt]),
-  typ: z
-    .string()
-    .max(64)
+  typ: Text.max(64)
     .nullable()
     .describe('The JOSE typ that it must have, in lower case and without application/; null when it has none or JWT.'),
   audiences: z
-    .array(z.string().min(1).max(512))
+    .array(Text.min(1).max(512))
     .max(16)
     .default([])
     .describe('Names by which this issuer means Writ, beside our issuer identifier.'),
@@ -26,22 +24,22 @@ export type AcceptedToken = z.infer<typeof AcceptedToken>;
 /** An issuer whose tokens about people Writ accepts in an exchange. */
 export const TrustedIssuer = z
   .strictObject({
-    issuer: HttpsUrl,
+    issuer: WebUrl,
     name: Name,
     status: Status.default('active'),
     jwks: Jwks.optional(),
-    jwks_uri: HttpsUrl.optional(),
+    jwks_uri: WebUrl.optional(),
     accepts: z.array(AcceptedToken).min(1).max(8),
     agents: z.array(ClientId).max(1_024).describe('The agents that may exchange its tokens.'),
     client_ids: z
-      .record(z.string().min(1).max(512), ClientId)
+      .record(Text.min(1).max(512), ClientId)
       .default({})
       .describe('Its own client ids of our agents: an audience of this name stands for that agent.'),
     claims: z
       .strictObject({
-        email: z.string().max(64).optional(),
-        name: z.string().max(64).optional(),
-        scope: z.string().max(64).default('scope'),
+        email: Text.max(64).optional(),
+        name: Text.max(64).optional(),
+        scope: Text.max(64).default('scope'),
       })
       .default({ scope: 'scope' })
       .describe('Which of its claims fill attributes. Identity is always issuer and sub.'),

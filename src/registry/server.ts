@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ClientId, ResourceUri, ScopeToken, Tier, ToolName } from '../protocol/index.js';
+import { ClientId, ResourceUri, ScopeToken, Text, Tier, ToolName } from '../protocol/index.js';
 import { AuthenticationOfClient, Ceiling, Name, Status } from './agent.js';
 
 /** A tool of an MCP server. Its key is the pair of server and name (MC-15). */
@@ -20,7 +20,7 @@ export const McpServer = z
     resource: ResourceUri,
     client_id: ClientId,
     name: Name,
-    owner: z.string().min(1).max(256),
+    owner: Text.min(1).max(256),
     status: Status.default('active'),
     token_shape: TokenShape.default('txnat+jwt'),
     authentication: AuthenticationOfClient.describe('For introspection, revocation and its own exchanges.'),

@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { ADMIN, type AdminServer, startAdmin } from '../support/admin.js';
+import { openSessions } from '../../src/storage/index.js';
+import { ADMIN, type AdminServer, NOW, startAdmin } from '../support/admin.js';
 import { type Compiled, compileSource } from '../support/compiled.js';
 
 let admin: AdminServer;
@@ -245,7 +246,8 @@ describe('writ sessions and log', () => {
   it('never let what they print steer the terminal', async () => {
     await session('ses_1');
     const reason = '\u001b[2J\u009b31m\u202eevil';
-    await admin.ask('POST', '/sessions/ses_1/end', { reason });
+    // The API takes no such reason; a record of an earlier version may still hold one.
+    await openSessions(admin.fresh.database, { now: () => NOW }).end('ses_1', 'admin-token', reason);
     const { out } = await writ(['log', '--session', 'ses_1']);
     expect(out).toContain('done/\\u001b[2J\\u009b31m\\u202eevil');
     expect((await writ(['log', '--json'])).out).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
