@@ -160,7 +160,7 @@ describe('client authentication at the engine (RFC 7523, RFC 10070)', () => {
   it('remembers a used assertion by the hash that all routes share', async () => {
     const jti = 'the-jti-of-this-test';
     await withAssertion({ jti });
-    const key = createHash('sha256').update(`${agent.id}${jti}`).digest('base64url');
+    const key = createHash('sha256').update(`${agent.id}\n${jti}`).digest('base64url');
     expect(await db.database.prisma.replay.count({ where: { key } })).toBe(1);
   });
 
