@@ -132,7 +132,7 @@ describe('npm run demo', () => {
     });
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(await isUp).toBe(200);
-    expect(out).toContain('npx writ log --follow');
+    expect(out).toContain('node dist/src/cli/main.js log --follow');
     await expectNothingLeft(out);
   }, 90_000);
 
