@@ -279,6 +279,16 @@ describe.each(ADAPTERS)('the guard before the official SDK: %s', (adapter: Adapt
     expect((await send(callText('write_file', ARGS), bearer(token))).status).toBe(200);
   });
 
+  it('lets a token for connecting, which has no scope, list the tools and call none', async () => {
+    const connecting = bearer(await issuer.sign(issuer.claims(server.resource, { scope: '' })));
+    const list = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}';
+    expect(await rpcOf(await send(list, connecting))).toMatchObject({
+      result: { tools: [{ name: 'write_file' }, { name: 'read_file' }] },
+    });
+    for (const tool of ['write_file', 'read_file'])
+      expect((await send(callText(tool, ARGS), connecting)).status).toBe(403);
+  });
+
   it.each(['Bearer', 'Bearer  ', 'Bearer a,b', 'Basic YTpi', 'bearer\u00e9', 'Bearer a b', 'DPoP'])(
     'JW-26 answers 401 to the header %p',
     async (authorization) => {
