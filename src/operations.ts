@@ -85,7 +85,7 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
     failures: (inner) => ({
       note: (failure) => {
         metrics.authenticationFailed(failure);
-        return inner.note(failure);
+        inner.note(failure);
       },
     }),
     engineLog: (inner) => ({

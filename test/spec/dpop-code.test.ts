@@ -121,7 +121,10 @@ describe('DPoP in the code flow (RFC 9449)', () => {
   it('§11.1: takes a proof once', async () => {
     const proof = dpopProof(key, `${writ.issuer}/token`);
     expect((await redeem(proof)).status).toBe(200);
-    expect(await redeem(proof)).toEqual({ status: 400, body: { error: 'invalid_dpop_proof', error_description: 'the DPoP proof was used before' } });
+    expect(await redeem(proof)).toEqual({
+      status: 400,
+      body: { error: 'invalid_dpop_proof', error_description: 'the DPoP proof was used before' },
+    });
   });
 
   it('refuses an agent that must prove possession and does not', async () => {
