@@ -79,7 +79,14 @@ async function serve(
 function write(ctx: Context, { status, body, headers }: Answer): void {
   requestId(ctx);
   for (const [name, value] of Object.entries(headers ?? {})) ctx.set(name, value);
-  ctx.body = body === undefined ? null : JSON.stringify(body);
+  ctx.body = body === undefined ? null : harmlessJson(body);
   ctx.status = status;
   if (body !== undefined) ctx.type = 'application/json';
 }
+
+/** JSON that may be printed as it is: what would steer a terminal, or show text in another order, is escaped. */
+const harmlessJson = (body: object): string =>
+  JSON.stringify(body).replace(
+    /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type AdminServer, problem, startAdmin, statusAndBody } from '../support/admin.js';
+import { openSessions } from '../../src/storage/index.js';
+import { ADMIN, type AdminServer, NOW, problem, startAdmin, statusAndBody } from '../support/admin.js';
 import { Browser } from '../support/browser.js';
 import { freshDatabase, type TestDatabase } from '../support/databases.js';
 import { assertionForm, REDIRECT_URI, startWrit, TestAgent, type Writ } from '../support/engine.js';
@@ -93,6 +94,25 @@ describe('text that an administrator sends', () => {
       );
     }
   });
+
+  it('is escaped in what is read, when a record of old holds it', async () => {
+    const reason = 'a\u001b[2J\u009b31m\u202eb';
+    await openSessions(admin.fresh.database, { now: () => NOW }).end(await oldSession(), 'admin-token', reason);
+    const answer = await fetch(`${admin.url}/admin/v1/log?session=ses_old`, {
+      headers: { authorization: `Bearer ${ADMIN}` },
+    });
+    const text = await answer.text();
+    expect(text).toContain('"a\\u001b[2J\\u009b31m\\u202eb"');
+    expect(JSON.parse(text)).toMatchObject({ items: [{ outcome: { reason } }] });
+  });
+
+  async function oldSession(): Promise<string> {
+    await admin.fresh.database.prisma.$executeRawUnsafe(
+      `INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, opened_at, last_used_at, expires_at)
+       VALUES ('ses_old', 'old', 'prs_alice', 'agt_a', 'active', 2, '2026-11-22T10:00:00Z', '2026-11-22T11:00:00Z', '2026-11-22T18:00:00Z')`,
+    );
+    return 'ses_old';
+  }
 
   it('is refused in a path', async () => {
     for (const path of ['/agents/%00', '/sessions/a%00', '/servers/%1b', '/issuers/%00'])
