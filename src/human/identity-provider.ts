@@ -1,7 +1,7 @@
 import * as oidc from 'openid-client';
 import { z } from 'zod';
 import { err, ok, type Result, type Seconds } from '../base/index.js';
-import { Identifier, type JsonObject } from '../protocol/index.js';
+import { Identifier, type JsonObject, Text } from '../protocol/index.js';
 import type { PersonAttributes } from './people.js';
 
 /** A company identity provider where people sign in (OpenID Connect Core 1.0). */
@@ -149,8 +149,9 @@ const Claims = z.looseObject({
   acr: z.string().max(256).optional(),
   amr: z.array(z.string().max(64)).max(16).optional(),
   auth_time: z.number().int().positive().max(253_402_300_799).optional(),
-  name: z.string().max(256).optional().catch(undefined),
-  email: z.string().max(256).optional().catch(undefined),
+  // A name that cannot be stored or shown is no name; the sign-in is still good.
+  name: Text.max(256).optional().catch(undefined),
+  email: Text.max(256).optional().catch(undefined),
 });
 
 const Described = Claims.pick({ name: true, email: true });
