@@ -68,7 +68,6 @@ export type WantedTool = Readonly<{
   name: string;
   argumentsSha256: string | undefined;
   maxUses: number | undefined;
-  definitionSha256: string | undefined;
 }>;
 
 /** What the request asks for, already in our words. */

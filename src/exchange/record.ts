@@ -3,7 +3,7 @@ import { recordHead } from '../audit/index.js';
 import type { Seconds } from '../base/index.js';
 import type { Caller } from '../client/index.js';
 import type { Delegation } from '../delegation/index.js';
-import type { FormRequest, Json } from '../protocol/index.js';
+import { ClientId, type FormRequest, type Json, ResourceUri, sha256 } from '../protocol/index.js';
 import type { PreparedToken } from '../token/index.js';
 import type { ExchangeRequest } from './request.js';
 
@@ -31,7 +31,7 @@ export function exchangeRecord(known: Known): RecordHead {
     client: { id: caller.clientId, kind: caller.party.kind, method: caller.method, key: caller.keyId ?? null },
     person: known.personId ?? delegation?.person.id ?? null,
     actors: delegation?.actors.map(({ sub, iss }) => ({ sub, iss })) ?? null,
-    target: request === undefined ? null : { ...request.wanted.target },
+    target: request === undefined ? null : targetOf(request.wanted.target),
     tools: toolsOf(known),
     scope: token?.scope ?? request?.wanted.scopes?.slice(0, 64).join(' ') ?? null,
     task: delegation?.context.task ?? null,
@@ -56,11 +56,23 @@ export function exchangeRecord(known: Known): RecordHead {
   });
 }
 
+/** A target that has the form of one is named; any other text, a token pasted by mistake perhaps, only by its digest. */
+function targetOf(target: ExchangeRequest['wanted']['target']): Json {
+  const [form, text] =
+    target.kind === 'server'
+      ? [ResourceUri, target.resource]
+      : target.kind === 'agent'
+        ? [ClientId, target.clientId]
+        : [undefined, target.name];
+  return form === undefined || form.safeParse(text).success
+    ? { ...target }
+    : { kind: target.kind, sha256: sha256(text) };
+}
+
 function toolsOf({ token, request }: Known): Json {
-  const granted = token?.grant.details?.map(({ identifier, arguments_sha256, definition_sha256, max_uses }) => ({
+  const granted = token?.grant.details?.map(({ identifier, arguments_sha256, max_uses }) => ({
     name: identifier,
     arguments_sha256: arguments_sha256 ?? null,
-    definition_sha256: definition_sha256 ?? null,
     max_uses,
   }));
   const wanted = request?.wanted.tools

@@ -138,7 +138,6 @@ const Detail = z.strictObject({
     })
     .optional(),
   arguments_sha256: Digest.optional(),
-  definition_sha256: Digest.optional(),
   max_uses: z.number().int().min(1).max(1_000).optional(),
 });
 
@@ -176,7 +175,6 @@ function parseDetails(
       name: detail.identifier,
       argumentsSha256: argumentsSha256.value,
       maxUses: detail.max_uses,
-      definitionSha256: detail.definition_sha256,
     });
   }
   return ok(tools);

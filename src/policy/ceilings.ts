@@ -129,7 +129,7 @@ function toolsOfScopes(scopes: readonly string[], ceiling: Ceiling, tools: reado
       (tool) =>
         tool.tier === 'low' && permits(ceiling, tool.name) && tool.scopes.every((scope) => scopes.includes(scope)),
     )
-    .map(({ name }) => ({ name, argumentsSha256: undefined, definitionSha256: undefined, maxUses: undefined }));
+    .map(({ name }) => ({ name, argumentsSha256: undefined, maxUses: undefined }));
 }
 
 const permits = ({ tools }: Ceiling, name: string): boolean => tools === '*' || tools.includes(name);
@@ -158,7 +158,6 @@ function detail({ tool, wanted, uses }: Granted, resource: string): McpToolCall 
     actions: ['tools/call'],
     identifier: tool.name,
     ...(wanted.argumentsSha256 === undefined ? {} : { arguments_sha256: wanted.argumentsSha256 }),
-    ...(wanted.definitionSha256 === undefined ? {} : { definition_sha256: wanted.definitionSha256 }),
     max_uses: uses,
   };
 }

@@ -324,6 +324,19 @@ describe('RFC 9396 authorization details', () => {
   });
 });
 
+describe('the record of a refusal', () => {
+  it('names a target only when it has the form of one: a token that was pasted there is kept as a digest', async () => {
+    const pasted = await world.personToken('alice');
+    await expectRefusal(
+      { resource: undefined, audience: pasted.slice(0, 400), authorization_details: undefined, scope: 'repo:read' },
+      TARGET,
+    );
+    const { items } = (await world.admin('GET', '/log?limit=200')).body as { items: { facts: { target?: unknown } }[] };
+    expect(items.at(-1)?.facts.target).toEqual({ kind: 'agent', sha256: expect.stringMatching(/^[\w-]{43}$/) });
+    expect(JSON.stringify(items)).not.toContain(pasted.slice(0, 40));
+  });
+});
+
 describe('request_details and request_context', () => {
   it('ignores a transaction id of the client, says so in the log, and makes its own', async () => {
     const answer = await world.exchange({ request_details: JSON.stringify({ txn: 'mine' }) });

@@ -55,7 +55,6 @@ const tool = (name: string, changes: Partial<WantedTool> = {}): WantedTool => ({
   name,
   argumentsSha256: undefined,
   maxUses: undefined,
-  definitionSha256: undefined,
   ...changes,
 });
 const detail = (identifier: string, changes: Partial<McpToolCall> = {}): McpToolCall => ({

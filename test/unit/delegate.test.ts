@@ -138,7 +138,6 @@ describe('the call chain', () => {
     name,
     argumentsSha256: undefined,
     maxUses: undefined,
-    definitionSha256: undefined,
   });
   it.each([
     ['a server', wanted(), [{ wl: 'agt_a' }, { wl: RS }]],
