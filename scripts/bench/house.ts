@@ -7,9 +7,6 @@ import { type Child, freePort, start, type Start } from './process.js';
 
 const ADMIN_TOKEN = 'bench-admin-token-0123456789-abcdefghijklmnop';
 
-/** What `npm start` gives to Node.js. */
-const START_FLAGS = ['--max-semi-space-size=64'];
-
 /** A running Writ, as `npm start` runs it. */
 export type House = Child & Readonly<{ port: number }>;
 
@@ -44,7 +41,7 @@ export async function startHouse(options: HouseOptions): Promise<House & Readonl
   const how: Start = {
     script: options.main ?? built,
     env,
-    nodeOptions: [...START_FLAGS, ...profiling],
+    nodeOptions: profiling,
     ready: /Writ serves/,
   };
   const child = await start(options.core === undefined ? how : { ...how, core: options.core });

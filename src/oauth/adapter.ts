@@ -75,8 +75,8 @@ const STOLEN = new Set(['AuthorizationCode', 'RefreshToken']);
 
 /** TX-29: a code or refresh token that another authenticated client presents was stolen, so its family ends with it. */
 async function isInForeignHands(store: EngineStore, payload: AdapterPayload | undefined): Promise<boolean> {
-  const { client } = currentContext()?.oidc ?? {};
-  const presenter = client?.clientId;
+  const { client, route } = currentContext()?.oidc ?? {};
+  const presenter = route === 'token' ? client?.clientId : undefined;
   const { clientId, grantId } = payload ?? {};
   if (presenter === undefined || clientId === undefined || clientId === presenter) return false;
   if (grantId !== undefined) await store.revokeFamily(grantHash(grantId), 'writ', 'presented by another client');

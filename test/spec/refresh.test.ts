@@ -99,12 +99,17 @@ describe('refresh tokens (RFC 6749 section 6, RFC 9700 section 4.14)', () => {
     writ.registry.change([agent.registered, other.registered]);
   });
 
-  it('RT-05: are of no use to another agent or for another resource', async () => {
+  it('RT-05: are of no use for another resource', async () => {
     const { refresh_token: token } = await begin();
-    expect(await refresh(token, {}, other)).toEqual(invalidGrant);
     expect((await refresh(token, { resource: 'https://mcp.example/files' })).body).toMatchObject({
       error: 'invalid_target',
     });
+  });
+
+  it('RT-05, TX-29: are of no use to another agent, and dead for their own once another has tried', async () => {
+    const { refresh_token: token } = await begin();
+    expect(await refresh(token, {}, other)).toEqual(invalidGrant);
+    expect(await refresh(token)).toEqual(invalidGrant);
   });
 
   it('do not outlive the consent by rotation', async () => {

@@ -81,7 +81,7 @@ describe('RFC 7523 section 3 with RFC 10070', () => {
   it('is to be remembered for as long as it could be presented', async () => {
     expect(await judged()).toEqual({
       ok: true,
-      value: { replayKey: sha256('agt_aj1'), expiresAt: NOW + 60 + 30, keyId: 'k1' },
+      value: { replayKey: sha256('agt_a\nj1'), expiresAt: NOW + 60 + 30, keyId: 'k1' },
     });
   });
 
