@@ -21,7 +21,7 @@ const claims = {
     exp: now + 300,
     jti: 'one',
     txn: 'txn',
-    scope: '',
+    scope: 'repo:read',
   },
   tctx: { call_chain: [{ wl: 'agt_a' }, { wl: RESOURCE }] },
   rctx: {},
