@@ -4,6 +4,7 @@ import type { Person, Subject } from '../delegation/index.js';
 import {
   candidates,
   flattenAct,
+  isTransactional,
   type Jws,
   parseScope,
   PersonsAccessToken,
@@ -54,9 +55,7 @@ export function readOwnSubject(
 
 function readShape(jws: Jws, type: TokenType, caller: Caller, facts: OwnFacts): Result<Subject, SubjectFlaw> {
   if (jws.typ === Typ.accessToken && type === TokenType.accessToken) {
-    return 'txn' in jws.payload && !('may_act' in jws.payload)
-      ? readTransactional(jws, caller, facts)
-      : readPersons(jws, facts);
+    return isTransactional(jws.typ, jws.payload) ? readTransactional(jws, caller, facts) : readPersons(jws, facts);
   }
   if (jws.typ === Typ.transactionalAccessToken && type === TokenType.txnAccessToken)
     return readTransactional(jws, caller, facts);

@@ -1,6 +1,7 @@
 import type { Seconds } from '../base/index.js';
 import {
   candidates,
+  isTransactional,
   parseJws,
   PersonsAccessToken,
   TransactionalAccessToken,
@@ -32,10 +33,7 @@ function byShape(typ: string | undefined, payload: Readonly<Record<string, unkno
     const claims = TransactionToken.safeParse(payload).data;
     return claims && { shape: 'transaction', claims };
   }
-  if (
-    typ === Typ.transactionalAccessToken ||
-    (typ === Typ.accessToken && 'txn' in payload && !('may_act' in payload))
-  ) {
+  if (isTransactional(typ, payload)) {
     const claims = TransactionalAccessToken.safeParse(payload).data;
     return claims && { shape: 'transactional', claims };
   }

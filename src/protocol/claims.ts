@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { McpToolCalls } from './authorization-details.js';
+import { Typ } from './names.js';
 import { ToolName } from './words.js';
 
 /** Hard cap of actors in one token (STANDARDS: default 5, cap 8); a deeper token is refused before it is read further. */
@@ -135,3 +136,10 @@ export function nestAct([current, ...earlier]: readonly Actor[]): Act | undefine
   const act = nestAct(earlier);
   return act === undefined ? { ...current } : { ...current, act };
 }
+
+/**
+ * Whether a token of ours is a transactional access token: by its own type, or for older servers an `at+jwt` with `txn`
+ * that is no hand-over. The one place that tells the two kinds of `at+jwt` apart.
+ */
+export const isTransactional = (typ: string | undefined, payload: Readonly<Record<string, unknown>>): boolean =>
+  typ === Typ.transactionalAccessToken || (typ === Typ.accessToken && 'txn' in payload && !('may_act' in payload));

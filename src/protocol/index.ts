@@ -9,6 +9,7 @@ export {
   flattenAct,
   Identifier,
   Instant,
+  isTransactional,
   MAX_CHAIN,
   MayAct,
   nestAct,
