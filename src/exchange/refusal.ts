@@ -104,6 +104,7 @@ export function toWire(refusal: Refusal): Wire {
     case 'person_disabled':
     case 'life_is_over':
     case 'actor_not_usable':
+    case 'hand_over_withdrawn':
       return SUBJECT;
     case 'issuer_not_allowed':
       return wire('unauthorized_client', 'this client may not exchange tokens of that issuer');

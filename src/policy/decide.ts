@@ -26,9 +26,17 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   if (notAfter <= now) return err({ reason: 'life_is_over', term: 'person' });
   const gone = unusableActor(delegation.actors, rules.registry, { issuer: rules.issuer, now });
   if (gone !== undefined) return err({ reason: 'actor_not_usable', term: 'agent', actor: gone });
+  if (isWithdrawn(delegation, rules)) return err({ reason: 'hand_over_withdrawn', term: 'agent' });
   const permitted = permit(delegation, client, rules);
   if (!permitted.ok) return permitted;
   return ok(new Permit({ decision: newId('dec'), policy: POLICY_VERSION, delegation, notAfter, ...permitted.value }));
+}
+
+/** A hand-over holds only as long as the registry lets its maker hand over to this agent. */
+function isWithdrawn({ subject, presenter }: Delegation, { registry }: Rules): boolean {
+  if (subject.kind !== 'hand-over') return false;
+  const maker = registry.agent(subject.rootAgent);
+  return maker?.hand_over_to.includes(presenter.clientId) !== true;
 }
 
 type Shape = Pick<Grant, 'shape' | 'audience' | 'scopes' | 'details' | 'localUses'>;

@@ -7,6 +7,7 @@ export type Term = 'person' | 'agent' | 'server' | 'request';
 export type PolicyRefusal =
   | Readonly<{ reason: 'unknown_target'; term: 'server' }>
   | Readonly<{ reason: 'actor_not_usable'; term: 'agent'; actor: string }>
+  | Readonly<{ reason: 'hand_over_withdrawn'; term: 'agent' }>
   | Readonly<{ reason: 'target_not_allowed'; term: 'agent' }>
   | Readonly<{ reason: 'hand_over_not_allowed'; term: 'agent' }>
   | Readonly<{ reason: 'domain_not_allowed'; term: 'agent' }>

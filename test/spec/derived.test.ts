@@ -161,6 +161,14 @@ describe('life and standing', () => {
     expect(await isActive(token, world.rs1)).toBe(false);
   });
 
+  it('of a hand-over ends when its maker may hand over to that agent no more', async () => {
+    const handed = tokenOf(await world.exchange(HAND_OVER));
+    await change('agents', 'agt_a1', (agent) => ({ ...agent, hand_over_to: [] }));
+    expect(answerOf(await world.exchange({ subject_token: handed }, world.a2))).toEqual(NOT_ACCEPTABLE);
+    await change('agents', 'agt_a1', (agent) => ({ ...agent, hand_over_to: ['agt_a2'] }));
+    expect((await world.exchange({ subject_token: handed }, world.a2)).status).toBe(200);
+  });
+
   it('of a removed agent is not inherited by whoever gets its client id', async () => {
     const subject_token = await world.personToken('alice');
     const before = decodeJwt<{ writ: { session: string } }>(tokenOf(await world.exchange({ subject_token }))).writ
