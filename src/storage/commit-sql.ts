@@ -23,7 +23,9 @@
  * $19 skew         int      how far our clock may be from the database's
  * $20 kid          text[]   the key that would sign, null for what is not permitted
  * $21 new_issuer   text[]   with $22 (subject) and $23 (attributes, JSON text) a person whom we meet here for the first time,
- *                           under the id of $10; one whom another exchange met first makes this one stale
+ *                           under the id of $10; one whom another exchange met first makes this one stale. A first
+ *                           meeting that another replica makes meanwhile is not seen by this snapshot: the INSERT waits for it
+ *                           and fails, and with it the whole statement, spending included. Tried again, it sees the person
  * $24 parent       text[]   SHA-256 of the jti of the token of ours that this one is made from: what ends that one, or what it was
  *                           made from, ends this one; without its record there is none
  *
@@ -88,18 +90,14 @@ WITH input AS MATERIALIZED (
   LEFT JOIN replay earlier ON earlier.key = w.key AND earlier.spender = w.request
   WHERE spent.key IS NULL AND earlier.key IS NULL
   GROUP BY w.request
-), weighed AS MATERIALIZED (
+), judged AS MATERIALIZED (
   SELECT c.*, lost.key AS lost_key,
-    CASE WHEN c.verdict IN ('stale', 'clock', 'session_expired') THEN c.verdict WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS weight
+    CASE WHEN c.verdict IN ('stale', 'clock', 'session_expired') THEN c.verdict WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS ruling
   FROM checked c LEFT JOIN lost ON lost.request = c.request
 ), met AS (
   INSERT INTO person (id, issuer, subject, attributes)
-  SELECT person, new_issuer, new_subject, attributes::jsonb FROM weighed
-  WHERE decision = 'permit' AND weight IS NULL AND new_issuer IS NOT NULL ORDER BY new_issuer, new_subject, n
-  ON CONFLICT (issuer, subject) DO NOTHING RETURNING id
-), judged AS MATERIALIZED (
-  SELECT w.*, CASE WHEN w.decision = 'permit' AND w.weight IS NULL AND w.new_issuer IS NOT NULL AND met.id IS NULL THEN 'stale' ELSE w.weight END AS ruling
-  FROM weighed w LEFT JOIN met ON met.id = w.person
+  SELECT person, new_issuer, new_subject, attributes::jsonb FROM judged
+  WHERE decision = 'permit' AND ruling IS NULL AND new_issuer IS NOT NULL ORDER BY new_issuer, new_subject, n
 ), session AS (
   INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at)
   SELECT coalesce((array_agg(session_id ORDER BY n) FILTER (WHERE opens))[1], max(known_session)), run,

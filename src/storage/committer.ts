@@ -112,7 +112,7 @@ async function commit(database: Database, outcomes: readonly Outcome[]): Promise
   }
 }
 
-/** serialization_failure, deadlock_detected, unique_violation (a session closed under a batch that continues it). */
+/** serialization_failure, deadlock_detected, unique_violation (a session closed under a batch that continues it, a person met by two). */
 const RETRIED = ['40001', '40P01', '23505'];
 
 function parameters(outcomes: readonly Outcome[]): readonly unknown[] {

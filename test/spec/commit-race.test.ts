@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
+import pg from 'pg';
 import { databaseKinds } from '../support/databases.js';
-import { RS2, startWorld, tool, tools, type World } from '../support/world.js';
+import { COMPANY, RS2, startWorld, tool, tools, type World } from '../support/world.js';
 import { type Reply, startReplica } from '../support/writ.js';
 
 type Receipt = Readonly<{ session: string; leaf: string; seen: number }>;
@@ -53,6 +54,37 @@ describe.each(databaseKinds.filter((kind) => kind === 'server'))('two replicas o
     }
   });
 
+  it('let the loser of a first meeting with one person spend nothing until it is recorded, and win at its second try', async () => {
+    const client = new pg.Client({ connectionString: world.config.databaseUrl });
+    await client.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query(`INSERT INTO person (id, issuer, subject) VALUES ('prs_met', $1, 'newcomer')`, [COMPANY]);
+      const answer = world.exchange({ subject_token: await world.personToken('newcomer') });
+      await untilOneWaits(client);
+      await client.query('COMMIT');
+      expect(decodeJwt(tokenOf(await answer)).sub).toBe('prs_met');
+      expect((await client.query(SPENT_APART)).rows).toEqual([{ records: expect.any(Number), apart: 0 }]);
+    } finally {
+      await client.end();
+    }
+  });
+
+  it('meet one person once, each exchange spent and recorded in one transaction, in each of 40 rounds', async () => {
+    for (let round = 0; round < 40; round++) {
+      const subjects = await Promise.all([0, 1].map(() => world.personToken(`person-${round}`)));
+      const forms = await Promise.all(subjects.map((subject_token) => world.form({ subject_token })));
+      const answers = await Promise.all(forms.map((form, n) => (n === 0 ? world : replica).post('/token', form)));
+      expect(new Set(answers.map((answer) => decodeJwt(tokenOf(answer)).sub)).size).toBe(1);
+    }
+    const client = new pg.Client({ connectionString: world.config.databaseUrl });
+    await client.connect();
+    const { rows } = await client.query<{ records: number; apart: number }>(SPENT_APART);
+    await client.end();
+    expect(rows).toEqual([{ records: expect.any(Number), apart: 0 }]);
+    expect(rows[0]?.records).toBeGreaterThanOrEqual(80);
+  });
+
   it('number one session together without gap or double', async () => {
     const subject_token = await world.personToken('alice');
     const forms = await Promise.all(Array.from({ length: 60 }, () => world.form({ subject_token })));
@@ -102,6 +134,17 @@ describe.each(databaseKinds.filter((kind) => kind === 'server'))('two replicas o
     expect(answer.body).toMatchObject({ active: true });
   });
 });
+
+/** Exchanges whose credentials were spent by another transaction than the one that recorded them (xmin is what wrote a row). */
+const SPENT_APART = `
+  SELECT count(*)::int AS records, (count(*) FILTER (WHERE r.xmin::text <> l.xmin::text))::int AS apart FROM log_leaf l
+  JOIN replay r ON r.spender = convert_from(l.leaf, 'UTF8')::jsonb #>> '{facts,request}' WHERE l.kind = 'exchange'`;
+
+async function untilOneWaits(client: pg.Client): Promise<void> {
+  const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+  while ((await client.query(waiting)).rows.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
 /** Asks until the answer is as wanted, for at most three seconds; then the last answer. */
 async function eventually<T>(ask: () => Promise<T>, wanted: (answer: T) => boolean): Promise<T> {
   const end = Date.now() + 3_000;
