@@ -1,14 +1,27 @@
 import { z } from 'zod';
 import { Fault } from '../base/index.js';
 
-/** Runs a call of Prisma; an outage of the database is thrown as a Fault, any other error as it is. */
+/**
+ * Runs a call of Prisma, one statement or one transaction; an outage of the database is thrown as a Fault, any other
+ * error as it is. What the database rolled back because another was in its way is run again, so a call must do nothing
+ * else that may not happen twice.
+ */
 export async function guarded<T>(call: () => PromiseLike<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    throw isOutage(error) ? unavailable(error) : error;
+  for (let tried = 1; ; tried++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (tried < TRIES && wasInTheWay(error)) continue;
+      throw isOutage(error) ? unavailable(error) : error;
+    }
   }
 }
+
+const TRIES = 3;
+
+/** serialization_failure and deadlock_detected: nothing of the call has happened. Prisma has a code of its own for both. */
+const wasInTheWay = (error: unknown): boolean =>
+  ['40001', '40P01'].includes(sqlState(error) ?? '') || Failure.parse(error).code === 'P2034';
 
 /** True when the database, not the statement, is the reason. */
 export function isOutage(error: unknown): boolean {
@@ -50,9 +63,12 @@ const DriverKind = z
   .transform(({ meta }) => meta.driverAdapterError.cause.kind);
 const OUTAGE_KINDS = /^(ConnectionClosed|DatabaseNotReachable|SocketTimeout|TlsConnectionError)$/;
 
-/** Connection, access, missing database, read-only standby, resources, intervention (timeouts too), system and internal errors. */
-const OUTAGE_STATES = /^(08|28|3D|25006|53|57|58|XX)/;
-/** Prisma's own: connection (P1…), pool timeout, transaction could not start or ran out of time, too many connections. */
-const OUTAGE_CODES = /^P(1\d{3}|2024|2028|2037)$/;
+/**
+ * Connection, access, missing database, read-only standby, rollback (others in the way, again and again), lock, resources,
+ * intervention (timeouts too), system and internal errors.
+ */
+const OUTAGE_STATES = /^(08|28|3D|25006|40|53|55P03|57|58|XX)/;
+/** Prisma's own: connection (P1…), pool timeout, transaction could not start or ran out of time, rollback, too many connections. */
+const OUTAGE_CODES = /^P(1\d{3}|2024|2028|2034|2037)$/;
 const DRIVER_GAVE_UP =
   /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Cannot use a pool|Client was closed|Client has encountered|PGlite is closed|timeout expired)/;

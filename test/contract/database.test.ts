@@ -106,6 +106,48 @@ describeDatabases('the database', (database, kind) => {
   });
 });
 
+const OUTAGES = [
+  '08006',
+  '25006',
+  '40001',
+  '40003',
+  '40P01',
+  '53100',
+  '53300',
+  '55P03',
+  '57014',
+  '57P01',
+  '58030',
+  'XX000',
+];
+
+describeDatabases('a statement that the database gives up', (database) => {
+  const fail = (state: string): string => `DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '${state}'; END $$`;
+
+  it.each(OUTAGES)('is an outage, alone and in a transaction (%s)', async (state) => {
+    const { prisma } = database();
+    const message = { code: 'database_unavailable', message: `The database does not answer (${state}).` };
+    await expect(guarded(() => prisma.$executeRawUnsafe(fail(state)))).rejects.toMatchObject(message);
+    await expect(
+      guarded(() => prisma.$transaction((transaction) => transaction.$executeRawUnsafe(fail(state)))),
+    ).rejects.toMatchObject(message);
+  });
+
+  it.each(['40001', '40P01'])('is run again when it was rolled back for another one (%s)', async (state) => {
+    const { prisma } = database();
+    let tries = 0;
+    const answer = guarded(() =>
+      prisma.$transaction(async (transaction) => {
+        await transaction.$executeRawUnsafe(insertPerson, `again-${state}`);
+        if (++tries < 3) await transaction.$executeRawUnsafe(fail(state));
+        return tries;
+      }),
+    );
+    expect(await answer).toBe(3);
+    expect(await prisma.person.count({ where: { id: `again-${state}` } })).toBe(1);
+  });
+});
+
 describe.each(databaseKinds)('a closed database (%s)', (kind) => {
   it('does not answer, and may be closed again', async () => {
     const { database, drop } = await freshDatabase(kind);
@@ -136,6 +178,28 @@ describe.each(databaseKinds.filter((kind) => kind === 'server'))(
 );
 
 describe.each(databaseKinds.filter((kind) => kind === 'server'))('an outage (%s)', (kind) => {
+  it('is not what two make who wait for each other: the one that is rolled back is run again', async () => {
+    const { database, drop } = await freshDatabase(kind);
+    for (const id of ['left', 'right']) await database.prisma.$executeRawUnsafe(insertPerson, id);
+    const rename = `UPDATE person SET subject = subject || '!' WHERE id = $1`;
+    let arrived = 0;
+    const both = async (first: string, second: string): Promise<void> => {
+      await guarded(() =>
+        database.prisma.$transaction(async (transaction) => {
+          await transaction.$executeRawUnsafe(rename, first);
+          arrived++;
+          while (arrived < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+          await transaction.$executeRawUnsafe(rename, second);
+        }),
+      );
+    };
+    await Promise.all([both('left', 'right'), both('right', 'left')]);
+    expect(arrived).toBe(3);
+    const subjects = await database.prisma.person.findMany({ orderBy: { id: 'asc' }, select: { subject: true } });
+    expect(subjects.map(({ subject }) => subject)).toEqual(['left!!', 'right!!']);
+    await drop();
+  });
+
   it('of a server that is not there is a Fault at the start', async () => {
     await inBoundedTime(openDatabase({ url: 'postgresql://writ@127.0.0.1:1/writ', dataDir: '' }));
     await inBoundedTime(openDatabase({ url: 'postgresql://writ@nowhere.invalid/writ', dataDir: '' }));
