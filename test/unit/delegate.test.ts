@@ -79,6 +79,11 @@ describe('the key that it is bound to (RFC 9449)', () => {
       { subject: subject({ exchangeableBy: 'srv_files', jkt: 'k1' }), presenter: server({ jkt: 'k2' }) },
       'proof_of_another_key',
     ],
+    [
+      'of a transaction’s token by another key of an agent',
+      { subject: subject({ kind: 'transaction', jkt: 'k1' }), presenter: presenter('agt_a', { jkt: 'k2' }) },
+      'proof_of_another_key',
+    ],
   ])('is never lowered: refused %s', (_, parts, reason) => {
     expect(outcome(parts)).toEqual({ reason });
   });
@@ -108,6 +113,31 @@ describe('the chain (RFC 8693 section 4.1, Actor Profile)', () => {
     expect(delegation(parts).actors).toEqual([actor('agt_a')]);
     expect(delegation(parts).callChain).toEqual([{ wl: RS }]);
   });
+  it('grows by the server that goes on to another server with its caller’s token', () => {
+    const parts = {
+      subject: subject({ kind: 'transaction', exchangeableBy: 'srv_files', actors: [actor('agt_a')] }),
+      presenter: server(),
+      wanted: wanted({ target: { kind: 'server', resource: 'https://mcp2.example' } }),
+    };
+    expect(delegation(parts).actors).toEqual([server().actor, actor('agt_a')]);
+  });
+  it('grows by the sub-agent that asks for a transaction token with what was handed to it', () => {
+    const parts = {
+      subject: handed([actor('agt_a')], 'agt_b'),
+      presenter: presenter('agt_b'),
+      wanted: wanted({ target: { kind: 'domain', name: 'trust.example' } }),
+    };
+    expect(delegation(parts).actors).toEqual([actor('agt_b'), actor('agt_a')]);
+  });
+  it('grows by another instance of the same client, which may come once', () => {
+    const [one, two] = [actor('agt_a/one'), actor('agt_a/two')];
+    const by = (sub: string) => presenter('agt_a', { actor: actor(sub) });
+    expect(delegation({ subject: handed([one], 'agt_a'), presenter: by('agt_a/two') }).actors).toEqual([two, one]);
+    expect(outcome({ subject: handed([two, one], 'agt_a'), presenter: by('agt_a/three') })).toEqual({
+      reason: 'actor_loop',
+      actor: 'agt_a/three',
+    });
+  });
   it('may never return to an actor that is in it', () => {
     expect(outcome({ subject: handed([actor('agt_b'), actor('agt_a')], 'agt_a') })).toEqual({
       reason: 'actor_loop',
@@ -117,6 +147,8 @@ describe('the chain (RFC 8693 section 4.1, Actor Profile)', () => {
   it('tells actors apart by issuer and subject together', () => {
     const parts = { subject: handed([actor('agt_b'), actor('agt_a', 'https://other.example')], 'agt_a') };
     expect(delegation(parts).actors).toHaveLength(3);
+    const namesake = handed([actor('agt_a', 'https://other.example')], 'agt_a');
+    expect(delegation({ subject: namesake }).actors).toEqual([actor('agt_a'), actor('agt_a', 'https://other.example')]);
   });
 
   const chainOf = (length: number): Actor[] => Array.from({ length }, (_, n) => actor(`agt_${n}`));
@@ -147,8 +179,10 @@ describe('the call chain', () => {
   ])('names where the call goes: %s', (_, wish, chain) => {
     expect(delegation({ wanted: wish }).callChain).toEqual(chain);
   });
-  it('names nobody twice in a row', () => {
-    const callChain = [{ wl: 'agt_a' }, { wl: RS }];
+  it.each([
+    ['which is the second', [{ wl: 'agt_a' }, { wl: RS }]],
+    ['which is further on', [{ wl: 'agt_a' }, { wl: 'https://mcp0.example' }, { wl: RS }]],
+  ])('names nobody twice in a row: the last, %s', (_, callChain) => {
     const parts = {
       subject: subject({ kind: 'transaction', exchangeableBy: 'srv_files', callChain }),
       presenter: server(),
@@ -157,8 +191,60 @@ describe('the call chain', () => {
     expect(delegation(parts).callChain).toEqual([...callChain, { wl: 'https://mcp2.example' }]);
   });
   it('ends: more than sixteen hops are refused', () => {
-    const callChain = Array.from({ length: 15 }, (_, n) => ({ wl: `w${n}` }));
-    expect(outcome({ subject: subject({ callChain }) })).toEqual({ reason: 'chain_too_long', depth: 17, limit: 16 });
+    const after = (length: number): unknown =>
+      outcome({ subject: subject({ callChain: Array.from({ length }, (_, n) => ({ wl: `w${n}` })) }) });
+    expect(after(14)).toBe('delegated');
+    expect(after(15)).toEqual({ reason: 'chain_too_long', depth: 17, limit: 16 });
+  });
+});
+
+describe('CH-03: a tool that the transaction has called', () => {
+  const MCP2 = 'https://mcp2.example';
+  const tool = (name: string) => ({ name, argumentsSha256: undefined, maxUses: undefined });
+  const called = (changes: Partial<Subject> = {}): Subject =>
+    subject({
+      kind: 'transaction',
+      exchangeableBy: 'srv_two',
+      callChain: [{ wl: 'agt_a' }, { wl: RS, tool: 'read' }, { wl: MCP2 }],
+      ...changes,
+    });
+  const next = (changes: Partial<Wanted>, of: Subject = called()): unknown =>
+    outcome({
+      subject: of,
+      presenter: presenter('srv_two', { kind: 'server', workload: MCP2 }),
+      wanted: wanted(changes),
+    });
+
+  it.each<[string, Partial<Wanted>, Subject, string]>([
+    ['by its name', { tools: [tool('read')] }, called(), 'read'],
+    ['among others', { tools: [tool('list'), tool('read')] }, called(), 'read'],
+    ['by a request that names none', {}, called(), 'read'],
+    [
+      'and that the chain does not name',
+      { tools: [tool('list')] },
+      called({ callChain: [{ wl: 'agt_a' }, { wl: RS }, { wl: MCP2 }] }),
+      '*',
+    ],
+  ])('is not called again %s', (_, changes, of, again) => {
+    expect(next(changes, of)).toEqual({ reason: 'call_loop', tool: again });
+  });
+
+  it.each<[string, Partial<Wanted>, Subject]>([
+    ['another tool of that server', { tools: [tool('list')] }, called()],
+    [
+      'the tool of that name of another server',
+      { target: { kind: 'server', resource: `${RS}/b` }, tools: [tool('read')] },
+      called(),
+    ],
+    ['no tool, only the trust domain', { target: { kind: 'domain', name: 'trust.example' } }, called()],
+    [
+      'the server that the transaction began at, as who asks and not as who was called',
+      { tools: [tool('read')] },
+      called({ callChain: [{ wl: RS, tool: 'read' }, { wl: MCP2 }] }),
+    ],
+    ['the same tool with a token that is no transaction’s', { tools: [tool('read')] }, called({ kind: 'hand-over' })],
+  ])('leaves the way open to %s', (_, changes, of) => {
+    expect(next(changes, of)).toBe('delegated');
   });
 });
 
@@ -167,7 +253,7 @@ describe('what the transaction is for', () => {
   it.each([
     ['is said by the first request', of(undefined, undefined), { task: 'T-1', purpose: 'p' }, of('T-1', 'p')],
     ['is inherited when a later one says nothing', of('T-1', 'p'), {}, of('T-1', 'p')],
-    ['may be said again', of('T-1', 'p'), { task: 'T-1' }, of('T-1', 'p')],
+    ['may be said again', of('T-1', 'p'), { task: 'T-1', purpose: 'p' }, of('T-1', 'p')],
     ['may be completed', of('T-1', undefined), { purpose: 'p' }, of('T-1', 'p')],
   ])('%s', (_, context, said, after) => {
     expect(delegation({ subject: subject({ context }), wanted: wanted(said) }).context).toEqual(after);
