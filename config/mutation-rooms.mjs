@@ -1,0 +1,7 @@
+/** What is mutated, and the tests that have to notice. Narrow on purpose: each mutant runs all that reach it. */
+export const rooms = {
+  delegation: {
+    mutate: ['src/delegation/*.ts'],
+    tests: ['unit/delegate'],
+  },
+};

@@ -1,0 +1,35 @@
+// Mutation testing, one room at a time: `npm run mutation -- delegation` (see scripts/mutation.mjs).
+import { rooms } from './mutation-rooms.mjs';
+
+const name = process.env.MUTATION_ROOM ?? '';
+const room = rooms[name];
+if (room === undefined) throw new Error(`no room of that name; there are ${Object.keys(rooms).join(', ')}`);
+
+export default {
+  testRunner: 'jest',
+  plugins: ['@stryker-mutator/jest-runner', './config/mutation-prose.mjs'],
+  ignorers: ['prose'],
+  testRunnerNodeArgs: ['--experimental-vm-modules', '--no-warnings'],
+  jest: {
+    enableFindRelatedTests: false,
+    config: { testMatch: room.tests.map((test) => `<rootDir>/test/${test}.test.ts`), reporters: [] },
+  },
+  mutate: room.mutate,
+  coverageAnalysis: 'perTest',
+  incremental: true,
+  incrementalFile: `dist/mutation/${name}.incremental.json`,
+  reporters: ['clear-text', 'html', 'json'],
+  clearTextReporter: { allowColor: false, allowEmojis: false, logTests: false, reportScoreTable: true },
+  htmlReporter: { fileName: `dist/mutation/${name}.html` },
+  jsonReporter: { fileName: `dist/mutation/${name}.json` },
+  tempDirName: 'dist/mutation/sandbox',
+  ignorePatterns: ['/dist', '/coverage', '/.writ*', '/.ci'],
+  disableTypeChecks: false,
+  checkers: [],
+  concurrency: 1,
+  timeoutMS: 10_000,
+  timeoutFactor: 2,
+  dryRunTimeoutMinutes: 10,
+  allowConsoleColors: false,
+  thresholds: { high: 95, low: 85, break: 85 },
+};

@@ -1,0 +1,25 @@
+// Mutation testing: `npm run mutation -- [room …] [--force]`. Without a room all of them, one after the other. Reports
+// go to dist/mutation; what did not change since the last run is not run again unless --force says so.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { rooms } from '../config/mutation-rooms.mjs';
+
+const words = process.argv.slice(2);
+const asked = words.filter((word) => !word.startsWith('-'));
+const unknown = asked.filter((name) => !(name in rooms));
+if (unknown.length > 0) {
+  console.error(`no room ${unknown.join(', ')}; there are ${Object.keys(rooms).join(', ')}`);
+  process.exit(2);
+}
+mkdirSync('dist/mutation', { recursive: true });
+const flags = words.filter((word) => word.startsWith('-'));
+let status = 0;
+for (const name of asked.length > 0 ? asked : Object.keys(rooms)) {
+  const run = spawnSync(
+    process.execPath,
+    ['node_modules/@stryker-mutator/core/bin/stryker.js', 'run', 'config/stryker.config.mjs', ...flags],
+    { stdio: 'inherit', env: { ...process.env, MUTATION_ROOM: name } },
+  );
+  status ||= run.status ?? 1;
+}
+process.exit(status);
