@@ -88,7 +88,7 @@ const ORPHANS = (ledger: Ledger): Record<string, Query> => {
     ],
     session_with_a_gap: [
       `SELECT 1 FROM agent_session s LEFT JOIN (
-         SELECT session_id, count(*) AS records, max(sequence) AS last FROM log_leaf GROUP BY session_id) l ON l.session_id = s.id
+         SELECT session_id, count(sequence) AS records, max(sequence) AS last FROM log_leaf GROUP BY session_id) l ON l.session_id = s.id
        WHERE l.records IS DISTINCT FROM s.last_sequence OR l.last IS DISTINCT FROM s.last_sequence`,
       [],
     ],
@@ -109,6 +109,11 @@ const ORPHANS = (ledger: Ledger): Record<string, Query> => {
       `SELECT 1 FROM token_use WHERE used <> 1 OR NOT key = ANY ($1::text[])`,
       [ledger.uses.map(({ key }) => key)],
     ],
+    use_without_record_or_the_reverse: [
+      `SELECT 1 FROM unnest($1::text[]) AS t(key) WHERE
+         EXISTS (SELECT FROM token_use u WHERE u.key = t.key) <> EXISTS (SELECT FROM ${USED} WHERE use = t.key)`,
+      [ledger.uses.map(({ key }) => key)],
+    ],
     use_without_its_spending_or_the_reverse: [
       `SELECT 1 FROM unnest($1::text[], $2::text[]) AS t(key, spend) WHERE
          EXISTS (SELECT FROM token_use u WHERE u.key = t.key) <> EXISTS (SELECT FROM replay r WHERE r.key = t.spend)`,
@@ -121,6 +126,10 @@ const FACTS = `convert_from(leaf, 'UTF8')::jsonb`;
 
 const EXCHANGES = `(SELECT ${FACTS} #>> '{facts,request}' AS request, ${FACTS} #>> '{outcome,decision}' AS decision,
   token_hash, session_id, at FROM log_leaf WHERE kind = 'exchange') AS exchanges`;
+
+/** The key of a use is the hash of the token's hash and the tool, in base64url (RFC 4648 section 5). */
+const USED = `(SELECT rtrim(translate(encode(sha256(convert_to((${FACTS} #>> '{facts,token}') || ' ' || (${FACTS} #>> '{facts,tool}'), 'UTF8')),
+  'base64'), '+/', '-_'), '=') AS use FROM log_leaf WHERE kind = 'introspection' AND ${FACTS} #>> '{outcome,decision}' = 'done') AS used`;
 
 const REVOKED = `(SELECT ${FACTS} #>> '{facts,token}' AS token FROM log_leaf WHERE kind = 'revocation') AS revoked`;
 

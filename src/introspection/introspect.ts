@@ -1,3 +1,4 @@
+import { recordHead } from '../audit/index.js';
 import type { Seconds } from '../base/index.js';
 import { asClient, type AsClientDeps, type Caller } from '../client/index.js';
 import {
@@ -13,7 +14,7 @@ import {
 import { type RegistrySnapshot, unusableActor } from '../registry/index.js';
 import type { KeyRing } from '../token/index.js';
 import { type OwnToken, readOwnToken } from './own-token.js';
-import type { StateQuestion, TokenStates } from './ports.js';
+import type { Consumption, StateQuestion, TokenStates } from './ports.js';
 
 export type IntrospectionDeps = AsClientDeps &
   Readonly<{
@@ -45,6 +46,7 @@ export function introspectionEndpoint(http: FormRequest, deps: IntrospectionDeps
   });
 }
 
+type TransactionalToken = Exclude<OwnToken, Readonly<{ shape: 'person' }>>;
 type Question = Pick<StateQuestion, 'tokenHash' | 'consume'>;
 type Asked =
   Readonly<{ token: OwnToken | undefined; question: Question }> | Readonly<{ refusal: Answer; question: Question }>;
@@ -55,7 +57,8 @@ const NOTHING: Question = { tokenHash: undefined, consume: undefined };
 type Moment = Pick<IntrospectionDeps, 'keys' | 'settings'> & Readonly<{ registry: RegistrySnapshot; now: Seconds }>;
 
 /** token_type_hint is not looked at: a wrong one must not change the answer (IN-08). */
-function readQuestion({ form }: FormRequest, caller: Caller, at: Moment): Asked {
+function readQuestion(http: FormRequest, caller: Caller, at: Moment): Asked {
+  const { form } = http;
   for (const [name, values] of form) if (values.length > 1) return malformed(`${name} must be sent once`);
   const text = form.get('token')?.[0] ?? '';
   if (text === '') return malformed('token is missing');
@@ -66,13 +69,31 @@ function readQuestion({ form }: FormRequest, caller: Caller, at: Moment): Asked 
     return { token: undefined, question: NOTHING };
   const tokenHash = sha256(token.claims.jti);
   if (tool === undefined) return { token, question: { tokenHash, consume: undefined } };
-  const detail = token.claims.authorization_details?.find(({ identifier }) => identifier === tool);
-  if (detail === undefined) return { token: undefined, question: NOTHING };
-  return { token, question: { tokenHash, consume: { tool, maxUses: detail.max_uses, expiresAt: token.claims.exp } } };
+  const consume = useOf(token, tool, { http, caller, now: at.now, tokenHash });
+  return consume === undefined ? { token: undefined, question: NOTHING } : { token, question: { tokenHash, consume } };
+}
+
+type Asking = Readonly<{ http: FormRequest; caller: Caller; now: Seconds; tokenHash: string }>;
+
+function useOf({ claims }: TransactionalToken, tool: string, asking: Asking): Consumption | undefined {
+  const detail = claims.authorization_details?.find(({ identifier }) => identifier === tool);
+  if (detail === undefined) return undefined;
+  const { http, caller, now, tokenHash } = asking;
+  const record = recordHead('introspection', now, {
+    what: 'use',
+    request: http.requestId,
+    trace: http.traceId ?? null,
+    client: caller.clientId,
+    token: tokenHash,
+    tool,
+    max_uses: detail.max_uses,
+  });
+  const { session } = claims.writ;
+  return { tool, maxUses: detail.max_uses, expiresAt: claims.exp, record, session, txn: claims.txn };
 }
 
 /** IN-01, IN-02: an MCP server sees the tokens that are meant for it, members of the trust domain its transaction tokens. */
-function isFor(token: OwnToken, { party }: Caller, trustDomain: string): boolean {
+function isFor(token: OwnToken, { party }: Caller, trustDomain: string): token is TransactionalToken {
   if (party.kind !== 'server') return false;
   switch (token.shape) {
     case 'transactional':

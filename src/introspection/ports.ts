@@ -1,3 +1,4 @@
+import type { RecordHead } from '../audit/index.js';
 import type { Seconds } from '../base/index.js';
 import type { Spend } from '../client/index.js';
 
@@ -19,10 +20,20 @@ export type StateQuestion = Readonly<{
   spends: readonly Spend[];
   /** SHA-256 of the token's `jti`; without it only the spends are spent. */
   tokenHash: string | undefined;
-  consume: Readonly<{ tool: string; maxUses: number; expiresAt: Seconds }> | undefined;
+  consume: Consumption | undefined;
 }>;
 
-/** One statement: spends what the request brought, reads the token's state and takes a use of it, if it is live. */
+/** One use of a token for a tool, and the record of it, taken or not. */
+export type Consumption = Readonly<{
+  tool: string;
+  maxUses: number;
+  expiresAt: Seconds;
+  record: RecordHead;
+  session: string;
+  txn: string;
+}>;
+
+/** One statement: spends what the request brought, reads the token's state, takes a use of it, if it is live, and records that. */
 export interface TokenStates {
   ask(question: StateQuestion): Promise<TokenState>;
 }

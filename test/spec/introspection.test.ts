@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { type Client, RS1, startWorld, tool, tools, type World } from '../support/world.js';
@@ -141,6 +142,63 @@ describe('introspection that consumes', () => {
       Array.from({ length: 20 }, () => introspect(token, world.rs1, { consume: 'write_file' })),
     );
     expect(answers.filter(({ body }) => (body as { active: boolean }).active)).toHaveLength(1);
+  });
+});
+
+describe('the record of a use', () => {
+  const consume = (token: string): Promise<Reply> => introspect(token, world.rs1, { consume: 'write_file' });
+  type Use = Readonly<{ kind: string; facts: object; outcome: object }>;
+  const recordsOf = async (token: string): Promise<readonly Use[]> => {
+    const { txn } = decodeJwt<{ txn: string }>(token);
+    const { body } = await world.admin('GET', `/log?txn=${txn}&kind=introspection`);
+    return (body as { items: readonly Use[] }).items;
+  };
+  const FAIL = `
+    CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '53100'; END $$`;
+
+  it('names who used what, in its session, and a use that was refused is recorded with why', async () => {
+    const token = await mint({ authorization_details: tools(tool('write_file')) });
+    await consume(token);
+    await consume(token);
+    await as('/revoke', world.a1, { token });
+    await consume(token);
+    const { jti, writ } = decodeJwt<{ writ: { session: string } }>(token);
+    const facts = {
+      what: 'use',
+      request: expect.stringMatching(/^req_/),
+      trace: null,
+      client: 'srv_one',
+      token: createHash('sha256')
+        .update(jti ?? '')
+        .digest('base64url'),
+      tool: 'write_file',
+      max_uses: 1,
+    };
+    const outcome = { session: writ.session, sequence: null, seen: 0 };
+    expect((await recordsOf(token)).map((record) => [record.facts, record.outcome])).toEqual([
+      [facts, { decision: 'done', reason: 'used', ...outcome }],
+      [facts, { decision: 'refuse', reason: 'no_use_left', ...outcome }],
+      [facts, { decision: 'refuse', reason: 'not_live', ...outcome }],
+    ]);
+  });
+
+  it('is of the same statement: what cannot be recorded is not used', async () => {
+    const { prisma } = world.writ.database;
+    const token = await mint({ authorization_details: tools(tool('write_file')) });
+    await prisma.$executeRawUnsafe(FAIL);
+    await prisma.$executeRawUnsafe('CREATE TRIGGER t BEFORE INSERT ON log_leaf FOR EACH ROW EXECUTE FUNCTION fail()');
+    const failed = await consume(token);
+    await prisma.$executeRawUnsafe('DROP TRIGGER t ON log_leaf');
+    expect([failed.status, failed.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(world.faults.splice(0)).toMatchObject([{ code: 'database_unavailable' }]);
+    expect(await recordsOf(token)).toEqual([]);
+    expect((await consume(token)).body).toMatchObject({ active: true });
+  });
+
+  it('is written for uses alone: a plain question leaves none', async () => {
+    const token = await mint({ authorization_details: tools(tool('write_file')) });
+    await introspect(token, world.rs1);
+    expect(await recordsOf(token)).toEqual([]);
   });
 });
 
