@@ -70,6 +70,6 @@ export const multiply = (count: number): string => `
   INSERT INTO mcp_server (resource, client_id, status, document)
     SELECT 'https://copy.example/' || n, 'srv_copy_' || n, status,
       document || jsonb_build_object('resource', 'https://copy.example/' || n, 'client_id', 'srv_copy_' || n,
-        'tools', jsonb_build_array(jsonb_build_object('name', 'tool_' || n, 'scopes', jsonb_build_array('files:read'), 'tier', 'low')))
+        'tools', jsonb_build_array(document -> 'tools' -> 0))
     FROM mcp_server, generate_series(1, ${count}) AS n WHERE client_id = 'srv_bench';
   UPDATE registry_state SET version = version + 1;`;

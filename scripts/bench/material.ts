@@ -1,6 +1,7 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { clientAssertion, type ClientKey, dpopProof, importClientKey, PublicJwk } from '../../src/protocol/index.js';
 import { signJwt } from './jwt.js';
+import { reviewedTool } from '../reviewed-tool.js';
 import type { Request } from './load.js';
 
 export const RESOURCE = 'https://mcp.example/files';
@@ -47,8 +48,8 @@ export const registry = (keys: Keys): object => ({
       authentication: { method: 'private_key_jwt', jwks: { keys: [publicJwk(keys.server)] } },
       scopes: ['files:read', 'files:write'],
       tools: [
-        { name: 'read_file', scopes: ['files:read'], tier: 'low' },
-        { name: 'write_file', scopes: ['files:write'], tier: 'medium' },
+        reviewedTool('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+        reviewedTool('write_file', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
       ],
     },
   ],

@@ -1,6 +1,7 @@
 import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
 import { TokenType } from '../../src/protocol/index.js';
 import type { KeyPair } from './keys.js';
+import { reviewedTool } from '../reviewed-tool.js';
 
 /** What an administrator writes down: who exists, and the most that each may do. */
 export type Registry = Readonly<{ agents: AgentInput[]; servers: McpServerInput[]; issuers: TrustedIssuerInput[] }>;
@@ -26,9 +27,9 @@ export function demoRegistry({ filesUrl, paymentsUrl, companyIssuer, redirectUri
         authentication: by(keys.files),
         scopes: ['files:read', 'files:write'],
         tools: [
-          { name: 'read_file', scopes: ['files:read'], tier: 'low' },
-          { name: 'write_file', scopes: ['files:write'], tier: 'medium' },
-          { name: 'delete_file', scopes: ['files:write'], tier: 'high' },
+          reviewedTool('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+          reviewedTool('write_file', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
+          reviewedTool('delete_file', { scopes: ['files:write'], tier: 'high', action: 'delete' }),
         ],
       },
       {
@@ -39,8 +40,8 @@ export function demoRegistry({ filesUrl, paymentsUrl, companyIssuer, redirectUri
         authentication: by(keys.payments),
         scopes: ['payments:read', 'payments:write'],
         tools: [
-          { name: 'list_invoices', scopes: ['payments:read'], tier: 'low' },
-          { name: 'pay_invoice', scopes: ['payments:write'], tier: 'high' },
+          reviewedTool('list_invoices', { scopes: ['payments:read'], tier: 'low', action: 'read' }),
+          reviewedTool('pay_invoice', { scopes: ['payments:write'], tier: 'high', action: 'pay' }),
         ],
       },
     ],

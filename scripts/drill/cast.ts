@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, randomUUID, sign } from 'node:crypto';
 import { TOKEN_EXCHANGE_GRANT, TokenType } from 'writ/protocol';
 import { type KeyPair, makeKeyPair } from '../demo/keys.js';
+import { reviewedTool } from '../reviewed-tool.js';
 import type { Form } from './line.js';
 
 export const RESOURCE = 'https://files.example/mcp';
@@ -61,8 +62,8 @@ export class Cast {
           authentication: by('srv_files'),
           scopes,
           tools: [
-            { name: 'read_file', scopes: ['files:read'], tier: 'low' },
-            { name: 'write_file', scopes: ['files:write'], tier: 'medium' },
+            reviewedTool('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+            reviewedTool('write_file', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
           ],
         },
       ],

@@ -13,8 +13,8 @@ export const EXAMPLE_SERVER: ServerView = {
   dpop_required: false,
   scopes: ['files:read', 'files:write'],
   tools: [
-    { name: 'read_file', scopes: ['files:read'], tier: 'low' },
-    { name: 'write_file', scopes: ['files:write'], tier: 'high' },
+    { name: 'read_file', scopes: ['files:read'], tier: 'low', action: 'read', data: 'internal', sensitive: [] },
+    { name: 'write_file', scopes: ['files:write'], tier: 'high', action: 'write', data: 'internal', sensitive: [] },
   ],
   allow: [],
   transaction_tokens: true,

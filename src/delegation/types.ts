@@ -67,6 +67,8 @@ export type Target =
 export type WantedTool = Readonly<{
   name: string;
   argumentsSha256: string | undefined;
+  /** The definition that the agent was shown (RFC 8785 SHA-256), if it says so. */
+  definitionSha256: string | undefined;
   maxUses: number | undefined;
 }>;
 

@@ -82,6 +82,15 @@ export function toWire(refusal: Refusal): Wire {
       );
     case 'tool_not_granted':
       return wire('invalid_authorization_details', `the tool ${refusal.tool} is not granted here`);
+    case 'tool_not_reviewed':
+      return wire('invalid_authorization_details', `nobody has reviewed the tool ${refusal.tool} yet`);
+    case 'tool_needs_review':
+      return wire('invalid_authorization_details', `the tool ${refusal.tool} has changed and waits for a review`);
+    case 'tool_changed':
+      return wire(
+        'invalid_authorization_details',
+        `the tool ${refusal.tool} is not what was reviewed; list the tools again`,
+      );
     case 'one_call_per_token':
       return wire('invalid_authorization_details', `the tool ${refusal.tool} needs a token of its own for each call`);
     case 'arguments_required':

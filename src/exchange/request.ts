@@ -138,6 +138,7 @@ const Detail = z.strictObject({
     })
     .optional(),
   arguments_sha256: Digest.optional(),
+  definition_sha256: Digest.optional(),
   max_uses: z.number().int().min(1).max(1_000).optional(),
 });
 
@@ -174,6 +175,7 @@ function parseDetails(
     tools.push({
       name: detail.identifier,
       argumentsSha256: argumentsSha256.value,
+      definitionSha256: detail.definition_sha256,
       maxUses: detail.max_uses,
     });
   }

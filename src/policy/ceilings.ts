@@ -1,7 +1,7 @@
 import { err, ok, type Result } from '../base/index.js';
 import type { Delegation, WantedTool } from '../delegation/index.js';
 import { MCP_TOOL_CALL, type McpToolCall } from '../protocol/index.js';
-import type { Ceiling, Tool } from '../registry/index.js';
+import { type Ceiling, type Tool, toolState } from '../registry/index.js';
 import type { Parties, PolicyRefusal } from './types.js';
 
 /** Uses of a low-tier tool in one token: what an agent gets when it names none, and the most that it may name. */
@@ -67,6 +67,8 @@ function grantTools(
     if (tool === undefined) return err({ reason: 'tool_not_granted', term: 'server', tool: wanted.name });
     if (!permits(rules.ceiling, wanted.name))
       return err({ reason: 'tool_not_granted', term: 'agent', tool: wanted.name });
+    const pinned = pinOf(tool, wanted);
+    if (!pinned.ok) return pinned;
     const inherited = withinSubject(wanted, { tool, resource: rules.ceiling.resource }, subject);
     if (!inherited.ok) return inherited;
     const uses = usesOf(tool, wanted, tools.length, inherited.value);
@@ -95,6 +97,8 @@ function withinSubject(
   if (isHop || details === undefined) return ok(undefined);
   const held = details.find(({ identifier, locations }) => identifier === wanted.name && locations[0] === resource);
   if (held === undefined) return err({ reason: 'tool_not_granted', term: 'person', tool: wanted.name });
+  if (held.definition_sha256 !== undefined && held.definition_sha256 !== tool.reviewed)
+    return err({ reason: 'tool_changed', term: 'tool', tool: wanted.name, seen: held.definition_sha256 });
   const digest = held.arguments_sha256;
   if (digest !== undefined && wanted.argumentsSha256 !== undefined && digest !== wanted.argumentsSha256) {
     return err({ reason: 'arguments_changed', term: 'person', tool: wanted.name });
@@ -122,14 +126,34 @@ function usesOf(
 
 const isGrave = (tier: Tool['tier']): boolean => tier === 'high' || tier === 'critical';
 
+/**
+ * TL-01: what a person reviewed is what may be called. A tool that changed since, or that the agent was shown in another
+ * form, is refused until somebody has looked at the difference.
+ */
+function pinOf(tool: Tool, wanted: WantedTool): Result<string, PolicyRefusal> {
+  const state = toolState(tool);
+  if (state !== 'reviewed' || tool.reviewed === undefined)
+    return err({
+      reason: state === 'draft' ? 'tool_not_reviewed' : 'tool_needs_review',
+      term: 'tool',
+      tool: tool.name,
+    });
+  if (wanted.definitionSha256 !== undefined && wanted.definitionSha256 !== tool.reviewed)
+    return err({ reason: 'tool_changed', term: 'tool', tool: tool.name, seen: wanted.definitionSha256 });
+  return ok(tool.reviewed);
+}
+
 /** A request by scope alone gets the low-tier tools that those scopes cover, named one by one in the token. */
 function toolsOfScopes(scopes: readonly string[], ceiling: Ceiling, tools: readonly Tool[]): readonly WantedTool[] {
   return tools
     .filter(
       (tool) =>
-        tool.tier === 'low' && permits(ceiling, tool.name) && tool.scopes.every((scope) => scopes.includes(scope)),
+        tool.tier === 'low' &&
+        toolState(tool) === 'reviewed' &&
+        permits(ceiling, tool.name) &&
+        tool.scopes.every((scope) => scopes.includes(scope)),
     )
-    .map(({ name }) => ({ name, argumentsSha256: undefined, maxUses: undefined }));
+    .map(({ name }) => ({ name, argumentsSha256: undefined, definitionSha256: undefined, maxUses: undefined }));
 }
 
 const permits = ({ tools }: Ceiling, name: string): boolean => tools === '*' || tools.includes(name);
@@ -158,6 +182,7 @@ function detail({ tool, wanted, uses }: Granted, resource: string): McpToolCall 
     actions: ['tools/call'],
     identifier: tool.name,
     ...(wanted.argumentsSha256 === undefined ? {} : { arguments_sha256: wanted.argumentsSha256 }),
+    ...(tool.reviewed === undefined ? {} : { definition_sha256: tool.reviewed }),
     max_uses: uses,
   };
 }

@@ -16,6 +16,8 @@ export type PolicyRefusal =
   | Readonly<{ reason: 'scope_misses_tool'; term: 'request'; tool: string }>
   | Readonly<{ reason: 'nothing_granted'; term: Term }>
   | Readonly<{ reason: 'tool_not_granted'; term: 'agent' | 'server' | 'person'; tool: string }>
+  | Readonly<{ reason: 'tool_not_reviewed' | 'tool_needs_review'; term: 'tool'; tool: string }>
+  | Readonly<{ reason: 'tool_changed'; term: 'tool'; tool: string; seen: string }>
   | Readonly<{ reason: 'one_call_per_token'; term: 'server'; tool: string }>
   | Readonly<{ reason: 'arguments_required'; term: 'server'; tool: string }>
   | Readonly<{ reason: 'arguments_changed'; term: 'person'; tool: string }>

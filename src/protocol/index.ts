@@ -50,8 +50,11 @@ export {
   Typ,
 } from './names.js';
 export { clientAssertion, type ClientKey, dpopProof, importClientKey, PrivateJwk, type ProofOf } from './signing.js';
+export { definitionDigest, definitionOf, ToolDefinition } from './tool-definition.js';
 export {
+  ActionClass,
   ClientId,
+  DataClass,
   formatScope,
   isLoopback,
   isPlainText,

@@ -15,6 +15,14 @@ export const Text = z.string().refine(isPlainText, {
 export const Tier = z.enum(['low', 'medium', 'high', 'critical']);
 export type Tier = z.infer<typeof Tier>;
 
+/** What a call of a tool does to the world. */
+export const ActionClass = z.enum(['read', 'write', 'delete', 'execute', 'send', 'pay']);
+export type ActionClass = z.infer<typeof ActionClass>;
+
+/** How closely held the data is that a tool touches. */
+export const DataClass = z.enum(['public', 'internal', 'confidential', 'restricted']);
+export type DataClass = z.infer<typeof DataClass>;
+
 /** Client ids: our own are never URLs (CM-05), so no client can look like an MCP server. */
 export const ClientId = z.string().regex(/^[A-Za-z0-9_.~-]{1,128}$/);
 

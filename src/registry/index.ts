@@ -1,7 +1,7 @@
 export { Agent, type AgentInput, Authentication, Ceiling, Status } from './agent.js';
 export { AcceptedToken, TrustedIssuer, type TrustedIssuerInput } from './issuer.js';
 export type { RegistryChange, RegistryReader, RegistryWriter } from './ports.js';
-export { McpServer, type McpServerInput, TokenShape, Tool } from './server.js';
+export { McpServer, type McpServerInput, TokenShape } from './server.js';
 export {
   isUsable,
   makeSnapshot,
@@ -10,3 +10,4 @@ export {
   type RegistrySnapshot,
   unusableActor,
 } from './snapshot.js';
+export { placeholdersOf, Tool, type ToolInput, toolState, type ToolState, withReview } from './tool.js';

@@ -1,14 +1,7 @@
 import { z } from 'zod';
-import { ClientId, ResourceUri, ScopeToken, Text, Tier, ToolName } from '../protocol/index.js';
+import { ClientId, ResourceUri, ScopeToken, Text } from '../protocol/index.js';
 import { AuthenticationOfClient, Ceiling, Name, Status } from './agent.js';
-
-/** A tool of an MCP server. Its key is the pair of server and name (MC-15). */
-export const Tool = z.strictObject({
-  name: ToolName,
-  scopes: z.array(ScopeToken).min(1).max(32).describe('All of these are needed to call it.'),
-  tier: Tier,
-});
-export type Tool = z.infer<typeof Tool>;
+import { Tool } from './tool.js';
 
 /** Which access token a server gets: `txnat+jwt`, or `at+jwt` with `txn` for servers that only know RFC 9068. */
 export const TokenShape = z.enum(['txnat+jwt', 'at+jwt']);

@@ -5,6 +5,7 @@ import { hashSecret, verifySecret } from '../../src/client/index.js';
 import { Agent, type AgentInput, McpServer, type McpServerInput, TrustedIssuer } from '../../src/registry/index.js';
 import { openDatabase, openRegistry, type RecordOf, type RegistryStore } from '../../src/storage/index.js';
 import { describeDatabases, freshDatabase } from '../support/databases.js';
+import { reviewedTool } from '../support/tools.js';
 
 const agent = (clientId: string, more: Partial<AgentInput> = {}): Agent =>
   Agent.parse({
@@ -25,7 +26,7 @@ const server = (resource: string, clientId: string, more: Partial<McpServerInput
     owner: 'team-b',
     authentication: { method: 'client_secret_post' },
     scopes: ['files:read'],
-    tools: [{ name: 'read_file', scopes: ['files:read'], tier: 'low' }],
+    tools: [reviewedTool('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' })],
     ...more,
   });
 

@@ -81,7 +81,7 @@ describe('applying a document', () => {
             { field: 'name', before: 'Files', after: 'File store' },
             { field: 'dpop_required', before: false, after: true },
             { field: 'tools[read_file].tier', before: 'low', after: 'medium' },
-            { field: 'tools[list_files]', after: { name: 'list_files', scopes: ['files:read'], tier: 'low' } },
+            { field: 'tools[list_files]', after: { name: 'list_files', scopes: ['files:read'], tier: 'low', sensitive: [] } },
           ],
         },
         { kind: 'server', id: MAIL, change: 'unchanged', fields: [] },

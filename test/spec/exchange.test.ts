@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createRemoteJWKSet, decodeJwt, jwtVerify, SignJWT } from 'jose';
 import { ACCESS_TOKEN, type Client, RS1, RS2, startWorld, tool, tools, type World } from '../support/world.js';
+import { pinOf } from '../support/tools.js';
 import type { Form, Reply } from '../support/writ.js';
 
 let world: World;
@@ -38,7 +39,7 @@ describe('RFC 8693 section 2.2.1, successful response', () => {
       token_type: 'Bearer',
       expires_in: 180,
       scope: 'repo:read',
-      authorization_details: [tool('read_file', { max_uses: 10 })],
+      authorization_details: [tool('read_file', { definition_sha256: pinOf('read_file'), max_uses: 10 })],
     });
     expect(answer.status).toBe(200);
     expect(answer.headers.get('cache-control')).toBe('no-store');
@@ -58,7 +59,7 @@ describe('RFC 8693 section 2.2.1, successful response', () => {
       jti: expect.any(String),
       txn: expect.any(String),
       scope: 'repo:read',
-      authorization_details: [tool('read_file', { max_uses: 10 })],
+      authorization_details: [tool('read_file', { definition_sha256: pinOf('read_file'), max_uses: 10 })],
       tctx: { task: 'T-1', purpose: 'tests', call_chain: [{ wl: 'agt_a1' }, { wl: RS1, tool: 'read_file' }] },
       rctx: {},
       act: { sub: 'agt_a1', iss: world.issuer, sub_profile: 'ai_agent' },
@@ -88,7 +89,9 @@ describe('RFC 8693 section 2.2.1, successful response', () => {
     const claims = decodeJwt(tokenOf(answer));
     // Computed apart from our code: printf '{"force":true,"repo":"secret-canary"}' | openssl dgst -sha256 -binary | basenc --base64url
     const arguments_sha256 = 'jnLFckpypd-aB43Mh_u7vNsYrZvjB_oGr2_T11hwyaw';
-    expect(claims['authorization_details']).toEqual([tool('delete_repo', { arguments_sha256, max_uses: 1 })]);
+    expect(claims['authorization_details']).toEqual([
+      tool('delete_repo', { arguments_sha256, definition_sha256: pinOf('delete_repo'), max_uses: 1 }),
+    ]);
     expect(JSON.stringify(claims)).not.toContain('secret-canary');
   });
 
@@ -113,7 +116,9 @@ describe('RFC 8693 section 2.2.1, successful response', () => {
   it('names one by one the low-tier tools that a scope alone covers', async () => {
     const answer = await world.exchange({ authorization_details: undefined, scope: 'repo:read' });
     expect(answer.body).toMatchObject({
-      authorization_details: [tool('read_file', { max_uses: 10 }), tool('list_files', { max_uses: 10 })],
+      authorization_details: ['read_file', 'list_files'].map((name) =>
+        tool(name, { definition_sha256: pinOf(name), max_uses: 10 }),
+      ),
     });
   });
 

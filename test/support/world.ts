@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
+import { reviewedTool } from './tools.js';
 import {
   bearerAssertion,
   type ClientKey,
@@ -87,11 +88,11 @@ export async function startWorld(options: Parameters<typeof startTestWrit>[0] = 
     authentication: { method: 'private_key_jwt', jwks: { keys: [key.jwk] } },
     scopes: ['repo:read', 'repo:write', 'repo:admin'],
     tools: [
-      { name: 'read_file', scopes: ['repo:read'], tier: 'low' },
-      { name: 'list_files', scopes: ['repo:read'], tier: 'low' },
-      { name: 'write_file', scopes: ['repo:write'], tier: 'medium' },
-      { name: 'delete_repo', scopes: ['repo:write'], tier: 'high' },
-      { name: 'wipe', scopes: ['repo:admin'], tier: 'critical' },
+      reviewedTool('read_file', { scopes: ['repo:read'], tier: 'low', action: 'read' }),
+      reviewedTool('list_files', { scopes: ['repo:read'], tier: 'low', action: 'read' }),
+      reviewedTool('write_file', { scopes: ['repo:write'], tier: 'medium', action: 'write' }),
+      reviewedTool('delete_repo', { scopes: ['repo:write'], tier: 'high', action: 'write' }),
+      reviewedTool('wipe', { scopes: ['repo:admin'], tier: 'critical', action: 'write' }),
     ],
     ...more,
   });

@@ -2,8 +2,17 @@ import { describe, expect, it } from '@jest/globals';
 import type { Subject, WantedTool } from '../../src/delegation/index.js';
 import { decide } from '../../src/policy/index.js';
 import type { McpToolCall } from '../../src/protocol/index.js';
-import { Agent, type AgentInput, makeSnapshot, McpServer, type McpServerInput } from '../../src/registry/index.js';
+import {
+  Agent,
+  type AgentInput,
+  makeSnapshot,
+  McpServer,
+  type McpServerInput,
+  Tool,
+  type ToolInput,
+} from '../../src/registry/index.js';
 import { delegation, ISS, NOW, presenter, RS, subject, wanted } from '../support/delegations.js';
+import { pinOf, reviewedTool } from '../support/tools.js';
 
 type World = Readonly<{ agent?: Partial<AgentInput>; server?: Partial<McpServerInput> }>;
 
@@ -31,11 +40,11 @@ const files = (changes: Partial<McpServerInput> = {}) => ({
     authentication,
     scopes: ['files:read', 'files:write', 'files:admin'],
     tools: [
-      { name: 'read', scopes: ['files:read'], tier: 'low' },
-      { name: 'list', scopes: ['files:read'], tier: 'low' },
-      { name: 'move', scopes: ['files:read', 'files:write'], tier: 'low' },
-      { name: 'write', scopes: ['files:write'], tier: 'medium' },
-      { name: 'wipe', scopes: ['files:write'], tier: 'high' },
+      reviewedTool('read', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+      reviewedTool('list', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+      reviewedTool('move', { scopes: ['files:read', 'files:write'], tier: 'low', action: 'write' }),
+      reviewedTool('write', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
+      reviewedTool('wipe', { scopes: ['files:write'], tier: 'high', action: 'delete' }),
     ],
     ...changes,
   }),
@@ -54,6 +63,7 @@ const rules = ({ agent: a, server: s }: World = {}) => ({
 const tool = (name: string, changes: Partial<WantedTool> = {}): WantedTool => ({
   name,
   argumentsSha256: undefined,
+  definitionSha256: undefined,
   maxUses: undefined,
   ...changes,
 });
@@ -62,6 +72,7 @@ const detail = (identifier: string, changes: Partial<McpToolCall> = {}): McpTool
   locations: [RS],
   actions: ['tools/call'],
   identifier,
+  definition_sha256: pinOf(identifier),
   max_uses: 10,
   ...changes,
 });
@@ -174,6 +185,51 @@ describe('permission is person AND agent AND server AND request', () => {
       'files:read',
       'files:write',
     ]);
+  });
+});
+
+describe('a tool can be called only as it was reviewed (TL-01)', () => {
+  const OTHER = 'B'.repeat(43);
+  const draft = Tool.parse({ name: 'read', scopes: ['files:read'], tier: 'low' });
+  const reviewed = reviewedTool('read', { scopes: ['files:read'], tier: 'low', action: 'read' });
+  const changed: ToolInput = {
+    ...reviewed,
+    changed: { sha256: OTHER, seen_by: 'import', seen_at: '2026-11-22T12:00:00Z' },
+  };
+  const having = (one: ToolInput): World => ({ server: { tools: [one] } });
+  it.each([
+    ['a draft', having(draft), tool('read'), { reason: 'tool_not_reviewed', term: 'tool', tool: 'read' }],
+    [
+      'one that has changed since',
+      having(changed),
+      tool('read'),
+      { reason: 'tool_needs_review', term: 'tool', tool: 'read' },
+    ],
+    [
+      'one that the agent was shown in another form',
+      having(reviewed),
+      tool('read', { definitionSha256: OTHER }),
+      { reason: 'tool_changed', term: 'tool', tool: 'read', seen: OTHER },
+    ],
+  ])('refuses %s', (_title, world, wish, refusal) => {
+    expect(decided({ world, tools: [wish] })).toEqual({ ok: false, error: refusal });
+  });
+  it('refuses what the transaction held in another form', () => {
+    const held = subject({ details: [detail('read', { definition_sha256: OTHER })] });
+    expect(decided({ tools: [tool('read')], subject: held })).toEqual({
+      ok: false,
+      error: { reason: 'tool_changed', term: 'tool', tool: 'read', seen: OTHER },
+    });
+  });
+  it('permits the form that was reviewed, and the token says which', () => {
+    const wish = tool('read', { definitionSha256: pinOf('read') });
+    expect(permitted({ tools: [wish] }).details).toEqual([detail('read')]);
+  });
+  it('leaves drafts out of what a scope alone covers', () => {
+    expect(decided({ world: having(draft), scopes: ['files:read'] })).toEqual({
+      ok: false,
+      error: { reason: 'nothing_granted', term: 'request' },
+    });
   });
 });
 

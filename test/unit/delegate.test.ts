@@ -169,6 +169,7 @@ describe('the call chain', () => {
   const tool = (name: string) => ({
     name,
     argumentsSha256: undefined,
+    definitionSha256: undefined,
     maxUses: undefined,
   });
   it.each([
