@@ -37,6 +37,7 @@ import {
   openEngineLog,
   openEngineStore,
   openFailureLog,
+  openIdempotency,
   openKeys,
   openLog,
   openPeople,
@@ -191,6 +192,8 @@ function app(house: House, secrets: Secrets): Koa {
     sessions: openSessions(database, clock),
     keys: keysAdmin({ ...keyRingDeps(house, secrets), ring: keys }),
     log: openLog(database),
+    idempotency: openIdempotency(database),
+    encryptionKeys: secrets.encryptionKeys,
     adminTokenDigest: adminTokenDigest(secrets.adminToken),
     issuer: config.issuer,
     trustDomain: config.trustDomain,
@@ -200,7 +203,7 @@ function app(house: House, secrets: Secrets): Koa {
   const koa = new Koa();
   koa.on('error', report);
   koa.use(operations.middleware);
-  koa.use(catchThrown(report));
+  koa.use(catchThrown(report, config.issuer));
   koa.use(limitFailures(failureLimit(config.limits.failuresPerNetwork), networkOf(config.trustedProxies)));
   koa.use(
     router(
@@ -299,8 +302,10 @@ function registryRecord(clock: Clock): Parameters<typeof openRegistry>[1]['recor
 /** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
 function prune({ database, clock, report }: House): () => void {
   const store = openEngineStore(database);
+  const idempotency = openIdempotency(database);
   const timer = setInterval(() => {
     store.prune(clock.now() - 120).catch(report);
+    idempotency.prune().catch(report);
   }, 60_000);
   timer.unref();
   return () => {

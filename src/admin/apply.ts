@@ -7,7 +7,7 @@ import { EXAMPLE_AGENT, EXAMPLE_ISSUER, EXAMPLE_SERVER } from './examples.js';
 import type { Flaw } from './flaw.js';
 import { type Operation, operation } from './operation.js';
 import { ObjectChange, type Wish } from './plan.js';
-import { AgentBody, IssuerBody, ServerBody } from './shapes.js';
+import { AgentBody, DryRun, IssuerBody, ServerBody } from './shapes.js';
 
 const MANY = 10_000;
 const LIMIT_BYTES = 8 * 1_024 * 1_024;
@@ -37,9 +37,7 @@ export function applyOperation(deps: ChangeDeps): Operation {
     method: 'POST',
     path: '/admin/v1/apply',
     about: 'Makes the registry as this document has it, in one step. The same document again changes nothing.',
-    query: z.strictObject({
-      dry_run: z.enum(['true', 'false']).default('false').describe('Only answer what would change.'),
-    }),
+    query: DryRun,
     body: Document,
     bodyLimit: LIMIT_BYTES,
     bodyExample: { servers: [EXAMPLE_SERVER], agents: [EXAMPLE_AGENT], issuers: [EXAMPLE_ISSUER] },

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Agent, McpServer, RegistrySnapshot, TrustedIssuer } from '../registry/index.js';
+import type { Agent, Authentication, McpServer, RegistrySnapshot, TrustedIssuer } from '../registry/index.js';
 import { agentKind, type Contents, issuerKind, type Kind, type ObjectKind, serverKind, split } from './contents.js';
 import { EXAMPLE_AGENT, EXAMPLE_ISSUER, EXAMPLE_SERVER } from './examples.js';
 import type { Wish } from './plan.js';
@@ -18,6 +18,8 @@ export type Collection<T extends object, V extends T> = Readonly<{
   example: V;
   among: (contents: Contents) => ReadonlyMap<string, T>;
   shown: (snapshot: RegistrySnapshot) => readonly V[];
+  /** As the object would be shown in the place of the one that is there. */
+  would: (object: T, there: V | undefined) => V;
   wish: (object: T) => Partial<Wish>;
 }>;
 
@@ -33,6 +35,7 @@ export const agents: Collection<Agent, AgentView> = {
   example: EXAMPLE_AGENT,
   among: (contents) => contents.agent,
   shown: (snapshot) => [...snapshot.agents].map(shownClient),
+  would: (object, there) => ({ ...object, has_secret: keepsSecret(object, there) }),
   wish: (object) => ({ agent: [object] }),
 };
 
@@ -48,6 +51,7 @@ export const servers: Collection<McpServer, ServerView> = {
   example: EXAMPLE_SERVER,
   among: (contents) => contents.server,
   shown: (snapshot) => [...snapshot.servers].map(shownClient),
+  would: (object, there) => ({ ...object, has_secret: keepsSecret(object, there) }),
   wish: (object) => ({ server: [object] }),
 };
 
@@ -63,6 +67,7 @@ export const issuers: Collection<TrustedIssuer, TrustedIssuer> = {
   example: EXAMPLE_ISSUER,
   among: (contents) => contents.issuer,
   shown: (snapshot) => [...snapshot.issuers],
+  would: (object) => object,
   wish: (object) => ({ issuer: [object] }),
 };
 
@@ -72,3 +77,9 @@ function shownClient<T extends { secretHash: string | undefined }>(
   const { object, hasSecret } = split(registered);
   return { ...object, has_secret: hasSecret };
 }
+
+/** A secret goes when its client is registered for a key. */
+const keepsSecret = (
+  { authentication }: Readonly<{ authentication: Authentication }>,
+  there: Readonly<{ has_secret: boolean }> | undefined,
+): boolean => there?.has_secret === true && authentication.method !== 'private_key_jwt';

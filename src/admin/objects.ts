@@ -3,11 +3,11 @@ import { fieldProblem, type FieldProblem, plainProblem, type Problem } from '../
 import type { RegistrySnapshot } from '../registry/index.js';
 import { type ChangeDeps, etagOf, makeChange } from './change.js';
 import type { Collection } from './collections.js';
-import { contentsOf } from './contents.js';
+import { type Contents, contentsOf } from './contents.js';
 import type { Flaw } from './flaw.js';
-import { type Answer, NoBody, NoQuery, type Operation, operation } from './operation.js';
+import { type Answer, NoBody, NoQuery, type Operation, operation, type Preconditions } from './operation.js';
 import { NOTHING } from './plan.js';
-import { pageOf, Paging } from './shapes.js';
+import { DryRun, pageOf, Paging } from './shapes.js';
 
 /** List, read, write and remove the objects of one kind. */
 export function objectOperations<T extends object, V extends T>(
@@ -45,6 +45,7 @@ function getOne<T extends object, V extends T>(of: Collection<T, V>, { registry 
     query: NoQuery,
     body: NoBody,
     answers: [{ status: 200, about: 'The object, with its ETag.', schema: of.view, example: of.example }],
+    hasTag: true,
     problems: ['not_found'],
     run: async ({ params: { id = '' } }) => show(of, await registry.refresh(), id, 200),
   });
@@ -56,16 +57,16 @@ function putOne<T extends object, V extends T>(of: Collection<T, V>, deps: Chang
     id: `put${of.schemaName}`,
     method: 'PUT',
     about: `Registers one ${of.title}, or replaces it whole.`,
-    query: NoQuery,
+    query: DryRun,
     body: of.body,
     bodyExample: of.example,
-    ifMatch: true,
+    preconditions: ['If-Match', 'If-None-Match'],
+    hasTag: true,
     answers: [
       { status: 200, about: 'It was there and is now as sent.', schema: of.view, example: of.example },
       { status: 201, about: 'It is new.', schema: of.view, example: of.example },
     ],
-    problems: ['precondition_failed'],
-    run: async ({ params: { id = '' }, body, ifMatch }) => {
+    run: async ({ params: { id = '' }, query, body, ...conditions }) => {
       if (of.kind.idOf(body) !== id) {
         return err(fieldProblem([{ param: of.idField, detail: 'differs from the id in the path' }]));
       }
@@ -73,13 +74,13 @@ function putOne<T extends object, V extends T>(of: Collection<T, V>, deps: Chang
         wish: () => ({ ...NOTHING, ...of.wish(body) }),
         refuse: (flaws: readonly Flaw[]) => fieldProblem(flaws.map((flaw) => fieldOf(flaw, of.name, id))),
       };
-      const changed = await makeChange(
-        { ...request, object: (before) => staleness(of.among(before).get(id), ifMatch) },
-        deps,
-      );
+      const dryRun = query.dry_run === 'true';
+      const object = (before: Contents): Problem | undefined => unmet(of.among(before).get(id), conditions);
+      const changed = await makeChange({ ...request, object, dryRun }, deps);
       if (!changed.ok) return changed;
-      const isNew = changed.value.changes.some(({ change }) => change === 'created');
-      return show(of, await deps.registry.refresh(), id, isNew ? 201 : 200);
+      const status = changed.value.changes.some(({ change }) => change === 'created') ? 201 : 200;
+      const snapshot = await deps.registry.refresh();
+      return dryRun ? ok({ status, body: of.would(body, shownOf(of, snapshot, id)) }) : show(of, snapshot, id, status);
     },
   });
 }
@@ -90,12 +91,12 @@ function removeOne<T extends object, V extends T>(of: Collection<T, V>, deps: Ch
     id: `remove${of.schemaName}`,
     method: 'DELETE',
     about: `Removes one ${of.title}. Refused while another object names it.`,
-    query: NoQuery,
+    query: DryRun,
     body: NoBody,
-    ifMatch: true,
+    preconditions: ['If-Match'],
     answers: [{ status: 204, about: 'It is gone.' }],
-    problems: ['not_found', 'in_use', 'precondition_failed'],
-    run: async ({ params: { id = '' }, ifMatch }) => {
+    problems: ['not_found', 'in_use'],
+    run: async ({ params: { id = '' }, query, ...conditions }) => {
       const request = {
         wish: () => ({ ...NOTHING, remove: [{ kind: of.name, id }] }),
         refuse: (flaws: readonly Flaw[]) =>
@@ -109,8 +110,9 @@ function removeOne<T extends object, V extends T>(of: Collection<T, V>, deps: Ch
           ...request,
           object: (before) => {
             const known = of.among(before).get(id);
-            return known === undefined ? missing(of, id) : staleness(known, ifMatch);
+            return known === undefined ? missing(of, id) : unmet(known, conditions);
           },
+          dryRun: query.dry_run === 'true',
         },
         deps,
       );
@@ -130,20 +132,29 @@ function show<T extends object, V extends T>(
   id: string,
   status: 200 | 201,
 ): Result<Answer, Problem> {
-  const shown = of.shown(snapshot).find((candidate) => of.kind.idOf(candidate) === id);
+  const shown = shownOf(of, snapshot, id);
   const object = of.among(contentsOf(snapshot)).get(id);
   if (shown === undefined || object === undefined) return err(missing(of, id));
   return ok({ status, body: shown, headers: { ETag: etagOf(object) } });
 }
 
+const shownOf = <T extends object, V extends T>(
+  of: Collection<T, V>,
+  snapshot: RegistrySnapshot,
+  id: string,
+): V | undefined => of.shown(snapshot).find((candidate) => of.kind.idOf(candidate) === id);
+
 const missing = <T extends object, V extends T>(of: Collection<T, V>, id: string): Problem =>
   plainProblem('not_found', `There is no ${of.title} ${id}`);
 
-/** RFC 9110 section 13.1.1. */
-function staleness(known: object | undefined, ifMatch: string | undefined): Problem | undefined {
-  if (ifMatch === undefined) return undefined;
-  const isCurrent = known !== undefined && (ifMatch === '*' || ifMatch.split(/\s*,\s*/).includes(etagOf(known)));
-  return isCurrent ? undefined : plainProblem('precondition_failed');
+/** RFC 9110 sections 13.1.1 and 13.1.2. */
+function unmet(known: object | undefined, { ifMatch, ifNoneMatch }: Preconditions): Problem | undefined {
+  const isNamed = (tags: string): boolean =>
+    known !== undefined && (tags === '*' || tags.split(/\s*,\s*/).includes(etagOf(known)));
+  if (ifMatch !== undefined && !isNamed(ifMatch)) return plainProblem('precondition_failed');
+  if (ifNoneMatch !== undefined && isNamed(ifNoneMatch))
+    return plainProblem('precondition_failed', 'It is there already');
+  return undefined;
 }
 
 /** A flaw of the object itself by its field, one of another by that object's name too. */

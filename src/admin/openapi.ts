@@ -1,11 +1,20 @@
 import { z } from 'zod';
 import { ok } from '../base/index.js';
-import { type ProblemCode, PROBLEMS } from '../http/index.js';
+import { type ProblemCode, PROBLEMS, problemsAt } from '../http/index.js';
 import { agents, issuers, servers } from './collections.js';
 import { KeyView } from './keys.js';
 import { LogEntryView } from './log.js';
-import { type AnswerShape, NoBody, NoQuery, type Operation, operation } from './operation.js';
+import {
+  type AnswerShape,
+  isChange,
+  NoBody,
+  NoQuery,
+  type Operation,
+  operation,
+  type Precondition,
+} from './operation.js';
 import { ObjectChange } from './plan.js';
+import { ProblemView } from './problems.js';
 import { SessionView } from './sessions.js';
 
 type Described = Readonly<Record<string, unknown>>;
@@ -23,7 +32,8 @@ export function describeApi(operations: readonly Operation[], issuer: string): D
     info: {
       title: 'Writ admin API',
       version: '1',
-      description: 'Agents, MCP servers, trusted issuers, sessions, signing keys and the log.',
+      description: ABOUT,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: issuer }],
     security: [{ adminToken: [] }],
@@ -35,9 +45,28 @@ export function describeApi(operations: readonly Operation[], issuer: string): D
         Problem: PROBLEM,
       },
     },
-    'x-problems': PROBLEMS,
+    tags: TAGS.map(([name, description]) => ({ name, description })),
   };
 }
+
+const ABOUT = `Agents, MCP servers, trusted issuers, sessions, signing keys and the log.
+
+Every change of the registry can be tried first (\`dry_run\`), and bound to what was seen (\`If-Match\` with the ETag).
+Every change takes an \`Idempotency-Key\`: the same request with the same key is answered again as it was the first time,
+for 24 hours. Lists are read on with \`after\`, which is \`next\` of the page before. A refusal is a problem of RFC 9457;
+its \`type\` is the address that explains it.`;
+
+const TAGS = [
+  ['agents', 'AI agents: OAuth clients that act for people.'],
+  ['servers', 'MCP servers: what tokens are for, with their tools.'],
+  ['issuers', 'Trusted issuers: whose tokens about people may be exchanged.'],
+  ['apply', 'The whole registry from one document.'],
+  ['sessions', 'Runs of agents for people.'],
+  ['keys', 'The keys that sign tokens.'],
+  ['log', 'What was decided and done.'],
+  ['problems', 'What every refusal means.'],
+  ['openapi', 'This description.'],
+] as const;
 
 /** `GET /admin/v1/openapi.json`. */
 export const openapiOperation = (document: () => object): Operation =>
@@ -68,6 +97,7 @@ const NAMES = new Map<z.ZodType, string>([
   [KeyView, 'SigningKey'],
   [LogEntryView, 'LogEntry'],
   [ObjectChange, 'ObjectChange'],
+  [ProblemView, 'ProblemExplained'],
 ]);
 
 function describe(each: Operation): Described {
@@ -75,10 +105,17 @@ function describe(each: Operation): Described {
   return {
     operationId: each.id,
     summary: each.about,
-    parameters: [...pathParameters(each), ...queryParameters(each), ...(each.ifMatch ? [IF_MATCH] : [])],
+    tags: [tagOf(each)],
+    ...(each.isOpen ? { security: [] } : {}),
+    parameters: [
+      ...pathParameters(each),
+      ...queryParameters(each),
+      ...each.preconditions.map((name) => PRECONDITIONS[name]),
+      ...(isChange(each) ? [IDEMPOTENCY_KEY] : []),
+    ],
     ...(each.body === NoBody ? {} : { requestBody: bodyOf(each) }),
     responses: {
-      ...Object.fromEntries(each.answers.map((answer) => [answer.status, answerOf(answer)])),
+      ...Object.fromEntries(each.answers.map((answer) => [answer.status, answerOf(answer, each)])),
       ...Object.fromEntries(
         [...new Set(problems.map(statusOf))].sort().map((status) => [status, problemAnswer(status, problems)]),
       ),
@@ -98,23 +135,54 @@ const queryParameters = ({ query }: Operation): readonly Described[] =>
 
 const JsonSchema = z.looseObject({ properties: z.record(z.string(), z.unknown()).optional() });
 
-const IF_MATCH = {
-  name: 'If-Match',
+const tagOf = ({ path }: Operation): string => path.split('/')[3]?.replace(/\.json$/, '') ?? '';
+
+const headerParameter = (name: string, description: string, example: string): Described => ({
+  name,
   in: 'header',
   required: false,
-  description: 'The ETag of the object that this change is meant for.',
-  schema: { type: 'string' },
+  description,
+  schema: { type: 'string', minLength: 1, maxLength: 512 },
+  example,
+});
+
+const TAG = '"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"';
+const PRECONDITIONS: Readonly<Record<Precondition, Described>> = {
+  'If-Match': headerParameter('If-Match', 'The ETag of the object that this change is meant for.', TAG),
+  'If-None-Match': headerParameter('If-None-Match', '`*`: only when the object is not there yet.', '*'),
 };
+
+const IDEMPOTENCY_KEY = headerParameter(
+  'Idempotency-Key',
+  'A string of your choice for this one request, such as a UUID. The same request with it is answered again, not done again.',
+  '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+);
 
 const bodyOf = ({ body, bodyExample }: Operation): Described => ({
   required: !body.safeParse(undefined).success,
   content: { 'application/json': { schema: schemaOf(body, 'input'), example: bodyExample } },
 });
 
-function answerOf({ about, schema, example }: AnswerShape): Described {
-  if (schema === undefined) return { description: about };
-  return { description: about, content: { 'application/json': { schema: referTo(schema), example } } };
+function answerOf({ about, schema, example }: AnswerShape, each: Operation): Described {
+  const headers = isChange(each) ? { 'Idempotent-Replayed': REPLAYED } : {};
+  const tag = each.hasTag && schema !== undefined ? { ETag: ETAG } : {};
+  return {
+    description: about,
+    headers: { ...REQUEST_ID, ...tag, ...headers },
+    ...(schema === undefined ? {} : { content: { 'application/json': { schema: referTo(schema), example } } }),
+  };
 }
+
+const headerOf = (description: string, example: string): Described => ({
+  description,
+  schema: { type: 'string' },
+  example,
+});
+const REQUEST_ID = {
+  'X-Request-Id': headerOf('Under which the log of the process has this request.', 'req_3q2-7w8xYzAbCdEfGhIjKl'),
+};
+const ETAG = headerOf('Changes whenever the object does; for If-Match. Not in the answer to a dry run.', TAG);
+const REPLAYED = headerOf('`true` when this is the answer that the idempotency key had before.', 'true');
 
 /** What any operation may answer, and what this one may in particular. */
 function problemsOf(each: Operation): readonly ProblemCode[] {
@@ -124,13 +192,21 @@ function problemsOf(each: Operation): readonly ProblemCode[] {
     ...ofPath,
     ...ofBody,
     'invalid_field',
-    'unauthorized',
+    ...(each.isOpen ? [] : (['unauthorized'] as const)),
     'method_not_allowed',
+    ...(each.preconditions.length > 0 ? (['precondition_failed'] as const) : []),
+    ...(isChange(each) ? OF_KEYS : []),
     ...each.problems,
     'internal',
     'unavailable',
   ];
 }
+
+const OF_KEYS: readonly ProblemCode[] = [
+  'idempotency_key_in_use',
+  'idempotency_key_reused',
+  'too_many_idempotency_keys',
+];
 
 const statusOf = (code: ProblemCode): string => String(PROBLEMS[code].status);
 
@@ -149,24 +225,25 @@ function problemAnswer(status: string, problems: readonly ProblemCode[]): Descri
 }
 
 const problemExample = (code: ProblemCode): Described => ({
+  type: `${problemsAt('https://writ.example.com')}/${code}`,
   title: PROBLEMS[code].title,
   status: PROBLEMS[code].status,
   detail: PROBLEMS[code].title,
   code,
-  doc: `/admin/v1/openapi.json#/x-problems/${code}`,
   request_id: 'req_3q2-7w8xYzAbCdEfGhIjKl',
 });
 
 const PROBLEM = {
   type: 'object',
   description: 'RFC 9457.',
-  required: ['title', 'status', 'detail', 'code', 'doc', 'request_id'],
+  required: ['type', 'title', 'status', 'detail', 'code', 'request_id'],
   additionalProperties: false,
   properties: {
+    type: { type: 'string', format: 'uri', description: 'The address that explains this problem.' },
     title: { type: 'string' },
     status: { type: 'integer' },
     detail: { type: 'string' },
-    code: { enum: Object.keys(PROBLEMS) },
+    code: { type: 'string', enum: Object.keys(PROBLEMS) },
     param: { type: 'string', description: 'The path of the field that is wrong.' },
     errors: {
       type: 'array',
@@ -178,7 +255,6 @@ const PROBLEM = {
         properties: { param: { type: 'string' }, detail: { type: 'string' } },
       },
     },
-    doc: { type: 'string' },
     request_id: { type: 'string' },
   },
 };

@@ -1,6 +1,7 @@
 import type { Context } from 'koa';
 import { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
+import type { JsonObject } from '../protocol/index.js';
 import {
   fieldProblem,
   type FieldProblem,
@@ -18,6 +19,16 @@ export type Answer = Readonly<{ status: 200 | 201 | 204; body?: object; headers?
 /** How an answer looks, for the description of the API. */
 export type AnswerShape = Readonly<{ status: Answer['status']; about: string; schema?: z.ZodType; example?: unknown }>;
 
+/** A request that has been checked and is ready to be done. */
+export type Ready = Readonly<{
+  /** The query and the body as they were understood: what makes it the same request as another. */
+  asked: JsonObject;
+  run: () => Promise<Result<Answer, Problem>>;
+}>;
+
+/** RFC 9110 section 13.1: what must be so before a change is made. */
+export type Preconditions = Readonly<{ ifMatch: string | undefined; ifNoneMatch: string | undefined }>;
+
 /** One thing that the admin API can do: described and done in one place, so that the description cannot be wrong. */
 export type Operation = Readonly<{
   id: string;
@@ -30,11 +41,20 @@ export type Operation = Readonly<{
   bodyExample: unknown;
   answers: readonly AnswerShape[];
   problems: readonly ProblemCode[];
-  ifMatch: boolean;
-  run: (ctx: Context, params: PathParams) => Promise<Result<Answer, Problem>>;
+  /** The preconditions that it obeys; it looks at no other. */
+  preconditions: readonly Precondition[];
+  /** Whether its answer has the ETag of the object. */
+  hasTag: boolean;
+  /** Whether it is for everybody: without the bearer token. */
+  isOpen: boolean;
+  ready: (ctx: Context, params: PathParams) => Promise<Result<Ready, Problem>>;
 }>;
+export type Precondition = 'If-Match' | 'If-None-Match';
 
-type Request<Q, B> = Readonly<{ params: PathParams; query: Q; body: B; ifMatch: string | undefined }>;
+/** Whether it may change something. */
+export const isChange = ({ method }: Pick<Operation, 'method'>): boolean => method !== 'GET';
+
+type Request<Q, B> = Readonly<{ params: PathParams; query: Q; body: B } & Preconditions>;
 
 type Spec<Q extends z.ZodObject, B extends z.ZodType> = Pick<
   Operation,
@@ -47,7 +67,9 @@ type Spec<Q extends z.ZodObject, B extends z.ZodType> = Pick<
     bodyExample?: unknown;
     bodyLimit?: number;
     problems?: readonly ProblemCode[];
-    ifMatch?: boolean;
+    preconditions?: Operation['preconditions'];
+    hasTag?: boolean;
+    isOpen?: boolean;
     run: (request: Request<z.output<Q>, z.output<B>>) => Promise<Result<Answer, Problem>>;
   }>;
 
@@ -61,32 +83,43 @@ export function operation<Q extends z.ZodObject, B extends z.ZodType>(spec: Spec
     params: spec.params ?? {},
     bodyExample: spec.bodyExample,
     problems: spec.problems ?? [],
-    ifMatch: spec.ifMatch ?? false,
-    run: async (ctx, params) => {
+    preconditions: spec.preconditions ?? [],
+    hasTag: spec.hasTag ?? false,
+    isOpen: spec.isOpen ?? false,
+    ready: async (ctx, params) => {
       const query = parseQuery(spec.query, ctx.querystring);
       if (!query.ok) return query;
-      const body = await parseBody(spec, ctx);
+      const json = await readJson(ctx, spec.bodyLimit ?? JSON_LIMIT);
+      if (!json.ok) return json;
+      const body = check(spec.body, json.value);
       if (!body.ok) return body;
-      const ifMatch = ctx.get('If-Match');
-      return spec.run({ params, query: query.value, body: body.value, ifMatch: ifMatch === '' ? undefined : ifMatch });
+      const conditions = conditionsOf(ctx, spec.preconditions ?? []);
+      return ok({
+        asked: { query: ctx.querystring, ...plainConditions(conditions), body: json.value ?? null },
+        run: () => spec.run({ params, query: query.value, body: body.value, ...conditions }),
+      });
     },
   };
 }
+
+function conditionsOf(ctx: Context, known: Operation['preconditions']): Preconditions {
+  const given = (name: Precondition): string | undefined => {
+    const value = known.includes(name) ? ctx.get(name) : '';
+    return value === '' ? undefined : value;
+  };
+  return { ifMatch: given('If-Match'), ifNoneMatch: given('If-None-Match') };
+}
+
+const plainConditions = ({ ifMatch, ifNoneMatch }: Preconditions): JsonObject => ({
+  if_match: ifMatch ?? null,
+  if_none_match: ifNoneMatch ?? null,
+});
 
 function parseQuery<Q extends z.ZodType>(schema: Q, text: string): Result<z.output<Q>, Problem> {
   const entries = [...new URLSearchParams(text)];
   const twice = entries.find(([name], i) => entries.findIndex(([other]) => other === name) < i);
   if (twice !== undefined) return err(fieldProblem([{ param: twice[0], detail: 'is given twice' }]));
   return check(schema, Object.fromEntries(entries));
-}
-
-async function parseBody<Q extends z.ZodObject, B extends z.ZodType>(
-  { body, bodyLimit }: Spec<Q, B>,
-  ctx: Context,
-): Promise<Result<z.output<B>, Problem>> {
-  const json = await readJson(ctx, bodyLimit ?? JSON_LIMIT);
-  if (!json.ok) return json;
-  return check(body, json.value);
 }
 
 function check<S extends z.ZodType>(schema: S, value: unknown): Result<z.output<S>, Problem> {

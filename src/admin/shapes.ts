@@ -38,6 +38,11 @@ export const Paging = z.strictObject({
   after: Text.min(1).max(512).optional().describe('`next` of the page before.'),
 });
 
+/** Everything is checked and answered as for a change, and nothing is changed. */
+export const DryRun = z.strictObject({
+  dry_run: z.enum(['true', 'false']).default('false').describe('Only check, and answer what would be.'),
+});
+
 /** A page of a list. `next` is null on the last one. */
 export const pageOf = <T extends z.ZodType>(
   item: T,

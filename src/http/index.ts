@@ -10,9 +10,9 @@ export {
   plainProblem,
   type Problem,
   type ProblemCode,
-  problemDoc,
   problemOfThrown,
   PROBLEMS,
+  problemsAt,
   requestId,
 } from './problem.js';
 export { note, observe, type RequestSpan, type SeenRequest, type Watch } from './observe.js';

@@ -2,6 +2,7 @@ export { type WritesBehind, writesBehind } from './behind.js';
 export { type Database, type DatabaseOptions, openDatabase } from './database.js';
 export { guarded, isOutage } from './outage.js';
 export { examineDatabase, type Examined } from './examine.js';
+export { openIdempotency } from './idempotency-store.js';
 export { openKeys } from './key-store.js';
 export { openPeople } from './people.js';
 export { openPersons, Person, type PersonStore } from './person-store.js';

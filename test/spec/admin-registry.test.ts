@@ -2,7 +2,15 @@ import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { verifySecret } from '../../src/client/index.js';
 import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
-import { ADMIN, type AdminServer, OUR_ISSUER, problem, startAdmin, statusAndBody } from '../support/admin.js';
+import {
+  ADMIN,
+  type AdminServer,
+  type Answer,
+  OUR_ISSUER,
+  problem,
+  startAdmin,
+  statusAndBody,
+} from '../support/admin.js';
 
 let admin: AdminServer;
 beforeAll(async () => {
@@ -178,6 +186,39 @@ describe('an object of the registry', () => {
       expect(statusAndBody(late)).toStrictEqual(problem('precondition_failed'));
     }
     expect(admin.registry.current().serverByResource(FILES)?.name).toBe('A');
+  });
+
+  it('is made only where nothing is yet when If-None-Match says so (RFC 9110 §13.1.2)', async () => {
+    const make = (name: string): Promise<Answer> =>
+      admin.ask('PUT', `/servers/${at(FILES)}`, { ...server, name }, { 'If-None-Match': '*' });
+    expect((await make('A')).status).toBe(201);
+    expect(statusAndBody(await make('B'))).toStrictEqual(problem('precondition_failed', 'It is there already'));
+    expect(admin.registry.current().serverByResource(FILES)?.name).toBe('A');
+  });
+
+  it('is only tried by a dry run, which answers as the change would', async () => {
+    const secret = { ...server, authentication: { method: 'client_secret_basic' } };
+    const { version } = admin.registry.current();
+    const tried = await admin.ask('PUT', `/servers/${at(FILES)}?dry_run=true`, secret);
+    expect(statusAndBody(tried)).toStrictEqual({ status: 201, body: { ...serverView, ...secret, has_secret: false } });
+    expect(tried.headers.get('ETag')).toBeNull();
+    expect(admin.registry.current().version).toBe(version);
+    await admin.ask('PUT', `/servers/${at(FILES)}`, secret);
+    await admin.ask('POST', `/servers/${at(FILES)}/secret`);
+    const tries: [object, boolean][] = [
+      [secret, true],
+      [server, false],
+    ];
+    for (const [body, has_secret] of tries) {
+      const answer = await admin.ask('PUT', `/servers/${at(FILES)}?dry_run=true`, body);
+      expect(statusAndBody(answer)).toStrictEqual({ status: 200, body: { ...serverView, ...body, has_secret } });
+    }
+    const refused = await admin.ask('PUT', `/servers/${at(FILES)}?dry_run=true`, { ...server, tools: [], scopes: [] });
+    expect(refused.status).toBe(400);
+    await admin.ask('PUT', '/agents/agt_planner', agent);
+    expect((await admin.ask('DELETE', `/servers/${at(FILES)}?dry_run=true`)).body).toMatchObject({ code: 'in_use' });
+    expect((await admin.ask('DELETE', '/agents/agt_planner?dry_run=true')).status).toBe(204);
+    expect(admin.registry.current().agent('agt_planner')).toBeDefined();
   });
 
   it('is listed in pages', async () => {

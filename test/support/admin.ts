@@ -7,6 +7,7 @@ import { hashSecret } from '../../src/client/index.js';
 import { catchThrown, router } from '../../src/http/index.js';
 import {
   leafOf,
+  openIdempotency,
   openKeys,
   openLog,
   openRegistry,
@@ -67,13 +68,15 @@ export async function startAdmin(): Promise<AdminServer> {
   const keys = await openTestKeys(fresh, clock);
   const thrown: unknown[] = [];
   const app = new Koa();
-  app.use(catchThrown((fault) => thrown.push(fault)));
+  app.use(catchThrown((fault) => thrown.push(fault), OUR_ISSUER));
   const routes = createAdmin({
     registry,
     writer: registry,
     sessions: openSessions(fresh.database, clock),
     keys,
     log: openLog(fresh.database),
+    idempotency: openIdempotency(fresh.database),
+    encryptionKeys: [randomBytes(32)],
     adminTokenDigest: adminTokenDigest(ADMIN),
     issuer: OUR_ISSUER,
     trustDomain: 'trust.example',
@@ -115,6 +118,8 @@ export async function startAdmin(): Promise<AdminServer> {
 }
 
 const TITLES: Record<string, [number, string]> = {
+  idempotency_key_in_use: [409, 'A request with this idempotency key is still being answered'],
+  idempotency_key_reused: [422, 'This idempotency key belongs to another request'],
   invalid_field: [400, 'A field has a value that is not allowed'],
   bad_path: [400, 'The path is not valid'],
   unauthorized: [401, 'A valid bearer token is needed'],
@@ -137,13 +142,13 @@ export function problem(
   return {
     status,
     body: {
+      type: `${OUR_ISSUER}/admin/v1/problems/${code}`,
       title,
       status,
       detail: detail ?? (first === undefined ? title : `${first[0]}: ${first[1]}`),
       code,
       ...(first === undefined ? {} : { param: first[0] }),
       ...(fields.length > 1 ? { errors: fields.map(([param, text]) => ({ param, detail: text })) } : {}),
-      doc: `/admin/v1/openapi.json#/x-problems/${code}`,
       request_id: 'req_test_1',
     },
   };

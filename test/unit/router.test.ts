@@ -11,7 +11,7 @@ let base: string;
 
 beforeAll(async () => {
   const app = new Koa();
-  app.use(catchThrown((fault, id) => thrown.push([fault, id])));
+  app.use(catchThrown((fault, id) => thrown.push([fault, id]), 'https://writ.example/in'));
   app.use(
     router(
       [
@@ -70,11 +70,11 @@ async function ask(
 }
 
 const problem = (status: number, code: string, title: string, detail = title): object => ({
+  type: `https://writ.example/in/admin/v1/problems/${code}`,
   title,
   status,
   detail,
   code,
-  doc: `/admin/v1/openapi.json#/x-problems/${code}`,
   request_id: 'req_test_1',
 });
 
