@@ -3,6 +3,7 @@ import { PGlite, type Transaction } from '@electric-sql/pglite';
 import { PrismaPGlite } from 'pglite-prisma-adapter';
 import { holdDataDirectory } from './lock.js';
 import type { MigrationConnection } from './migrate.js';
+import { PLANNED } from './plans.js';
 
 type Adapter = Awaited<ReturnType<PrismaPGlite['connect']>>;
 type AdapterTransaction = Awaited<ReturnType<Adapter['startTransaction']>>;
@@ -14,7 +15,7 @@ export async function openEmbedded(dataDir: string): Promise<Embedded> {
   const release = holdDataDirectory(dataDir);
   try {
     const client = await PGlite.create(join(dataDir, 'db'));
-    await client.exec(`SET TimeZone = 'UTC'`);
+    await client.exec(["TimeZone='UTC'", ...PLANNED].map((setting) => `SET ${setting};`).join(' '));
     return {
       adapter: new EmbeddedAdapter(client),
       migrations: migrationConnection(client),

@@ -1,12 +1,17 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import type { MigrationConnection } from './migrate.js';
+import { PLANNED } from './plans.js';
 
 /** A PostgreSQL server, or whatever speaks its protocol. */
 export type Server = Readonly<{ adapter: PrismaPg; close(): Promise<void> }>;
 
 export function openServer(url: string, poolSize: number): Server {
-  const pool = new pg.Pool({ connectionString: inUtc(url), max: poolSize, ...BOUNDS });
+  const pool = new pg.Pool({
+    connectionString: inSession(url, ['TimeZone=UTC', ...PLANNED]),
+    max: poolSize,
+    ...BOUNDS,
+  });
   // An idle connection that breaks is replaced by the pool; the next query says so if there is no other.
   pool.on('error', () => undefined);
   const adapter = new ServerAdapter(pool, { statementNameGenerator: preparedStatements() });
@@ -19,7 +24,7 @@ export async function withMigrationConnection(
   work: (connection: MigrationConnection) => Promise<unknown>,
 ): Promise<void> {
   const client = new pg.Client({
-    connectionString: inUtc(url),
+    connectionString: inSession(url, ['TimeZone=UTC']),
     connectionTimeoutMillis: CONNECT_MS,
     query_timeout: MIGRATION_MS,
     keepAlive: true,
@@ -90,9 +95,10 @@ const BOUNDS = {
 };
 
 /** The adapter sends and reads times without their zone, so every session has to be in UTC. */
-function inUtc(url: string): string {
+function inSession(url: string, settings: readonly string[]): string {
   const address = new URL(url);
-  const options = [address.searchParams.get('options'), '-c TimeZone=UTC'].filter((option) => option !== null);
+  const given = address.searchParams.get('options');
+  const options = [...(given === null ? [] : [given]), ...settings.map((setting) => `-c ${setting}`)];
   address.searchParams.set('options', options.join(' '));
   return address.href;
 }
