@@ -63,7 +63,7 @@ describe('applying a document', () => {
       name: 'File store',
       dpop_required: true,
       tools: [
-        { name: 'read_file', scopes: ['files:read'], tier: 'medium' },
+        { ...(files?.['tools'] as Record<string, unknown>[])[0], tier: 'medium' },
         { name: 'list_files', scopes: ['files:read'], tier: 'low' },
         ...(files?.['tools'] as unknown[]).slice(1),
       ],
@@ -81,7 +81,10 @@ describe('applying a document', () => {
             { field: 'name', before: 'Files', after: 'File store' },
             { field: 'dpop_required', before: false, after: true },
             { field: 'tools[read_file].tier', before: 'low', after: 'medium' },
-            { field: 'tools[list_files]', after: { name: 'list_files', scopes: ['files:read'], tier: 'low', sensitive: [] } },
+            {
+              field: 'tools[list_files]',
+              after: { name: 'list_files', scopes: ['files:read'], tier: 'low', sensitive: [] },
+            },
           ],
         },
         { kind: 'server', id: MAIL, change: 'unchanged', fields: [] },

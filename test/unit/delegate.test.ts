@@ -201,7 +201,12 @@ describe('the call chain', () => {
 
 describe('CH-03: a tool that the transaction has called', () => {
   const MCP2 = 'https://mcp2.example';
-  const tool = (name: string) => ({ name, argumentsSha256: undefined, definitionSha256: undefined, maxUses: undefined });
+  const tool = (name: string) => ({
+    name,
+    argumentsSha256: undefined,
+    definitionSha256: undefined,
+    maxUses: undefined,
+  });
   const called = (changes: Partial<Subject> = {}): Subject =>
     subject({
       kind: 'transaction',

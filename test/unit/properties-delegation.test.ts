@@ -5,6 +5,7 @@ import { decide, type Grant } from '../../src/policy/index.js';
 import { type McpToolCall, MAX_CHAIN } from '../../src/protocol/index.js';
 import { Agent, makeSnapshot, McpServer, type RegistrySnapshot } from '../../src/registry/index.js';
 import { ISS, NOW } from '../support/delegations.js';
+import { reviewedTool } from '../support/tools.js';
 
 const AGENTS = ['agt_a', 'agt_b', 'agt_c'] as const;
 const SERVERS = ['one', 'two'] as const;
@@ -92,6 +93,7 @@ const presenterOf = (client: string): fc.Arbitrary<Presenter> => {
 const wantedTool = fc.record({
   name: fc.constantFrom(...TOOLS, 'unknown'),
   argumentsSha256: maybe(digest),
+  definitionSha256: fc.constant(undefined),
   maxUses: maybe(fc.integer({ min: 1, max: 120 })),
 });
 const wanted: fc.Arbitrary<Wanted> = fc
@@ -167,7 +169,9 @@ const serverOf = (name: string) => {
     .record({
       ...common,
       token_shape: fc.constantFrom('txnat+jwt' as const, 'at+jwt' as const),
-      tools: fc.tuple(...TOOLS.map(() => tool)).map((all) => all.map((one, n) => ({ ...one, name: TOOLS[n] ?? '' }))),
+      tools: fc
+        .tuple(...TOOLS.map(() => tool))
+        .map((all) => all.map((one, n) => reviewedTool(TOOLS[n] ?? '', { ...one, action: 'write' }))),
     })
     .map((rest) => ({ ...server, ...rest }));
 };
