@@ -4,4 +4,8 @@ export const rooms = {
     mutate: ['src/delegation/*.ts'],
     tests: ['unit/delegate'],
   },
+  token: {
+    mutate: ['src/token/*.ts'],
+    tests: ['unit/prepare', 'unit/keyring'],
+  },
 };

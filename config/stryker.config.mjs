@@ -6,20 +6,22 @@ const room = rooms[name];
 if (room === undefined) throw new Error(`no room of that name; there are ${Object.keys(rooms).join(', ')}`);
 
 export default {
-  testRunner: 'jest',
-  plugins: ['@stryker-mutator/jest-runner', './config/mutation-prose.mjs'],
+  testRunner: 'room',
+  plugins: ['./config/mutation-runner.mjs', './config/mutation-prose.mjs'],
   ignorers: ['prose'],
-  testRunnerNodeArgs: ['--experimental-vm-modules', '--no-warnings'],
-  jest: {
-    enableFindRelatedTests: false,
-    config: { testMatch: room.tests.map((test) => `<rootDir>/test/${test}.test.ts`), reporters: [] },
-  },
+  testRunnerNodeArgs: ['--no-warnings'],
   mutate: room.mutate,
   coverageAnalysis: 'perTest',
   incremental: true,
   incrementalFile: `dist/mutation/${name}.incremental.json`,
   reporters: ['clear-text', 'html', 'json'],
-  clearTextReporter: { allowColor: false, allowEmojis: false, logTests: false, reportScoreTable: true },
+  clearTextReporter: {
+    allowColor: false,
+    allowEmojis: false,
+    reportTests: false,
+    logTests: false,
+    reportScoreTable: true,
+  },
   htmlReporter: { fileName: `dist/mutation/${name}.html` },
   jsonReporter: { fileName: `dist/mutation/${name}.json` },
   tempDirName: 'dist/mutation/sandbox',
