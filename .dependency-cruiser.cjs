@@ -83,6 +83,12 @@ module.exports = {
       to: { path: '(node_modules/(@prisma|pg|@electric-sql|pglite-prisma-adapter)/|^src/storage/generated/)' },
     },
     {
+      name: 'one-door-to-the-policy-engine',
+      severity: 'error',
+      from: { pathNot: '^src/policy/set/engine\\.ts$' },
+      to: { path: 'node_modules/@cedar-policy/' },
+    },
+    {
       name: 'no-undeclared-package',
       severity: 'error',
       from: { path: '^src/' },

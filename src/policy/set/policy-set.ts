@@ -1,0 +1,158 @@
+import { err, ok, type Result } from '../../base/index.js';
+import { digest } from '../../protocol/index.js';
+import { findAbsences } from './absence.js';
+import { Bounded } from './bounded.js';
+import type { Evaluation, Question } from './engine.js';
+import { agentId, type DecisionInput, personId } from './facts.js';
+import { flawAt, type PolicyFile, type PolicyFlaw } from './flaw.js';
+import { type Policy, readPolicy } from './policy.js';
+import { projectArguments } from './projection.js';
+import { ToolShelf, validateAll } from './schema.js';
+import { type Pair, Slices } from './slices.js';
+import { splitFiles } from './source.js';
+import { actionOf, type PolicyTool } from './tool.js';
+import { ask, deny, unique, type Verdict } from './verdict.js';
+
+/** A set of policies that was read, validated against the tools and found whole; else every flaw, and no set. */
+export function compilePolicySet(
+  files: readonly PolicyFile[],
+  tools: readonly PolicyTool[],
+  { remember = 10_000 }: Readonly<{ remember?: number }> = {},
+): Result<PolicySet, readonly PolicyFlaw[]> {
+  const policies = readAll(files);
+  if (!policies.ok) return policies;
+  const shelf = new ToolShelf(tools);
+  const invalid = validateAll(policies.value, shelf);
+  if (invalid.length > 0) return err(invalid);
+  const absences = findAbsences(policies.value, shelf);
+  return absences.length > 0 ? err(absences) : ok(new PolicySet(files, policies.value, { shelf, remember }));
+}
+
+function readAll(files: readonly PolicyFile[]): Result<readonly Policy[], readonly PolicyFlaw[]> {
+  const texts = splitFiles(files);
+  if (!texts.ok) return texts;
+  const policies: Policy[] = [];
+  const flaws: PolicyFlaw[] = [];
+  const seen = new Map<string, PolicyFlaw>();
+  for (const text of texts.value) {
+    const read = readPolicy(text);
+    if (!read.ok) {
+      flaws.push(...read.error);
+      continue;
+    }
+    const { id } = read.value;
+    const first = seen.get(id);
+    const here = flawAt(text, '', { policy: id });
+    if (first === undefined) seen.set(id, here);
+    else flaws.push({ ...here, problem: `has the @id of the policy at ${first.path}:${String(first.line)}` });
+    policies.push(read.value);
+  }
+  return flaws.length > 0 ? err(flaws) : ok(policies);
+}
+
+/** One version of the policies, ready to decide. It holds no state but what it remembers of its own answers. */
+export class PolicySet {
+  /** The name of this version: what stands in records and tokens. */
+  readonly hash: string;
+  readonly policies: readonly Policy[];
+  readonly #shelf: ToolShelf;
+  readonly #slices: Slices;
+  readonly #byId: ReadonlyMap<string, Policy>;
+  readonly #remembered: Bounded<Verdict> | undefined;
+
+  constructor(
+    files: readonly PolicyFile[],
+    policies: readonly Policy[],
+    { shelf, remember }: Readonly<{ shelf: ToolShelf; remember: number }>,
+  ) {
+    this.hash = hashOf(files);
+    this.policies = policies;
+    this.#shelf = shelf;
+    this.#slices = new Slices(policies);
+    this.#byId = new Map(policies.map((policy) => [policy.id, policy]));
+    this.#remembered = remember > 0 ? new Bounded(remember) : undefined;
+  }
+
+  /** Whether this person, by this agent, may have this tool called: a pure function of the set, its tools and the input. */
+  decide(input: DecisionInput): Verdict {
+    const tool = this.#shelf.at(actionOf(input.tool));
+    if (tool === undefined) return deny('unknown_tool', 'server');
+    const without = this.#discharged(input.discharged);
+    const pair = this.#slices.pair(tool, input, without);
+    const seen = input.arguments && projectArguments(input.arguments, tool.type, pair.arguments);
+    if (seen?.ok === false) return deny('unreadable_arguments', 'request', { argument: seen.error });
+    const projected = { tool, arguments: seen?.value };
+    const person = pair.person.question(personId(input), input, projected);
+    const agent = pair.agent.question(agentId(input), input, projected);
+    const lifted = (ids: readonly string[]): Pair => this.#slices.pair(tool, input, new Set([...without, ...ids]));
+    const key = this.#remembered && `${String(pair.number)}\n${JSON.stringify([person, agent])}`;
+    const known = key === undefined ? undefined : this.#remembered?.get(key);
+    if (known !== undefined) return known;
+    const verdict = this.#judge({ person, agent }, pair, lifted);
+    if (key !== undefined && verdict.verdict !== 'broken') this.#remembered?.set(key, verdict);
+    return verdict;
+  }
+
+  /** A human's grant discharges what needs an approval; the agent itself meets the other demands, or does not. */
+  #discharged(ids: readonly string[]): ReadonlySet<string> {
+    return new Set(ids.filter((id) => this.#byId.get(id)?.demand?.requires === 'approval'));
+  }
+
+  /** DESIGN 5: ask only if every policy that said no can be lifted, and with exactly those lifted both may. */
+  #judge(questions: Questions, pair: Pair, lifted: (ids: readonly string[]) => Pair): Verdict {
+    const first = answerOf(questions, pair);
+    if (first.kind !== 'forbidden') return verdictOf(first);
+    const deciding = first.policies.map((id) => this.#byId.get(id));
+    const demands = deciding.flatMap((policy) => policy?.demand ?? []);
+    if (demands.length < deciding.length) {
+      const final = deciding.filter((policy) => policy?.demand === undefined);
+      const messages = unique(final.flatMap((policy) => policy?.reason ?? []));
+      return deny('forbidden', 'policy', { policies: first.policies, messages });
+    }
+    const second = answerOf(questions, lifted(first.policies));
+    if (second.kind === 'allowed') return ask(demands);
+    return second.kind === 'forbidden' ? deny('forbidden', 'policy', { policies: second.policies }) : verdictOf(second);
+  }
+}
+
+type Questions = Readonly<{ person: Question; agent: Question }>;
+
+type Answer =
+  | Readonly<{ kind: 'allowed' | 'forbidden'; policies: readonly string[] }>
+  | Readonly<{ kind: 'missing'; term: 'person' | 'agent' }>
+  | Extract<Evaluation, { kind: 'broken' }>;
+
+/** A permit for the person AND one for the agent. A forbid for either is a forbid. */
+function answerOf(questions: Questions, { person, agent }: Pair): Answer {
+  const ofPerson = person.evaluate(questions.person);
+  const ofAgent = agent.evaluate(questions.agent);
+  if (ofPerson.kind === 'broken') return ofPerson;
+  if (ofAgent.kind === 'broken') return ofAgent;
+  const both = [ofPerson, ofAgent];
+  const forbids = both.filter(({ kind }) => kind === 'deny').flatMap(({ policies }) => policies);
+  if (forbids.length > 0) return { kind: 'forbidden', policies: unique(forbids) };
+  if (ofPerson.kind === 'deny') return { kind: 'missing', term: 'person' };
+  if (ofAgent.kind === 'deny') return { kind: 'missing', term: 'agent' };
+  return { kind: 'allowed', policies: unique(both.flatMap(({ policies }) => policies)) };
+}
+
+function verdictOf(answer: Answer): Verdict {
+  switch (answer.kind) {
+    case 'allowed':
+      return { verdict: 'allow', policies: answer.policies };
+    case 'missing':
+      return deny('not_permitted', answer.term);
+    case 'broken':
+      return { verdict: 'broken', errors: answer.errors };
+    case 'forbidden':
+      return deny('forbidden', 'policy', { policies: answer.policies });
+  }
+}
+
+/** Over the RFC 8785 form of the files by their paths. */
+function hashOf(files: readonly PolicyFile[]): string {
+  const hashed = digest(Object.fromEntries(files.map(({ path, text }) => [path, text])));
+  // Well-formed text, which splitFiles made sure of, has an RFC 8785 form.
+  if (!hashed.ok) throw new TypeError(`a policy set cannot be hashed: ${hashed.error}`);
+  return `sha256:${hashed.value}`;
+}
