@@ -11,6 +11,7 @@ import {
   tokenExchangeEndpoint,
 } from './exchange/index.js';
 import {
+  answeredInTime,
   catchThrown,
   failureLimit,
   type FormRoute,
@@ -207,7 +208,7 @@ function app(house: House, secrets: Secrets): Koa {
   koa.use(limitFailures(failureLimit(config.limits.failuresPerNetwork), networkOf(config.trustedProxies)));
   koa.use(
     router(
-      [...oauthRoutes(house, { engine, exchange, introspection }), ...operations.routes, ...admin],
+      [...oauthRoutes(house, { engine, exchange, introspection }), ...operations.routes, ...admin.map(answeredInTime)],
       [adminPrefix(config.issuer)],
     ),
   );

@@ -37,7 +37,7 @@ export async function asClient(
   deps: AsClientDeps,
   work: ClientWork,
 ): Promise<Answer> {
-  for (let tried = 0; tried < TRIES; tried++) {
+  for (let tried = 0; tried < TRIES && !http.isOver(); tried++) {
     const registry = tried === 0 ? deps.registry.current() : await deps.registry.refresh();
     const now = deps.clock.now();
     const caller = await http.trace('client', () =>

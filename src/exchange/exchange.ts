@@ -161,6 +161,7 @@ async function record(
     spends: story.spends,
     registryVersion,
     now,
+    isOver: http.isOver,
     session:
       'session' in subject.run
         ? { continue: subject.run.session }
@@ -208,6 +209,7 @@ async function refuse(
     spends,
     registryVersion: known.registryVersion,
     now: known.now,
+    isOver: known.http.isOver,
     session: sessionOf(known.delegation),
   };
   const kept = await known.http.trace('commit', () => deps.committer.refuse(outcome));

@@ -9,7 +9,7 @@ import type { ExchangeRequest } from './request.js';
 
 /** What was known of an exchange when it was decided; the further it got, the more there is. */
 export type Known = Readonly<{
-  http: Pick<FormRequest, 'requestId' | 'traceId' | 'trace'>;
+  http: Pick<FormRequest, 'requestId' | 'traceId' | 'trace' | 'isOver'>;
   now: Seconds;
   registryVersion: number;
   policy: string;

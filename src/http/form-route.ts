@@ -2,6 +2,7 @@ import type { Context, Middleware } from 'koa';
 import { Fault } from '../base/index.js';
 import { type Answer, type FormRequest, tooManyRequests } from '../protocol/index.js';
 import { outageAnswer, readForm, sendAnswer } from './form.js';
+import { answerInTime } from './in-time.js';
 import type { FailureLimit } from './limits.js';
 import type { NetworkOf } from './network.js';
 import { requestId } from './problem.js';
@@ -30,9 +31,12 @@ export function formRoute(
       else if (ours(read.value.request))
         sendAnswer(
           ctx,
-          await orOutage(handle(read.value.request), (thrown) => {
-            report(thrown, requestId(ctx));
-          }),
+          await orOutage(
+            answerInTime((isOver) => handle({ ...read.value.request, isOver })),
+            (thrown) => {
+              report(thrown, requestId(ctx));
+            },
+          ),
         );
       else await otherwise(ctx, read.value.raw);
     },
@@ -42,27 +46,11 @@ export function formRoute(
 /** An outage is a 5xx and never reads as a refusal; the cause goes to the operator alone. */
 async function orOutage(work: Promise<Answer>, report: (thrown: unknown) => void): Promise<Answer> {
   try {
-    return await inTime(work);
+    return await work;
   } catch (thrown) {
     report(thrown);
     return outageAnswer(thrown instanceof Fault && thrown.code !== 'internal');
   }
-}
-
-/** However many steps it takes: what is still under way then may be recorded, and is a token that nobody holds. */
-const ANSWER_WITHIN_MS = 5_000;
-
-function inTime<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const message = `The database does not answer within ${ANSWER_WITHIN_MS} ms.`;
-    timer = setTimeout(() => {
-      reject(new Fault('database_unavailable', message));
-    }, ANSWER_WITHIN_MS);
-  });
-  return Promise.race([work, late]).finally(() => {
-    clearTimeout(timer);
-  });
 }
 
 /** Tells a network that keeps failing to authenticate to wait, before its requests are read. Plain reading is not limited. */

@@ -34,6 +34,7 @@ export async function readForm(ctx: Context): Promise<Result<ReadForm, Answer>> 
     requestId: recordId,
     traceId,
     trace,
+    isOver: () => false,
   };
   return ok({ request, raw: text.value });
 }

@@ -1,6 +1,7 @@
 export { type BodyFlaw, readText } from './body.js';
 export { type FormRoute, formRoute, limitFailures } from './form-route.js';
 export { FORM_LIMIT, outageAnswer, readForm, type ReadForm, sendAnswer } from './form.js';
+export { answeredInTime, answerInTime, ANSWER_WITHIN_MS } from './in-time.js';
 export { JSON_LIMIT, readJson } from './json.js';
 export {
   answerProblem,

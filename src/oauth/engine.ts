@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Middleware, ParameterizedContext } from 'koa';
 import { type Clock, Fault, type Seconds } from '../base/index.js';
+import { ANSWER_WITHIN_MS, answerInTime } from '../http/index.js';
 import { type IdentityProvider, pageSecrets, type PersonDirectory, SignInAt } from '../human/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import { oneTimeRules } from './assertions.js';
@@ -104,16 +105,30 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
     issuer: deps.issuer,
     isFirstUse: (clientId, jti, expiresAt) => rules.isFirstUse(currentContext(), { clientId, jti, expiresAt }),
   });
-  provider.use(async (context, next) => {
-    const { method, path } = context;
-    context.set('referrer-policy', 'no-referrer');
-    if (path.startsWith('/interaction/')) await answerInteraction({ provider, context, deps: interactions });
-    else if (method !== 'POST' || judgeProof(context, `${deps.issuer}${path}`, deps.clock.now())) await next();
-    refuseMismatchAsAuthentication(context);
-  });
-  provider.on('server_error', (context, error) => {
+  const late = new WeakSet<object>();
+  const fail = (context: ParameterizedContext, error: unknown): void => {
     deps.onFault(error);
     sayOutage(context, error);
+  };
+  provider.use(async (context, next) => {
+    const { method, path, req } = context;
+    context.set('referrer-policy', 'no-referrer');
+    const isPage = path.startsWith('/interaction/');
+    const work = async (): Promise<void> => {
+      if (isPage) await answerInteraction({ provider, context, deps: interactions });
+      else if (method !== 'POST' || judgeProof(context, `${deps.issuer}${path}`, deps.clock.now())) await next();
+    };
+    try {
+      await answerInTime(work, req, isPage ? SIGN_IN_WITHIN_MS : ANSWER_WITHIN_MS);
+      refuseMismatchAsAuthentication(context);
+    } catch (error) {
+      late.add(context);
+      fail(context, error);
+    }
+  });
+  // What a request comes to after its outage was told is of no interest: it writes to an answer that is gone.
+  provider.on('server_error', (context, error) => {
+    if (!late.has(context)) fail(context, error);
   });
   recordRefusals(provider, deps);
   const koa: EventEmitter = provider;
@@ -158,18 +173,19 @@ function interactionDeps(deps: EngineDeps): InteractionDeps {
   };
 }
 
+/** A sign-in also waits for an identity provider, up to five seconds for each of its answers. */
+const SIGN_IN_WITHIN_MS = 15_000;
+
 const isJson = (body: unknown): body is object => typeof body === 'object' && body !== null;
 
 /** An outage is a 5xx and never reads as a refusal; what it was stays here. */
-function sayOutage(context: Pick<ParameterizedContext, 'status' | 'set' | 'body'>, error: unknown): void {
+function sayOutage(context: ParameterizedContext, error: unknown): void {
   const isOutage = error instanceof Fault && error.code !== 'internal';
-  if (isJson(context.body)) {
-    context.body = {
-      error: isOutage ? 'temporarily_unavailable' : 'server_error',
-      error_description: 'the server could not answer; try again later',
-    };
-  } else if (isOutage) answer(context, refusedPage(503, 'temporarily_unavailable'));
-  context.status = isOutage ? 503 : 500;
+  const [status, code] = isOutage ? ([503, 'temporarily_unavailable'] as const) : ([500, 'server_error'] as const);
+  if (context.accepts('json', 'html') === 'html') answer(context, refusedPage(status, code));
+  else context.body = { error: code, error_description: 'the server could not answer; try again later' };
+  context.set('cache-control', 'no-store');
+  context.status = status;
   if (isOutage) context.set('retry-after', '1');
 }
 

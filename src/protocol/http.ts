@@ -10,6 +10,8 @@ export type FormRequest = Readonly<{
   /** W3C trace id, when the caller sent a valid `traceparent`. */
   traceId: string | undefined;
   trace: Trace;
+  /** True once the client has been told that this takes too long: nothing new is begun for it then. */
+  isOver: () => boolean;
 }>;
 
 /** The steps of a request that a trace shows. */

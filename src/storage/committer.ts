@@ -46,7 +46,8 @@ export function openCommitter(database: Database, watch?: CommitWatch): Committe
     busy = true;
     if (queue.length < BATCH) await gather();
     while (queue.length > 0) {
-      const batch = queue.splice(0, BATCH);
+      const batch = queue.splice(0, BATCH).filter(isAwaited);
+      if (batch.length === 0) continue;
       const started = performance.now();
       await run(database, batch);
       watch?.onCommit({ size: batch.length, seconds: (performance.now() - started) / 1000 });
@@ -78,6 +79,13 @@ export function openCommitter(database: Database, watch?: CommitWatch): Committe
       return refusal ? err(refusal) : ok(null);
     },
   };
+}
+
+/** Whoever was told meanwhile to come back has a new request by now, and this one would be a token that nobody holds. */
+function isAwaited({ outcome, fail }: Waiting): boolean {
+  if (!outcome.isOver()) return true;
+  fail(new Fault('database_unavailable', 'nobody waits any more for a decision that was not committed'));
+  return false;
 }
 
 const gather = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, GATHER_MS));
