@@ -13,6 +13,7 @@ export const RecordKind = z.enum([
   'revocation',
   'introspection',
   'key',
+  'policy',
 ]);
 export type RecordKind = z.infer<typeof RecordKind>;
 

@@ -21,4 +21,5 @@ export {
   type Requirement,
   type Verdict,
 } from './set/index.js';
+export type { Activation, PolicySetInfo, PolicyStore } from './ports.js';
 export type { Ask, PolicyRefusal, Rules, Term } from './types.js';

@@ -5,6 +5,7 @@ export { McpServer, type McpServerInput, TokenShape } from './server.js';
 export {
   isUsable,
   makeSnapshot,
+  type PolicyFiles,
   type RegisteredAgent,
   type RegisteredServer,
   type RegistrySnapshot,

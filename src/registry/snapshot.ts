@@ -7,9 +7,14 @@ import type { McpServer } from './server.js';
 export type RegisteredAgent = Agent & Readonly<{ secretHash: string | undefined }>;
 export type RegisteredServer = McpServer & Readonly<{ secretHash: string | undefined }>;
 
-/** The whole registry at one version. Immutable: a change makes a new snapshot, and commits compare versions. */
+/** A policy set as its authors wrote it, under the hash of its files. */
+export type PolicyFiles = Readonly<{ hash: string; files: readonly Readonly<{ path: string; text: string }>[] }>;
+
+/** The whole registry, and the policies over it, at one version. Immutable: a change makes a new snapshot, and commits compare versions. */
 export interface RegistrySnapshot {
   readonly version: number;
+  /** The active policy set; without one nothing is permitted. */
+  readonly policies: PolicyFiles | undefined;
   agent(clientId: string): RegisteredAgent | undefined;
   serverByResource(resource: string): RegisteredServer | undefined;
   serverByClientId(clientId: string): RegisteredServer | undefined;
@@ -30,6 +35,7 @@ export function makeSnapshot(
     agents: readonly RegisteredAgent[];
     servers: readonly RegisteredServer[];
     issuers: readonly TrustedIssuer[];
+    policies?: PolicyFiles | undefined;
   }>,
 ): RegistrySnapshot {
   const agents = new Map(contents.agents.map((agent) => [agent.client_id, agent]));
@@ -38,6 +44,7 @@ export function makeSnapshot(
   const issuers = new Map(contents.issuers.map((issuer) => [issuer.issuer, issuer]));
   return {
     version,
+    policies: contents.policies,
     agent: (id) => agents.get(id),
     serverByResource: (resource) => servers.get(resource),
     serverByClientId: (id) => byClientId.get(id),

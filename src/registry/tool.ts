@@ -75,8 +75,9 @@ export const toolState = ({ reviewed, changed }: Pick<Tool, 'reviewed' | 'change
 export function withReview(tool: Tool, definition: ToolDefinition): Result<Tool, CanonicalFlaw> {
   const pin = definitionDigest(definition);
   if (!pin.ok) return pin;
-  const { changed: _settled, ...rest } = tool;
-  return ok({ ...rest, definition, reviewed: pin.value });
+  const reviewed: Tool = { ...tool, definition, reviewed: pin.value };
+  delete reviewed.changed;
+  return ok(reviewed);
 }
 
 function pinFits(reviewed: string, definition: ToolDefinition | undefined): boolean {

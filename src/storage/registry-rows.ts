@@ -17,6 +17,7 @@ export async function readRegistry(prisma: PrismaClient): Promise<RegistrySnapsh
       secretHash: row.secret_hash ?? undefined,
     })),
     issuers: rows.issuers.map((row) => documentOf(TrustedIssuer, 'trusted issuer', row)),
+    policies: rows.policies ?? undefined,
   });
 }
 
@@ -29,7 +30,15 @@ const Version = z.coerce.number().int();
 const Row = z.object({ id: z.string(), document: z.unknown(), secret_hash: z.string().nullish() });
 type Row = z.infer<typeof Row>;
 const Rows = z.tuple([
-  z.object({ version: Version, agents: z.array(Row), servers: z.array(Row), issuers: z.array(Row) }),
+  z.object({
+    version: Version,
+    agents: z.array(Row),
+    servers: z.array(Row),
+    issuers: z.array(Row),
+    policies: z
+      .object({ hash: z.string(), files: z.array(z.object({ path: z.string(), text: z.string() })) })
+      .nullable(),
+  }),
 ]);
 
 function documentOf<T>(schema: z.ZodType<T>, kind: string, { id, document }: Row): T {
@@ -47,5 +56,6 @@ const REGISTRY = `
   SELECT version,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('id', client_id, 'document', document, 'secret_hash', secret_hash) ORDER BY client_id), '[]') FROM agent) AS agents,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('id', resource, 'document', document, 'secret_hash', secret_hash) ORDER BY resource), '[]') FROM mcp_server) AS servers,
-    (SELECT coalesce(jsonb_agg(jsonb_build_object('id', issuer, 'document', document) ORDER BY issuer), '[]') FROM trusted_issuer) AS issuers
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('id', issuer, 'document', document) ORDER BY issuer), '[]') FROM trusted_issuer) AS issuers,
+    (SELECT jsonb_build_object('hash', hash, 'files', files) FROM policy_set WHERE hash = registry_state.policy) AS policies
   FROM registry_state WHERE id = 1`;
