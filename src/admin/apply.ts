@@ -3,7 +3,7 @@ import { ok } from '../base/index.js';
 import { fieldProblem, type FieldProblem } from '../http/index.js';
 import { type ChangeDeps, makeChange } from './change.js';
 import { agentKind, type Contents, issuerKind, KINDS, type ObjectKind, serverKind } from './contents.js';
-import { EXAMPLE_AGENT, EXAMPLE_ISSUER, EXAMPLE_SERVER } from './examples.js';
+import { EXAMPLE_ISSUER, SENT_AGENT, SENT_SERVER } from './examples.js';
 import type { Flaw } from './flaw.js';
 import { type Operation, operation } from './operation.js';
 import { ObjectChange, type Wish } from './plan.js';
@@ -40,7 +40,7 @@ export function applyOperation(deps: ChangeDeps): Operation {
     query: DryRun,
     body: Document,
     bodyLimit: LIMIT_BYTES,
-    bodyExample: { servers: [EXAMPLE_SERVER], agents: [EXAMPLE_AGENT], issuers: [EXAMPLE_ISSUER] },
+    bodyExample: { servers: [SENT_SERVER], agents: [SENT_AGENT], issuers: [EXAMPLE_ISSUER] },
     answers: [
       {
         status: 200,
@@ -52,7 +52,7 @@ export function applyOperation(deps: ChangeDeps): Operation {
           changes: [
             {
               kind: 'server',
-              id: EXAMPLE_SERVER.resource,
+              id: SENT_SERVER.resource,
               change: 'changed',
               fields: [{ field: 'tools[write_file].tier', before: 'medium', after: 'high' }],
             },

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { Agent, Authentication, McpServer, RegistrySnapshot, TrustedIssuer } from '../registry/index.js';
 import { agentKind, type Contents, issuerKind, type Kind, type ObjectKind, serverKind, split } from './contents.js';
-import { EXAMPLE_AGENT, EXAMPLE_ISSUER, EXAMPLE_SERVER } from './examples.js';
+import { EXAMPLE_AGENT, EXAMPLE_ISSUER, EXAMPLE_SERVER, SENT_AGENT, SENT_SERVER } from './examples.js';
 import type { Wish } from './plan.js';
 import { AgentBody, AgentView, IssuerBody, IssuerView, ServerBody, ServerView } from './shapes.js';
 
@@ -16,6 +16,7 @@ export type Collection<T extends object, V extends T> = Readonly<{
   view: z.ZodType<V>;
   body: z.ZodType<T>;
   example: V;
+  sent: T;
   among: (contents: Contents) => ReadonlyMap<string, T>;
   shown: (snapshot: RegistrySnapshot) => readonly V[];
   /** As the object would be shown in the place of the one that is there. */
@@ -33,6 +34,7 @@ export const agents: Collection<Agent, AgentView> = {
   view: AgentView,
   body: AgentBody,
   example: EXAMPLE_AGENT,
+  sent: SENT_AGENT,
   among: (contents) => contents.agent,
   shown: (snapshot) => [...snapshot.agents].map(shownClient),
   would: (object, there) => ({ ...object, has_secret: keepsSecret(object, there) }),
@@ -49,6 +51,7 @@ export const servers: Collection<McpServer, ServerView> = {
   view: ServerView,
   body: ServerBody,
   example: EXAMPLE_SERVER,
+  sent: SENT_SERVER,
   among: (contents) => contents.server,
   shown: (snapshot) => [...snapshot.servers].map(shownClient),
   would: (object, there) => ({ ...object, has_secret: keepsSecret(object, there) }),
@@ -65,6 +68,7 @@ export const issuers: Collection<TrustedIssuer, TrustedIssuer> = {
   view: IssuerView,
   body: IssuerBody,
   example: EXAMPLE_ISSUER,
+  sent: EXAMPLE_ISSUER,
   among: (contents) => contents.issuer,
   shown: (snapshot) => [...snapshot.issuers],
   would: (object) => object,

@@ -1,8 +1,8 @@
-import type { TrustedIssuer } from '../registry/index.js';
+import type { Agent, McpServer, TrustedIssuer } from '../registry/index.js';
 import type { AgentView, ServerView } from './shapes.js';
 
 /** Objects that the description of the API shows; a test registers them. */
-export const EXAMPLE_SERVER: ServerView = {
+export const SENT_SERVER: McpServer = {
   resource: 'https://mcp.example.com/files',
   client_id: 'mcp_files',
   name: 'Files',
@@ -18,10 +18,9 @@ export const EXAMPLE_SERVER: ServerView = {
   ],
   allow: [],
   transaction_tokens: true,
-  has_secret: false,
 };
 
-export const EXAMPLE_AGENT: AgentView = {
+export const SENT_AGENT: Agent = {
   client_id: 'agt_planner',
   name: 'Planner',
   owner: 'platform@example.com',
@@ -29,12 +28,11 @@ export const EXAMPLE_AGENT: AgentView = {
   status: 'active',
   authentication: { method: 'private_key_jwt', jwks_uri: 'https://agents.example.com/planner/jwks.json' },
   redirect_uris: ['https://agents.example.com/planner/callback'],
-  allow: [{ resource: EXAMPLE_SERVER.resource, scopes: ['files:read'], tools: ['read_file'] }],
+  allow: [{ resource: SENT_SERVER.resource, scopes: ['files:read'], tools: ['read_file'] }],
   hand_over_to: [],
   transaction_tokens: false,
   dpop_required: false,
   expires_at: '2036-01-01T00:00:00Z',
-  has_secret: false,
 };
 
 export const EXAMPLE_ISSUER: TrustedIssuer = {
@@ -50,7 +48,11 @@ export const EXAMPLE_ISSUER: TrustedIssuer = {
       scopes: ['files:read'],
     },
   ],
-  agents: [EXAMPLE_AGENT.client_id],
+  agents: [SENT_AGENT.client_id],
   client_ids: {},
   claims: { scope: 'scope', email: 'email' },
 };
+
+/** The same as they are shown. */
+export const EXAMPLE_SERVER: ServerView = { ...SENT_SERVER, has_secret: false };
+export const EXAMPLE_AGENT: AgentView = { ...SENT_AGENT, has_secret: false };

@@ -59,7 +59,7 @@ function putOne<T extends object, V extends T>(of: Collection<T, V>, deps: Chang
     about: `Registers one ${of.title}, or replaces it whole.`,
     query: DryRun,
     body: of.body,
-    bodyExample: of.example,
+    bodyExample: of.sent,
     preconditions: ['If-Match', 'If-None-Match'],
     hasTag: true,
     answers: [

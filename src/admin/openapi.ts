@@ -260,12 +260,26 @@ const PROBLEM = {
 };
 
 const referTo = (schema: z.ZodType): Described => {
-  const name = NAMES.get(schema);
-  return name === undefined ? schemaOf(schema, 'output') : { $ref: `#/components/schemas/${name}` };
+  const name = nameOf(schema);
+  return name === undefined ? schemaOf(schema, 'output') : { $ref: referenceTo(name) };
 };
 
 function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Described {
-  const described: Record<string, unknown> = { ...z.toJSONSchema(schema, { io }) };
+  const whole: unknown = schema;
+  const described: Record<string, unknown> = {
+    ...z.toJSONSchema(schema, {
+      io,
+      override: ({ zodSchema, jsonSchema }) => {
+        const name = zodSchema === whole ? undefined : nameOf(zodSchema);
+        if (name === undefined) return;
+        for (const key of Object.keys(jsonSchema)) Reflect.deleteProperty(jsonSchema, key);
+        jsonSchema.$ref = referenceTo(name);
+      },
+    }),
+  };
   delete described['$schema'];
   return described;
 }
+
+const nameOf = (schema: unknown): string | undefined => [...NAMES].find(([known]) => known === schema)?.[1];
+const referenceTo = (name: string): string => `#/components/schemas/${name}`;
