@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { authorize, Browser, type Seen } from '../support/browser.js';
 import { ALICE, BOB, startCompany } from '../support/company.js';
-import { freshDatabase, type TestDatabase } from '../support/databases.js';
-import { authorizationLink, obtainCode, REDIRECT_URI, startWrit, TestAgent, type Writ } from '../support/engine.js';
+import { authorizationLink, obtainCode, REDIRECT_URI, startWrit, TestAgent } from '../support/engine.js';
+import { ownEngine } from '../support/own-engine.js';
 
 const agent = new TestAgent('agt_planner');
 const rude = new TestAgent('agt_rude', {
@@ -11,16 +11,7 @@ const rude = new TestAgent('agt_rude', {
   owner: 'Plat\u202Eform "team"',
   purpose: "'><script>alert(1)</script>",
 });
-let db: TestDatabase;
-let writ: Writ;
-beforeAll(async () => {
-  db = await freshDatabase('embedded');
-  writ = await startWrit(db.database, { agents: [agent.registered, rude.registered] });
-});
-afterAll(async () => {
-  await writ.stop();
-  await db.drop();
-});
+const { db, writ } = await ownEngine(agent, rude);
 
 const { email, password } = ALICE;
 

@@ -16,6 +16,7 @@ import {
   TestAgent,
   type Writ,
 } from '../support/engine.js';
+import { INVALID_GRANT } from '../support/own-engine.js';
 
 const ROUNDS = 60;
 const agent = new TestAgent('agt_planner');
@@ -59,10 +60,8 @@ function oneWinner(answers: readonly Answer[], refusal: Readonly<{ status: numbe
   return won;
 }
 
-const invalidGrant = { status: 400, body: { error: 'invalid_grant', error_description: 'grant request is invalid' } };
-
 async function familyIsDead({ access_token: accessToken, refresh_token: refreshToken }: Tokens): Promise<void> {
-  expect(await post(`${writ.issuer}/token`, refreshForm(agent, writ.issuer, refreshToken))).toEqual(invalidGrant);
+  expect(await post(`${writ.issuer}/token`, refreshForm(agent, writ.issuer, refreshToken))).toEqual(INVALID_GRANT);
   const { grant } = claimsOf(accessToken)['writ'] as { grant: string };
   expect(await db.database.prisma.revocation.count({ where: { target: `grant:${grant}` } })).toBe(1);
 }
@@ -72,7 +71,7 @@ describe(`two replicas on one database (${kind}), ${String(ROUNDS)} rounds each`
     for (let round = 0; round < ROUNDS; round++) {
       const code = await begin();
       const answers = await race('/token', () => codeForm(agent, writ.issuer, code));
-      await familyIsDead(oneWinner(answers, invalidGrant).body as Tokens);
+      await familyIsDead(oneWinner(answers, INVALID_GRANT).body as Tokens);
     }
   }, 120_000);
 
@@ -81,7 +80,7 @@ describe(`two replicas on one database (${kind}), ${String(ROUNDS)} rounds each`
       const first = await post(`${writ.issuer}/token`, codeForm(agent, writ.issuer, await begin()));
       const { refresh_token: token } = first.body as Tokens;
       const answers = await race('/token', () => refreshForm(agent, writ.issuer, token));
-      await familyIsDead(oneWinner(answers, invalidGrant).body as Tokens);
+      await familyIsDead(oneWinner(answers, INVALID_GRANT).body as Tokens);
     }
   }, 120_000);
 

@@ -1,8 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import * as oauth from 'oauth4webapi';
+import { describe, expect, it } from '@jest/globals';
 import { grantHash } from '../../src/oauth/index.js';
 import { PersonsAccessToken } from '../../src/protocol/index.js';
-import { freshDatabase, type TestDatabase } from '../support/databases.js';
 import { authorize, Browser } from '../support/browser.js';
 import { ALICE, BOB, COMPANY_ACR } from '../support/company.js';
 import {
@@ -10,43 +8,20 @@ import {
   claimsOf,
   codeForm,
   headerOf,
-  INSECURE,
   obtainCode,
   post,
   REDIRECT_URI,
   refreshForm,
-  startWrit,
   TestAgent,
-  type Writ,
 } from '../support/engine.js';
+import { INVALID_GRANT, ownEngine, redeemIndependently } from '../support/own-engine.js';
 
 const agent = new TestAgent('agt_planner');
-let db: TestDatabase;
-let writ: Writ;
-beforeAll(async () => {
-  db = await freshDatabase('embedded');
-  writ = await startWrit(db.database, { agents: [agent.registered] });
-});
-afterAll(async () => {
-  await writ.stop();
-  await db.drop();
-});
+const { db, writ } = await ownEngine(agent);
 
 describe('the code flow (RFC 6749 section 4.1) with an independent client', () => {
   it('gives the agent a token of the person for Writ alone (RFC 9068)', async () => {
-    const as = await writ.metadata();
-    const { redirected, verifier } = await obtainCode(writ, agent);
-    const parameters = oauth.validateAuthResponse(as, agent.client, redirected, 'the state');
-    const response = await oauth.authorizationCodeGrantRequest(
-      as,
-      agent.client,
-      await agent.authentication(),
-      parameters,
-      REDIRECT_URI,
-      verifier,
-      INSECURE,
-    );
-    const tokens = await oauth.processAuthorizationCodeResponse(as, agent.client, response);
+    const tokens = await redeemIndependently(writ, agent);
     expect(tokens).toEqual({
       access_token: expect.any(String),
       token_type: 'bearer',
@@ -83,8 +58,6 @@ describe('the code flow (RFC 6749 section 4.1) with an independent client', () =
 
 const token = async (code: Awaited<ReturnType<typeof obtainCode>>, changes: Record<string, string> = {}) =>
   post(`${writ.issuer}/token`, { ...codeForm(agent, writ.issuer, code), ...changes });
-
-const invalidGrant = { status: 400, body: { error: 'invalid_grant', error_description: 'grant request is invalid' } };
 
 describe('scope and resource of an authorization', () => {
   it('gives what was asked for and no more', async () => {
@@ -215,12 +188,12 @@ describe('people', () => {
     const { body } = await token(await obtainCode(writ, agent, { employee: BOB, browser, parameters }));
     const code = await obtainCode(writ, agent, { employee: BOB, browser });
     await db.database.prisma.person.updateMany({ where: { subject: BOB.subject }, data: { status: 'disabled' } });
-    expect(await token(code)).toEqual(invalidGrant);
+    expect(await token(code)).toEqual(INVALID_GRANT);
     const refresh = await post(
       `${writ.issuer}/token`,
       refreshForm(agent, writ.issuer, (body as { refresh_token: string }).refresh_token),
     );
-    expect(refresh).toEqual(invalidGrant);
+    expect(refresh).toEqual(INVALID_GRANT);
     for (const window of [browser, new Browser()]) {
       const { redirected } = await obtainCode(writ, agent, { employee: BOB, browser: window });
       expect(redirected.searchParams.get('error_description')).toBe('the person may not sign in');
@@ -251,8 +224,8 @@ describe('codes', () => {
       access_token: string;
       refresh_token: string;
     };
-    expect(await token(code)).toEqual(invalidGrant);
-    expect(await post(`${writ.issuer}/token`, refreshForm(agent, writ.issuer, refreshToken))).toEqual(invalidGrant);
+    expect(await token(code)).toEqual(INVALID_GRANT);
+    expect(await post(`${writ.issuer}/token`, refreshForm(agent, writ.issuer, refreshToken))).toEqual(INVALID_GRANT);
     const { grant } = claimsOf(accessToken)['writ'] as { grant: string };
     expect(await db.database.prisma.revocation.findMany({ where: { target: `grant:${grant}` } })).toEqual([
       {
@@ -270,9 +243,9 @@ describe('codes', () => {
     const other = new TestAgent('agt_other');
     writ.registry.change([agent.registered, other.registered]);
     const code = await obtainCode(writ, agent);
-    expect(await token(code, { redirect_uri: `${REDIRECT_URI}/` })).toEqual(invalidGrant);
-    expect(await token({ ...code, code: 'nobody' })).toEqual(invalidGrant);
-    expect(await post(`${writ.issuer}/token`, codeForm(other, writ.issuer, code))).toEqual(invalidGrant);
+    expect(await token(code, { redirect_uri: `${REDIRECT_URI}/` })).toEqual(INVALID_GRANT);
+    expect(await token({ ...code, code: 'nobody' })).toEqual(INVALID_GRANT);
+    expect(await post(`${writ.issuer}/token`, codeForm(other, writ.issuer, code))).toEqual(INVALID_GRANT);
   });
 
   it('TX-29: presented by another agent are stolen, and dead for their own agent too', async () => {
@@ -280,7 +253,7 @@ describe('codes', () => {
     writ.registry.change([agent.registered, other.registered]);
     const code = await obtainCode(writ, agent);
     await post(`${writ.issuer}/token`, codeForm(other, writ.issuer, code));
-    expect(await token(code)).toEqual(invalidGrant);
+    expect(await token(code)).toEqual(INVALID_GRANT);
   });
 
   it('are kept as hashes only, as are tokens, cookies and pages', async () => {

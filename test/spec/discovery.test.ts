@@ -8,7 +8,6 @@ import { ALICE } from '../support/company.js';
 import {
   claimsOf,
   INSECURE,
-  obtainCode,
   REDIRECT_URI,
   signingKey,
   startWrit,
@@ -16,6 +15,7 @@ import {
   webKey,
   type Writ,
 } from '../support/engine.js';
+import { redeemIndependently } from '../support/own-engine.js';
 
 const agent = new TestAgent('agt_planner');
 let db: TestDatabase;
@@ -201,18 +201,7 @@ describe('signing keys', () => {
     const as = await writ.metadata();
     const newer = signingKey('k2');
     writ.setKeys([newer]);
-    const { redirected, verifier } = await obtainCode(writ, agent);
-    const parameters = oauth.validateAuthResponse(as, agent.client, redirected, 'the state');
-    const response = await oauth.authorizationCodeGrantRequest(
-      as,
-      agent.client,
-      await agent.authentication(),
-      parameters,
-      REDIRECT_URI,
-      verifier,
-      INSECURE,
-    );
-    const { access_token: token } = await oauth.processAuthorizationCodeResponse(as, agent.client, response);
+    const { access_token: token } = await redeemIndependently(writ, agent, { as });
     const request = new Request('https://mcp.example/', { headers: { authorization: `Bearer ${token}` } });
     const claims = await oauth.validateJwtAccessToken(as, request, writ.issuer, INSECURE);
     expect(claims.client_id).toBe(agent.id);

@@ -1,38 +1,26 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
 import * as oauth from 'oauth4webapi';
 import { PublicJwk, thumbprint } from '../../src/protocol/index.js';
-import { freshDatabase, type TestDatabase } from '../support/databases.js';
 import {
   assertionForm,
   claimsOf,
   codeForm,
   dpopProof,
-  INSECURE,
   jws,
   newKey,
   obtainCode,
   post,
   REDIRECT_URI,
   refreshForm,
-  startWrit,
   TestAgent,
-  type Writ,
 } from '../support/engine.js';
+import { INVALID_GRANT, ownEngine, redeemIndependently } from '../support/own-engine.js';
 
 const agent = new TestAgent('agt_planner');
 const strict = new TestAgent('agt_strict', { dpop_required: true });
 const key = newKey();
-let db: TestDatabase;
-let writ: Writ;
-beforeAll(async () => {
-  db = await freshDatabase('embedded');
-  writ = await startWrit(db.database, { agents: [agent.registered, strict.registered] });
-});
-afterAll(async () => {
-  await writ.stop();
-  await db.drop();
-});
+const { writ } = await ownEngine(agent, strict);
 
 const jktOf = (proofKey: KeyObject): string =>
   thumbprint(PublicJwk.parse(createPublicKey(proofKey).export({ format: 'jwk' })));
@@ -51,26 +39,11 @@ const badProof = {
   status: 400,
   body: { error: 'invalid_dpop_proof', error_description: 'the DPoP proof is not valid' },
 };
-const invalidGrant = { status: 400, body: { error: 'invalid_grant', error_description: 'grant request is invalid' } };
-
 describe('DPoP in the code flow (RFC 9449)', () => {
   it('§5: binds the token that an independent client gets', async () => {
-    const as = await writ.metadata();
     const pair = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
     const handle = oauth.DPoP(agent.client, pair);
-    const { redirected, verifier } = await obtainCode(writ, agent);
-    const parameters = oauth.validateAuthResponse(as, agent.client, redirected, 'the state');
-    const options = { DPoP: handle, ...INSECURE };
-    const response = await oauth.authorizationCodeGrantRequest(
-      as,
-      agent.client,
-      await agent.authentication(),
-      parameters,
-      REDIRECT_URI,
-      verifier,
-      options,
-    );
-    const tokens = await oauth.processAuthorizationCodeResponse(as, agent.client, response);
+    const tokens = await redeemIndependently(writ, agent, { DPoP: handle });
     expect(tokens.token_type).toBe('dpop');
     expect(claimsOf(tokens.access_token)['cnf']).toEqual({ jkt: await handle.calculateThumbprint() });
   });
@@ -128,15 +101,15 @@ describe('DPoP in the code flow (RFC 9449)', () => {
   });
 
   it('refuses an agent that must prove possession and does not', async () => {
-    expect(await redeem(undefined, strict)).toEqual(invalidGrant);
+    expect(await redeem(undefined, strict)).toEqual(INVALID_GRANT);
     expect((await redeem(dpopProof(key, `${writ.issuer}/token`), strict)).status).toBe(200);
   });
 
   it('§10: holds the agent to the key that it named at /auth', async () => {
     expect(await redeem(dpopProof(newKey(), `${writ.issuer}/token`), agent, { dpop_jkt: jktOf(key) })).toEqual(
-      invalidGrant,
+      INVALID_GRANT,
     );
-    expect(await redeem(undefined, agent, { dpop_jkt: jktOf(key) })).toEqual(invalidGrant);
+    expect(await redeem(undefined, agent, { dpop_jkt: jktOf(key) })).toEqual(INVALID_GRANT);
     expect((await redeem(dpopProof(key, `${writ.issuer}/token`), agent, { dpop_jkt: jktOf(key) })).status).toBe(200);
   });
 
@@ -160,13 +133,13 @@ describe('DPoP in the code flow (RFC 9449)', () => {
     const uri = `${writ.issuer}/token`;
     const { body } = await redeem(dpopProof(key, uri), agent, offline);
     const first = (body as { refresh_token: string }).refresh_token;
-    expect(await post(uri, refreshForm(agent, writ.issuer, first))).toEqual(invalidGrant);
+    expect(await post(uri, refreshForm(agent, writ.issuer, first))).toEqual(INVALID_GRANT);
     expect(await post(uri, refreshForm(agent, writ.issuer, first), { dpop: dpopProof(newKey(), uri) })).toEqual(
-      invalidGrant,
+      INVALID_GRANT,
     );
     const second = await post(uri, refreshForm(agent, writ.issuer, first), { dpop: dpopProof(key, uri) });
     expect(second.body).toMatchObject({ token_type: 'DPoP' });
     const third = (second.body as { refresh_token: string }).refresh_token;
-    expect(await post(uri, refreshForm(agent, writ.issuer, third))).toEqual(invalidGrant);
+    expect(await post(uri, refreshForm(agent, writ.issuer, third))).toEqual(INVALID_GRANT);
   });
 });

@@ -1,19 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { openLog } from '../../src/storage/index.js';
-import { freshDatabase, type TestDatabase } from '../support/databases.js';
-import { claimsOf, codeForm, obtainCode, post, startWrit, TestAgent, type Writ } from '../support/engine.js';
+import { claimsOf, codeForm, obtainCode, post, TestAgent } from '../support/engine.js';
+import { ownEngine } from '../support/own-engine.js';
 
 const agent = new TestAgent('agt_planner');
-let db: TestDatabase;
-let writ: Writ;
-beforeAll(async () => {
-  db = await freshDatabase('embedded');
-  writ = await startWrit(db.database, { agents: [agent.registered] });
-});
-afterAll(async () => {
-  await writ.stop();
-  await db.drop();
-});
+const { db, writ } = await ownEngine(agent);
 
 const records = async (): Promise<unknown[]> => {
   const { entries } = await openLog(db.database).read({}, { limit: 100 });

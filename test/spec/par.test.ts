@@ -1,39 +1,23 @@
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import * as oauth from 'oauth4webapi';
 import { hashSecret } from '../../src/client/index.js';
 import { authorize, Browser } from '../support/browser.js';
 import { ALICE } from '../support/company.js';
-import { freshDatabase, type TestDatabase } from '../support/databases.js';
-import {
-  assertionForm,
-  codeForm,
-  INSECURE,
-  post,
-  REDIRECT_URI,
-  startWrit,
-  TestAgent,
-  type Writ,
-} from '../support/engine.js';
+import { assertionForm, codeForm, INSECURE, post, REDIRECT_URI, TestAgent } from '../support/engine.js';
+import { ownEngine } from '../support/own-engine.js';
 
 const SECRET = 'a long secret that an administrator allowed';
 const agent = new TestAgent('agt_planner');
 const other = new TestAgent('agt_other');
 const expired = new TestAgent('agt_expired', { expires_at: '2020-01-01T00:00:00Z' });
 const disabled = new TestAgent('agt_disabled', { status: 'disabled' });
-let db: TestDatabase;
-let writ: Writ;
-beforeAll(async () => {
-  db = await freshDatabase('embedded');
-  const hash = await hashSecret(SECRET);
-  const basic = new TestAgent('agt_basic', { authentication: { method: 'client_secret_basic' } }, hash);
-  const agents = [agent, other, expired, disabled, basic].map(({ registered }) => registered);
-  writ = await startWrit(db.database, { agents });
-});
-afterAll(async () => {
-  await writ.stop();
-  await db.drop();
-});
+const basic = new TestAgent(
+  'agt_basic',
+  { authentication: { method: 'client_secret_basic' } },
+  await hashSecret(SECRET),
+);
+const { db, writ } = await ownEngine(agent, other, expired, disabled, basic);
 
 const verifier = 'v'.repeat(43);
 const parameters = {

@@ -1,30 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { freshDatabase, type TestDatabase } from '../support/databases.js';
+import { describe, expect, it } from '@jest/globals';
 import { Browser } from '../support/browser.js';
-import {
-  authorizationLink,
-  codeForm,
-  obtainCode,
-  post,
-  REDIRECT_URI,
-  startWrit,
-  TestAgent,
-  type Writ,
-} from '../support/engine.js';
+import { authorizationLink, codeForm, obtainCode, post, REDIRECT_URI, TestAgent } from '../support/engine.js';
+import { ownEngine } from '../support/own-engine.js';
 
 const agent = new TestAgent('agt_planner');
 const expired = new TestAgent('agt_expired', { expires_at: '2020-01-01T00:00:00Z' });
 const disabled = new TestAgent('agt_disabled', { status: 'disabled' });
-let db: TestDatabase;
-let writ: Writ;
-beforeAll(async () => {
-  db = await freshDatabase('embedded');
-  writ = await startWrit(db.database, { agents: [agent.registered, expired.registered, disabled.registered] });
-});
-afterAll(async () => {
-  await writ.stop();
-  await db.drop();
-});
+const { writ } = await ownEngine(agent, expired, disabled);
 
 const refusedBy = async (parameters: Record<string, string | undefined>): Promise<Record<string, string>> => {
   const { link } = await authorizationLink(writ, agent, parameters);

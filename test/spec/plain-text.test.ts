@@ -3,24 +3,15 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { openSessions } from '../../src/storage/index.js';
 import { ADMIN, type AdminServer, NOW, problem, startAdmin, statusAndBody } from '../support/admin.js';
 import { Browser } from '../support/browser.js';
-import { freshDatabase, type TestDatabase } from '../support/databases.js';
-import { assertionForm, REDIRECT_URI, startWrit, TestAgent, type Writ } from '../support/engine.js';
+import { assertionForm, REDIRECT_URI, TestAgent } from '../support/engine.js';
+import { ownEngine } from '../support/own-engine.js';
 
 const NOT_PLAIN = 'must be well-formed text without control characters';
 
-describe('text that nobody can store or show', () => {
-  const agent = new TestAgent('agt_planner');
-  let db: TestDatabase;
-  let writ: Writ;
-  beforeAll(async () => {
-    db = await freshDatabase('embedded');
-    writ = await startWrit(db.database, { agents: [agent.registered] });
-  });
-  afterAll(async () => {
-    await writ.stop();
-    await db.drop();
-  });
+const agent = new TestAgent('agt_planner');
+const { db, writ } = await ownEngine(agent);
 
+describe('text that nobody can store or show', () => {
   const parameters = (): string =>
     new URLSearchParams({
       response_type: 'code',

@@ -1,8 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import * as oauth from 'oauth4webapi';
 import { Fault } from '../../src/base/index.js';
 import { openEngineStore } from '../../src/storage/index.js';
-import { freshDatabase, type TestDatabase } from '../support/databases.js';
 import {
   assertionForm,
   claimsOf,
@@ -13,22 +12,13 @@ import {
   refreshForm,
   startWrit,
   TestAgent,
-  type Writ,
 } from '../support/engine.js';
+import { INVALID_GRANT, ownEngine } from '../support/own-engine.js';
 
 const agent = new TestAgent('agt_planner');
 const other = new TestAgent('agt_other');
 const offline = { scope: 'openid offline_access files:read files:write', prompt: 'consent' };
-let db: TestDatabase;
-let writ: Writ;
-beforeAll(async () => {
-  db = await freshDatabase('embedded');
-  writ = await startWrit(db.database, { agents: [agent.registered, other.registered] });
-});
-afterAll(async () => {
-  await writ.stop();
-  await db.drop();
-});
+const { db, writ } = await ownEngine(agent, other);
 
 type Tokens = Readonly<{ access_token: string; refresh_token: string; scope: string }>;
 
@@ -38,8 +28,6 @@ const begin = async (parameters: Record<string, string> = offline): Promise<Toke
 };
 const refresh = (token: string, changes: Record<string, string> = {}, by = agent): ReturnType<typeof post> =>
   post(`${writ.issuer}/token`, { ...refreshForm(by, writ.issuer, token), ...changes });
-
-const invalidGrant = { status: 400, body: { error: 'invalid_grant', error_description: 'grant request is invalid' } };
 
 describe('refresh tokens (RFC 6749 section 6, RFC 9700 section 4.14)', () => {
   it('exist only when the person was asked for offline_access', async () => {
@@ -70,8 +58,8 @@ describe('refresh tokens (RFC 6749 section 6, RFC 9700 section 4.14)', () => {
   it('RT-01: end the family when one is used twice, the newest included', async () => {
     const first = await begin();
     const second = (await refresh(first.refresh_token)).body as Tokens;
-    expect(await refresh(first.refresh_token)).toEqual(invalidGrant);
-    expect(await refresh(second.refresh_token)).toEqual(invalidGrant);
+    expect(await refresh(first.refresh_token)).toEqual(INVALID_GRANT);
+    expect(await refresh(second.refresh_token)).toEqual(INVALID_GRANT);
     const { grant } = claimsOf(first.access_token)['writ'] as { grant: string };
     expect(await db.database.prisma.revocation.count({ where: { target: `grant:${grant}` } })).toBe(1);
     expect(await db.database.prisma.engineRecord.count({ where: { grantId: grant } })).toBe(0);
@@ -108,8 +96,8 @@ describe('refresh tokens (RFC 6749 section 6, RFC 9700 section 4.14)', () => {
 
   it('RT-05, TX-29: are of no use to another agent, and dead for their own once another has tried', async () => {
     const { refresh_token: token } = await begin();
-    expect(await refresh(token, {}, other)).toEqual(invalidGrant);
-    expect(await refresh(token)).toEqual(invalidGrant);
+    expect(await refresh(token, {}, other)).toEqual(INVALID_GRANT);
+    expect(await refresh(token)).toEqual(INVALID_GRANT);
   });
 
   it('do not outlive the consent by rotation', async () => {
@@ -137,7 +125,7 @@ describe('refresh tokens (RFC 6749 section 6, RFC 9700 section 4.14)', () => {
     expect(
       await post(`${writ.issuer}/revoke`, { token: alive.refresh_token, ...assertionForm(agent, writ.issuer) }),
     ).toEqual({ status: 200, body: '' });
-    expect(await refresh(alive.refresh_token)).toEqual(invalidGrant);
+    expect(await refresh(alive.refresh_token)).toEqual(INVALID_GRANT);
     const { grant } = claimsOf(accessToken)['writ'] as { grant: string };
     expect(await db.database.prisma.revocation.findMany({ where: { target: `grant:${grant}` } })).toMatchObject([
       { revokedBy: agent.id, reason: 'the client revoked its refresh token' },
