@@ -19,12 +19,13 @@ import {
   ADMIN_TOKEN,
   assertion,
   bearerAssertion,
-  encodeForm,
   type Form,
   freePort,
   makeKey,
   type Reply,
   request,
+  sendForm,
+  answerOf,
 } from '../support/writ.js';
 import { assertionClaims, encoded, forge, raw } from './forge.js';
 import { change, SHARED, startReplica } from './sign-in.js';
@@ -101,7 +102,6 @@ const basicOf = (id: string, secret: string): string =>
 const as = (client_assertion: string): Form => ({ client_assertion, client_assertion_type: BEARER });
 const NOBODY: Form = { client_assertion: undefined, client_assertion_type: undefined };
 const refused = (send: () => Promise<Reply>, wanted: Wanted): Promise<Reply> => expectRefused(world, send, wanted);
-const bodyOf = ({ status, body }: Reply): unknown => [status, body];
 const invalidClient = [401, { error: 'invalid_client', error_description: 'client authentication failed' }];
 
 describe('an assertion', () => {
@@ -160,10 +160,10 @@ describe('an assertion', () => {
         authorization_details: tools(tool('read_file')),
         ...as(await assertion(world.issuer, world.a1)),
       };
-      const send = (url: string): Promise<Reply> => request(`${url}/token`, { method: 'POST', body: encodeForm(form) });
+      const send = (url: string): Promise<Reply> => sendForm(`${url}/token`, form);
       const answers = await Promise.all([world.issuer, replica.url, world.issuer, replica.url].map(send));
       wins.push(answers.filter(({ status }) => status === 200).length);
-      expect(answers.filter(({ status }) => status !== 200).map(bodyOf)).toEqual([
+      expect(answers.filter(({ status }) => status !== 200).map(answerOf)).toEqual([
         invalidClient,
         invalidClient,
         invalidClient,
@@ -181,7 +181,7 @@ describe('an assertion', () => {
           `${replica.url}/revoke`,
           `${replica.url}/introspect`,
           `${world.issuer}/revoke`,
-        ].map((url) => request(url, { method: 'POST', body: encodeForm(form) })),
+        ].map((url) => sendForm(url, form)),
       );
       expect(answers.map(({ status }) => status).sort()).toEqual([200, 401, 401, 401]);
     }
@@ -345,7 +345,7 @@ describe('CA-03 a server that dies', () => {
     const used: Form[] = [];
     for (let at = 0; at < 5; at++) {
       const form = { ...as(await assertion(issuer, agent, { claims: { jti: marked() } })), token: 'a.b.c' };
-      expect((await request(`${issuer}/introspect`, { method: 'POST', body: encodeForm(form) })).body).toEqual({
+      expect((await sendForm(`${issuer}/introspect`, form)).body).toEqual({
         active: false,
       });
       used.push(form);
@@ -356,12 +356,12 @@ describe('CA-03 a server that dies', () => {
     await start(issuer);
     for (const form of used) {
       for (const path of ['/introspect', '/revoke']) {
-        const answer = await request(`${issuer}${path}`, { method: 'POST', body: encodeForm(form) });
-        expect(bodyOf(answer)).toEqual(invalidClient);
+        const answer = await sendForm(`${issuer}${path}`, form);
+        expect(answerOf(answer)).toEqual(invalidClient);
       }
     }
     const fresh = { ...(await bearerAssertion(issuer, agent)), token: 'a.b.c' };
-    expect((await request(`${issuer}/introspect`, { method: 'POST', body: encodeForm(fresh) })).status).toBe(200);
+    expect((await sendForm(`${issuer}/introspect`, fresh)).status).toBe(200);
     expectNoSecret([output.join('')]);
     expect(output.join('')).not.toContain(ADMIN_TOKEN);
   }, 60_000);
@@ -499,10 +499,7 @@ describe('a secret', () => {
       const form: Form = { grant_type: EXCHANGE, token: 'a.b.c', response_type: 'code' };
       const last = (await recordsAfter(world, '0')).at(-1)?.id ?? '0';
       for (const credentials of [{}, await bearerAssertion(world.issuer, world.a1)]) {
-        const answer = await request(`${world.issuer}${path}?${query.toString()}`, {
-          method: 'POST',
-          body: encodeForm({ ...form, ...credentials }),
-        });
+        const answer = await world.post(`${path}?${query.toString()}`, { ...form, ...credentials });
         expect([400, 401]).toContain(answer.status);
         expectNoSecret([answer.text, JSON.stringify(await recordsAfter(world, last))]);
       }
@@ -582,7 +579,7 @@ describe('who is not let in', () => {
     await change(world, 'agt_a2', (agent) => ({ ...agent, status: 'disabled' }));
     for (const url of [world.issuer, replica.url]) {
       const form = { ...(await bearerAssertion(world.issuer, world.a2)), token: 'a.b.c' };
-      expect((await request(`${url}/introspect`, { method: 'POST', body: encodeForm(form) })).status).toBe(401);
+      expect((await sendForm(`${url}/introspect`, form)).status).toBe(401);
     }
     await change(world, 'agt_a2', (agent) => ({ ...agent, status: 'active' }));
   });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { CANARY, expectIndistinguishable, expectNoSecret, expectRefused, stateOf } from '../support/invariants.js';
 import { ACCESS_TOKEN, type Client, RS1, RS2, tool, tools } from '../support/world.js';
-import { assertion, bearerAssertion, encodeForm, type Form, type Reply, request } from '../support/writ.js';
+import { assertion, bearerAssertion, type Form, type Reply, request, sendForm } from '../support/writ.js';
 import { assertionClaims, encoded, forge, otherSignature, seconds } from './forge.js';
 import { change, startReplica, startSignInWorld, type SignInWorld, tokenOf, type Tokens } from './sign-in.js';
 
@@ -38,15 +38,9 @@ const ask = async (
 ): Promise<Reply> =>
   world.post('/introspect', { ...(await bearerAssertion(world.issuer, by)), token, ...more }, headers);
 const askAt = async (url: string, token: string, by: Client): Promise<Reply> =>
-  request(`${url}/introspect`, {
-    method: 'POST',
-    body: encodeForm({ ...(await bearerAssertion(world.issuer, by)), token }),
-  });
+  sendForm(`${url}/introspect`, { ...(await bearerAssertion(world.issuer, by)), token });
 const revoke = async (token: string, by: Client = world.a1, url = world.issuer): Promise<Reply> =>
-  request(`${url}/revoke`, {
-    method: 'POST',
-    body: encodeForm({ ...(await bearerAssertion(world.issuer, by)), token }),
-  });
+  sendForm(`${url}/revoke`, { ...(await bearerAssertion(world.issuer, by)), token });
 const isActive = ({ body }: Reply): boolean => (body as { active: boolean }).active;
 
 /** RFC 7662 section 2.2: two words, and nothing beside them in headers, log or database. */
@@ -348,10 +342,7 @@ describe('malformed questions', () => {
     const token = await mint();
     const got = await request(`${world.issuer}/introspect?token=${token}`, { method: 'GET' });
     expect(got.status).toBe(405);
-    const posted = await request(`${world.issuer}/introspect?token=${token}`, {
-      method: 'POST',
-      body: encodeForm(await bearerAssertion(world.issuer, world.rs1)),
-    });
+    const posted = await world.post(`/introspect?token=${token}`, await bearerAssertion(world.issuer, world.rs1));
     expect([posted.status, (posted.body as { error: string }).error]).toEqual([400, 'invalid_request']);
     expectNoSecret([got.text, posted.text]);
   });

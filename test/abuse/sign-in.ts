@@ -3,7 +3,9 @@ import { startWrit, type Writ, type WritOptions } from '../../src/server.js';
 import { authorize, Browser } from '../support/browser.js';
 import { ALICE, type Company, type Employee, startCompany } from '../support/company.js';
 import { type Client, startWorld, type World } from '../support/world.js';
-import { bearerAssertion, type Form, freePort, type Reply } from '../support/writ.js';
+import { bearerAssertion, type Form, freePort, type Tokens, tokensOf } from '../support/writ.js';
+
+export { tokenOf, type Tokens, tokensOf } from '../support/writ.js';
 
 /** What every node of one Writ is given, so that none makes a key of its own. */
 export const SHARED = { WRIT_KEY_ENCRYPTION_KEY: randomBytes(32).toString('base64') };
@@ -22,7 +24,6 @@ export type SignInWorld = World &
     codeForm(code: Code, by: Client): Promise<Form>;
     tokensFor(client: Client, parameters?: Record<string, string>): Promise<Tokens>;
   }>;
-export type Tokens = Readonly<{ access_token: string; refresh_token?: string; id_token?: string }>;
 
 export async function startSignInWorld(): Promise<SignInWorld> {
   const world = await startWorld({ env: SHARED });
@@ -99,10 +100,3 @@ export async function change(
   const answer = await world.admin('PUT', path, edit(known));
   if (answer.status >= 300) throw new Error(answer.text);
 }
-
-export function tokensOf({ body, text }: Reply): Tokens {
-  if (typeof body === 'object' && body !== null && 'access_token' in body) return body as Tokens;
-  throw new Error(text);
-}
-
-export const tokenOf = (reply: Reply): string => tokensOf(reply).access_token;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { CANARY, expectNoSecret, expectRefused, marked } from '../support/invariants.js';
-import { assertion, bearerAssertion, encodeForm, type Form, type Reply, request } from '../support/writ.js';
+import { assertion, bearerAssertion, type Form, type Reply, request, sendForm } from '../support/writ.js';
 import { assertionClaims, forge, nested, seconds } from './forge.js';
 import { CALLBACK, startReplica, startSignInWorld, type SignInWorld, tokenOf, type Tokens } from './sign-in.js';
 
@@ -21,8 +21,7 @@ afterAll(async () => {
   expect(world.faults).toEqual([]);
 });
 
-const at = (url: string, path: string, form: Form): Promise<Reply> =>
-  request(`${url}${path}`, { method: 'POST', body: encodeForm(form) });
+const at = (url: string, path: string, form: Form): Promise<Reply> => sendForm(`${url}${path}`, form);
 const both = (path: string, one: Form, two: Form): Promise<Reply[]> =>
   Promise.all([at(world.issuer, path, one), at(replica.url, path, two)]);
 const renewal = async (refresh_token: string | undefined): Promise<Form> => ({

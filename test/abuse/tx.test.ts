@@ -11,17 +11,17 @@ import {
   recordsAfter,
   type Wanted,
 } from '../support/invariants.js';
-import { ACCESS_TOKEN, type Client, EXCHANGE, RS1, startWorld, tool, tools } from '../support/world.js';
+import { ACCESS_TOKEN, type Client, EXCHANGE, RS1, startWorld } from '../support/world.js';
 import {
   ADMIN_TOKEN,
   assertion,
   bearerAssertion,
-  encodeForm,
   type Form,
   freePort,
   makeKey,
   type Reply,
   request,
+  sendForm,
 } from '../support/writ.js';
 import type { Writ } from '../../src/server.js';
 import { forge, nested, seconds } from './forge.js';
@@ -582,18 +582,7 @@ describe('TX-17 time', () => {
     node = await startNode(world, { port, clock: { now: () => now } });
   });
   afterAll(() => node.close());
-  const send = async (changes: Form): Promise<Reply> =>
-    request(url, {
-      method: 'POST',
-      body: encodeForm({
-        grant_type: EXCHANGE,
-        subject_token_type: ACCESS_TOKEN,
-        resource: RS1,
-        authorization_details: tools(tool('read_file')),
-        ...(await bearerAssertion(world.issuer, world.a1)),
-        ...changes,
-      }),
-    });
+  const send = async (changes: Form): Promise<Reply> => sendForm(url, await world.form(changes));
 
   // Leeway of 30 s is for a start that others' clocks make; a token is never good after its own end.
   it.each<[string, (at: number) => Record<string, unknown>, number]>([

@@ -3,14 +3,9 @@ import { decodeJwt } from 'jose';
 import pg from 'pg';
 import { databaseKinds } from '../support/databases.js';
 import { startWorld, type World } from '../support/world.js';
-import type { Reply } from '../support/writ.js';
+import { type Reply, tokenOf } from '../support/writ.js';
 
 type Receipt = Readonly<{ session: string; leaf: string; seen: number }>;
-const tokenOf = ({ body, text }: Reply): string => {
-  if (typeof body === 'object' && body !== null && 'access_token' in body && typeof body.access_token === 'string')
-    return body.access_token;
-  throw new Error(text);
-};
 const receiptOf = (answer: Reply): Receipt => decodeJwt<{ writ: Receipt }>(tokenOf(answer)).writ;
 
 type Item = Readonly<{

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt, SignJWT } from 'jose';
 import pg from 'pg';
 import { type Client, RS1, RS2, startWorld, tool, tools, type World } from '../support/world.js';
-import { bearerAssertion, type Form, type Reply } from '../support/writ.js';
+import { bearerAssertion, type Form, type Reply, tokenOf, answerOf } from '../support/writ.js';
 
 let world: World;
 beforeAll(async () => {
@@ -19,11 +19,6 @@ afterAll(async () => {
   expect(world.faults).toEqual([]);
 });
 
-const tokenOf = ({ body, text }: Reply): string => {
-  if (typeof body === 'object' && body !== null && 'access_token' in body && typeof body.access_token === 'string')
-    return body.access_token;
-  throw new Error(text);
-};
 const as = async (path: string, by: Client, form: Form): Promise<Reply> =>
   world.post(path, { ...(await bearerAssertion(world.issuer, by)), ...form });
 const isActive = async (token: string, by: Client): Promise<unknown> =>
@@ -39,7 +34,6 @@ async function change(
 }
 
 const NOT_ACCEPTABLE = [400, { error: 'invalid_request', error_description: 'subject_token is not acceptable' }];
-const answerOf = ({ status, body }: Reply): unknown[] => [status, body];
 const HAND_OVER: Form = {
   resource: undefined,
   audience: 'agt_a2',

@@ -1,20 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { decodeJwt, SignJWT } from 'jose';
 import { thumbprint } from '../../src/protocol/index.js';
-import { RS1, startWorld, tool, tools, type World } from '../support/world.js';
-import { type ClientKey, type Form, makeKey, type Reply, request } from '../support/writ.js';
+import { RS1, tool, tools, ownWorld } from '../support/world.js';
+import { type ClientKey, type Form, makeKey, type Reply, request, tokenOf, answerOf } from '../support/writ.js';
 
-let world: World;
+const world = await ownWorld();
 const key = makeKey();
 const other = makeKey();
-beforeAll(async () => {
-  world = await startWorld();
-});
-afterAll(async () => {
-  await world.close();
-  expect(world.faults).toEqual([]);
-});
 
 type Broken = Readonly<{ claims?: Record<string, unknown>; header?: Record<string, unknown> }>;
 
@@ -28,11 +21,6 @@ async function proof(by: ClientKey, { claims, header }: Broken = {}): Promise<st
 
 const withProof = async (changes: Form, by: ClientKey = key, broken: Broken = {}): Promise<Reply> =>
   world.exchange(changes, world.a1, { dpop: await proof(by, broken) });
-const tokenOf = ({ body, text }: Reply): string => {
-  if (typeof body === 'object' && body !== null && 'access_token' in body && typeof body.access_token === 'string')
-    return body.access_token;
-  throw new Error(text);
-};
 const PROOF = [400, { error: 'invalid_dpop_proof', error_description: 'the DPoP proof is not acceptable' }];
 const REQUIRED = [400, { error: 'invalid_dpop_proof', error_description: 'a DPoP proof is required' }];
 const ANOTHER = [
@@ -42,7 +30,6 @@ const ANOTHER = [
     error_description: 'the DPoP proof is by another key than the one subject_token is bound to',
   },
 ];
-const answerOf = ({ status, body }: Reply): unknown[] => [status, body];
 
 describe('RFC 9449 at the exchange', () => {
   it('§5 binds the token to the key that was proven', async () => {

@@ -1,24 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { createRemoteJWKSet, decodeJwt, jwtVerify, SignJWT } from 'jose';
-import { ACCESS_TOKEN, type Client, RS1, RS2, startWorld, tool, tools, type World } from '../support/world.js';
 import { pinOf } from '../support/tools.js';
-import type { Form, Reply } from '../support/writ.js';
+import { ACCESS_TOKEN, type Client, RS1, RS2, tool, tools, ownWorld } from '../support/world.js';
+import { type Form, type Reply, tokenOf } from '../support/writ.js';
 
-let world: World;
-beforeAll(async () => {
-  world = await startWorld();
-});
-afterAll(async () => {
-  await world.close();
-  expect(world.faults).toEqual([]);
-});
+const world = await ownWorld();
 
-const tokenOf = ({ body, text }: Reply): string => {
-  if (typeof body === 'object' && body !== null && 'access_token' in body && typeof body.access_token === 'string')
-    return body.access_token;
-  throw new Error(text);
-};
 const refused = (error: string, error_description: string): unknown => ({ error, error_description });
 const SUBJECT = refused('invalid_request', 'subject_token is not acceptable');
 const TARGET = refused('invalid_target', 'resource or audience does not name a target that this client may ask for');

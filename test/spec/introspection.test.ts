@@ -1,24 +1,12 @@
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
-import { type Client, RS1, startWorld, tool, tools, type World } from '../support/world.js';
-import { bearerAssertion, type Form, type Reply } from '../support/writ.js';
+import { type Client, RS1, tool, tools, ownWorld } from '../support/world.js';
+import { bearerAssertion, type Form, type Reply, tokenOf } from '../support/writ.js';
 
-let world: World;
-beforeAll(async () => {
-  world = await startWorld();
-});
-afterAll(async () => {
-  await world.close();
-  expect(world.faults).toEqual([]);
-});
+const world = await ownWorld();
 
-const mint = async (changes: Form = {}): Promise<string> => {
-  const { body, text } = await world.exchange(changes);
-  if (typeof body !== 'object' || body === null || !('access_token' in body) || typeof body.access_token !== 'string')
-    throw new Error(text);
-  return body.access_token;
-};
+const mint = async (changes: Form = {}): Promise<string> => tokenOf(await world.exchange(changes));
 const as = async (path: string, by: Client, form: Form): Promise<Reply> =>
   world.post(path, { ...(await bearerAssertion(world.issuer, by)), ...form });
 const introspect = (token: string, by: Client, more: Form = {}): Promise<Reply> =>

@@ -6,16 +6,11 @@ import { createVerifier } from '../../src/sdk/verifier/index.js';
 import { startWrit } from '../../src/server.js';
 import { databaseKinds } from '../support/databases.js';
 import { RS1, startWorld, type World } from '../support/world.js';
-import { ADMIN_TOKEN, type Reply, request, startReplica } from '../support/writ.js';
+import { ADMIN_TOKEN, type Reply, request, startReplica, tokenOf } from '../support/writ.js';
 
 type Key = Readonly<{ kid: string; state: string; activates_at: string; published_until: string | null }>;
 type Server = Pick<World, 'post' | 'admin'>;
 
-const tokenOf = ({ body, text }: Reply): string => {
-  if (typeof body === 'object' && body !== null && 'access_token' in body && typeof body.access_token === 'string')
-    return body.access_token;
-  throw new Error(text);
-};
 const kidOf = (token: string): string => decodeProtectedHeader(token).kid ?? '';
 const keysOf = async ({ admin }: Server): Promise<readonly Key[]> =>
   ((await admin('GET', '/keys')).body as { items: readonly Key[] }).items;

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { afterAll, expect } from '@jest/globals';
 import { SignJWT } from 'jose';
 import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
 import { reviewedTool } from './tools.js';
@@ -52,6 +53,16 @@ export const tool = (
 export const tools = (...list: Record<string, unknown>[]): string => JSON.stringify(list);
 
 const inAYear = (): string => new Date(Date.now() + 365 * 86_400_000).toISOString();
+
+/** A world for one file of tests. It ends with the file, and nothing may have broken in it. */
+export async function ownWorld(options: Parameters<typeof startWorld>[0] = {}): Promise<World> {
+  const world = await startWorld(options);
+  afterAll(async () => {
+    await world.close();
+    expect(world.faults).toEqual([]);
+  });
+  return world;
+}
 
 export async function startWorld(options: Parameters<typeof startTestWrit>[0] = {}): Promise<World> {
   const writ = await startTestWrit(options);

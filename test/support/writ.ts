@@ -78,7 +78,7 @@ export async function startTestWrit(
 /** The calls of a test to one process, whatever issuer it stands for. */
 function callsTo(base: string): Pick<TestWrit, 'post' | 'admin'> {
   return {
-    post: (path, form, headers = {}) => request(`${base}${path}`, { method: 'POST', headers, body: encodeForm(form) }),
+    post: (path, form, headers) => sendForm(`${base}${path}`, form, headers),
     admin: (method, path, body) =>
       request(`${base}/admin/v1${path}`, {
         method,
@@ -90,6 +90,10 @@ function callsTo(base: string): Pick<TestWrit, 'post' | 'admin'> {
       }),
   };
 }
+
+/** POSTs a form to this address. */
+export const sendForm = (url: string, form: Form, headers: Record<string, string> = {}): Promise<Reply> =>
+  request(url, { method: 'POST', headers, body: encodeForm(form) });
 
 export function encodeForm(form: Form): URLSearchParams {
   const body = new URLSearchParams();
@@ -110,6 +114,19 @@ export async function request(url: string, init: RequestInit): Promise<Reply> {
   }
   return { status: response.status, headers: response.headers, body, text };
 }
+
+export type Tokens = Readonly<{ access_token: string; refresh_token?: string; id_token?: string }>;
+
+/** The tokens of an answer that has to have some. */
+export function tokensOf({ body, text }: Reply): Tokens {
+  if (typeof body === 'object' && body !== null && 'access_token' in body) return body as Tokens;
+  throw new Error(text);
+}
+
+export const tokenOf = (reply: Reply): string => tokensOf(reply).access_token;
+
+/** All that an answer says, to be compared as a whole. */
+export const answerOf = ({ status, body }: Reply): unknown[] => [status, body];
 
 /** RFC 7523 client assertion as RFC 10070 wants it; `break` changes one thing. */
 export async function assertion(
