@@ -1,21 +1,10 @@
-import { createHmac, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
+import { encoded, seconds } from '../support/jws.js';
 import type { Client } from '../support/world.js';
 import type { Reply } from '../support/writ.js';
 
-export const seconds = (): number => Math.floor(Date.now() / 1000);
-/** A part of a token: an object, or text that no serializer would make, as it is. */
-export const encoded = (part: unknown): string =>
-  Buffer.from(typeof part === 'string' ? part : JSON.stringify(part)).toString('base64url');
-
-/** An ES256 signature over these two parts, whatever they say. */
-export function forge(key: KeyObject, header: unknown, payload: unknown): string {
-  const input = `${encoded(header)}.${encoded(payload)}`;
-  return `${input}.${signature(key, input).toString('base64url')}`;
-}
-
-export const signature = (key: KeyObject, input: string): Buffer =>
-  sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' });
+export { encoded, jws as forge, seconds, signature } from '../support/jws.js';
 
 /** A token whose "signature" is an HMAC by this secret (JW-02). */
 export function forgeHmac(secret: string | Buffer, header: unknown, payload: unknown): string {

@@ -1,51 +1,32 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { calculateJwkThumbprint, type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
-import { sha256 } from '../../src/protocol/index.js';
+import { sha256, thumbprint } from '../../src/protocol/index.js';
 import { TestIssuer } from '../support/issuer.js';
 import { callText, post, type RunningServer, startMcp } from '../support/mcp.js';
+import { dpopProof, type ProofChanges } from '../support/jws.js';
+import { makeKey } from '../support/writ.js';
 
 const ARGS = '{"path":"/a"}';
-type Pair = { privateKey: CryptoKey; jwk: JWK; jkt: string };
 let issuer: TestIssuer;
 let server: RunningServer;
-let own: Pair;
+const own = makeKey();
 let token: string;
-
-async function pair(): Promise<Pair> {
-  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
-  const jwk = await exportJWK(publicKey);
-  return { privateKey, jwk, jkt: await calculateJwkThumbprint(jwk) };
-}
 
 beforeAll(async () => {
   issuer = await TestIssuer.start();
   server = await startMcp('v2 fetch', { issuer: issuer.url });
-  own = await pair();
 });
 afterAll(async () => {
   await server.close();
   await issuer.close();
 });
 beforeEach(async () => {
-  token = await issuer.token(server.resource, 'write_file', { max_uses: 5 }, { cnf: { jkt: own.jkt } });
+  token = await issuer.token(server.resource, 'write_file', { max_uses: 5 }, { cnf: { jkt: thumbprint(own.jwk) } });
   server.ran.length = 0;
 });
 
-type Change = { claims?: Record<string, unknown>; header?: Record<string, unknown>; key?: Pair };
 /** The one valid proof; a case breaks one thing of it. */
-function proof({ claims, header, key = own }: Change = {}): Promise<string> {
-  const now = Math.floor(Date.now() / 1000);
-  return new SignJWT({
-    jti: crypto.randomUUID(),
-    htm: 'POST',
-    htu: server.url,
-    iat: now,
-    ath: sha256(token),
-    ...claims,
-  })
-    .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: key.jwk, ...header })
-    .sign(key.privateKey);
-}
+const proof = ({ claims, header }: ProofChanges = {}, key = own): string =>
+  dpopProof(key.privateKey, server.url, { claims: { ath: sha256(token), ...claims }, ...(header && { header }) });
 const send = (dpop: string, scheme = 'DPoP') =>
   post(server.url, callText('write_file', ARGS), { authorization: `${scheme} ${token}`, dpop });
 
@@ -62,17 +43,17 @@ async function expectRefusal(response: Response, error: 'invalid_token' | 'inval
 
 describe('a token that is bound to a key (RFC 9449 section 7)', () => {
   it('passes with a proof of that key', async () => {
-    expect((await send(await proof())).status).toBe(200);
+    expect((await send(proof())).status).toBe(200);
     expect(server.ran).toMatchObject([{ call: { delegation: { dpopBound: true } } }]);
   });
 
   it('passes with query, fragment, default port and upper-case host in htu left aside', async () => {
     const { port } = new URL(server.url);
-    expect((await send(await proof({ claims: { htu: `HTTP://127.0.0.1:${port}/mcp?x=1#y` } }))).status).toBe(200);
+    expect((await send(proof({ claims: { htu: `HTTP://127.0.0.1:${port}/mcp?x=1#y` } }))).status).toBe(200);
   });
 
   it('is refused as a bearer token, with or without the proof', async () => {
-    const response = await send(await proof(), 'Bearer');
+    const response = await send(proof(), 'Bearer');
     expect(response.headers.get('www-authenticate')).toMatch(/^Bearer /);
     await expectRefusal(response, 'invalid_token');
     await expectRefusal(
@@ -88,27 +69,27 @@ describe('a token that is bound to a key (RFC 9449 section 7)', () => {
   });
 
   it('DP-01 is refused when the proof comes again', async () => {
-    const once = await proof();
+    const once = proof();
     expect((await send(once)).status).toBe(200);
     server.ran.length = 0;
     await expectRefusal(await send(once), 'invalid_dpop_proof');
   });
 
   it('DP-01 passes once when the same proof comes ten times at once', async () => {
-    const once = await proof();
+    const once = proof();
     const answers = await Promise.all(Array.from({ length: 10 }, () => send(once)));
     expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array.from({ length: 9 }, () => 401)]);
   });
 
   it.each([`?x=1`, '#y'])('DP-02 is refused when the jti comes again with htu changed by %s', async (suffix) => {
     const jti = crypto.randomUUID();
-    expect((await send(await proof({ claims: { jti } }))).status).toBe(200);
+    expect((await send(proof({ claims: { jti } }))).status).toBe(200);
     server.ran.length = 0;
-    await expectRefusal(await send(await proof({ claims: { jti, htu: server.url + suffix } })), 'invalid_dpop_proof');
+    await expectRefusal(await send(proof({ claims: { jti, htu: server.url + suffix } })), 'invalid_dpop_proof');
   });
 
   it('is refused with a proof of another key', async () => {
-    await expectRefusal(await send(await proof({ key: await pair() })), 'invalid_token');
+    await expectRefusal(await send(proof({}, makeKey())), 'invalid_token');
   });
 
   it.each([
@@ -124,33 +105,30 @@ describe('a token that is bound to a key (RFC 9449 section 7)', () => {
     ['for no token', { ath: undefined }],
     ['without jti', { jti: undefined }],
   ])('is refused with a proof %s', async (_, claims) => {
-    await expectRefusal(await send(await proof({ claims })), 'invalid_dpop_proof');
+    await expectRefusal(await send(proof({ claims })), 'invalid_dpop_proof');
   });
 
   it('DP-04 is refused with user information in htu', async () => {
-    await expectRefusal(
-      await send(await proof({ claims: { htu: server.url.replace('//', '//a@') } })),
-      'invalid_dpop_proof',
-    );
+    await expectRefusal(await send(proof({ claims: { htu: server.url.replace('//', '//a@') } })), 'invalid_dpop_proof');
   });
 
   it('DP-05 is refused with a proof of the wrong type or with a key that it must not show', async () => {
-    await expectRefusal(await send(await proof({ header: { typ: 'jwt' } })), 'invalid_dpop_proof');
+    await expectRefusal(await send(proof({ header: { typ: 'jwt' } })), 'invalid_dpop_proof');
     await expectRefusal(
-      await send(await proof({ header: { jwk: await exportJWK(own.privateKey) } })),
+      await send(proof({ header: { jwk: own.privateKey.export({ format: 'jwk' }) } })),
       'invalid_dpop_proof',
     );
-    await expectRefusal(await send(await proof({ header: { jwk: undefined, kid: 'k1' } })), 'invalid_dpop_proof');
+    await expectRefusal(await send(proof({ header: { jwk: undefined, kid: 'k1' } })), 'invalid_dpop_proof');
   });
 
   it('DP-10 is refused with two proofs in one header', async () => {
-    await expectRefusal(await send(`${await proof()}, ${await proof()}`), 'invalid_dpop_proof');
+    await expectRefusal(await send(`${proof()}, ${proof()}`), 'invalid_dpop_proof');
   });
 
   it('DP-10 is refused with two proof headers, on Node', async () => {
     const node = await startMcp('v1 node', { issuer: issuer.url });
-    token = await issuer.token(node.resource, 'write_file', {}, { cnf: { jkt: own.jkt } });
-    const proofs = [await proof({ claims: { htu: node.url } }), await proof({ claims: { htu: node.url } })];
+    token = await issuer.token(node.resource, 'write_file', {}, { cnf: { jkt: thumbprint(own.jwk) } });
+    const proofs = [proof({ claims: { htu: node.url } }), proof({ claims: { htu: node.url } })];
     const { request } = await import('node:http');
     const status = await new Promise((resolve, reject) => {
       const headers = {
@@ -172,7 +150,7 @@ describe('a token that is bound to a key (RFC 9449 section 7)', () => {
 describe('a token that is not bound', () => {
   it('is refused when it pretends to be', async () => {
     token = await issuer.token(server.resource, 'write_file');
-    await expectRefusal(await send(await proof()), 'invalid_token');
+    await expectRefusal(await send(proof()), 'invalid_token');
   });
 
   it('DP-07 is refused where the server wants bound ones', async () => {

@@ -6,7 +6,6 @@ import {
   assertionForm,
   claimsOf,
   codeForm,
-  dpopProof,
   newKey,
   obtainCode,
   post,
@@ -16,6 +15,7 @@ import {
   TestAgent,
   type Writ,
 } from '../support/engine.js';
+import { dpopProof } from '../support/jws.js';
 import { INVALID_GRANT } from '../support/own-engine.js';
 
 const ROUNDS = 60;

@@ -1,13 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import * as oauth from 'oauth4webapi';
 import { PublicJwk, thumbprint } from '../../src/protocol/index.js';
 import {
   assertionForm,
   claimsOf,
   codeForm,
-  dpopProof,
-  jws,
   newKey,
   obtainCode,
   post,
@@ -16,6 +14,7 @@ import {
   TestAgent,
 } from '../support/engine.js';
 import { INVALID_GRANT, ownEngine, redeemIndependently } from '../support/own-engine.js';
+import { dpopProof, proofKey } from '../support/jws.js';
 
 const agent = new TestAgent('agt_planner');
 const strict = new TestAgent('agt_strict', { dpop_required: true });
@@ -50,39 +49,18 @@ describe('DPoP in the code flow (RFC 9449)', () => {
 
   it.each<[string, (uri: string) => string]>([
     ['that is no JWT', () => 'nonsense'],
-    ['of another method', (uri) => dpopProof(key, uri, { htm: 'GET' })],
+    ['of another method', (uri) => dpopProof(key, uri, { claims: { htm: 'GET' } })],
     ['for another endpoint', (uri) => dpopProof(key, `${uri}/other`)],
     ['for the host that the request claims', () => dpopProof(key, 'http://evil.example/token')],
-    ['two minutes old', (uri) => dpopProof(key, uri, { iat: Math.floor(Date.now() / 1000) - 120 })],
-    ['two minutes early', (uri) => dpopProof(key, uri, { iat: Math.floor(Date.now() / 1000) + 120 })],
-    ['without jti', (uri) => dpopProof(key, uri, { jti: undefined })],
+    ['two minutes old', (uri) => dpopProof(key, uri, { claims: { iat: Math.floor(Date.now() / 1000) - 120 } })],
+    ['two minutes early', (uri) => dpopProof(key, uri, { claims: { iat: Math.floor(Date.now() / 1000) + 120 } })],
+    ['without jti', (uri) => dpopProof(key, uri, { claims: { jti: undefined } })],
     [
       'with a private key in its header',
-      (uri) =>
-        jws(
-          key,
-          { alg: 'ES256', typ: 'dpop+jwt', jwk: key.export({ format: 'jwk' }) },
-          { jti: randomUUID(), htm: 'POST', htu: uri, iat: Math.floor(Date.now() / 1000) },
-        ),
+      (uri) => dpopProof(key, uri, { header: { jwk: key.export({ format: 'jwk' }) } }),
     ],
-    [
-      'of another typ',
-      (uri) =>
-        jws(
-          key,
-          { alg: 'ES256', typ: 'jwt', jwk: createPublicKey(key).export({ format: 'jwk' }) },
-          { jti: randomUUID(), htm: 'POST', htu: uri, iat: Math.floor(Date.now() / 1000) },
-        ),
-    ],
-    [
-      'signed by another key',
-      (uri) =>
-        jws(
-          newKey(),
-          { alg: 'ES256', typ: 'dpop+jwt', jwk: createPublicKey(key).export({ format: 'jwk' }) },
-          { jti: randomUUID(), htm: 'POST', htu: uri, iat: Math.floor(Date.now() / 1000) },
-        ),
-    ],
+    ['of another typ', (uri) => dpopProof(key, uri, { header: { typ: 'jwt' } })],
+    ['signed by another key', (uri) => dpopProof(newKey(), uri, { header: { jwk: proofKey(key) } })],
   ])('§4.3: refuses a proof %s', async (_name, proof) => {
     expect(
       await post(`${writ.issuer}/token`, codeForm(agent, writ.issuer, { code: 'x', verifier: 'v'.repeat(43) }), {

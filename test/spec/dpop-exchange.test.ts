@@ -1,26 +1,19 @@
-import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
-import { decodeJwt, SignJWT } from 'jose';
+import { decodeJwt } from 'jose';
 import { thumbprint } from '../../src/protocol/index.js';
 import { RS1, tool, tools, ownWorld } from '../support/world.js';
 import { type ClientKey, type Form, makeKey, type Reply, request, tokenOf, answerOf } from '../support/writ.js';
+import { dpopProof, type ProofChanges } from '../support/jws.js';
 
 const world = await ownWorld();
 const key = makeKey();
 const other = makeKey();
 
-type Broken = Readonly<{ claims?: Record<string, unknown>; header?: Record<string, unknown> }>;
+const proof = (by: ClientKey, changes?: ProofChanges): string =>
+  dpopProof(by.privateKey, `${world.issuer}/token`, changes);
 
-async function proof(by: ClientKey, { claims, header }: Broken = {}): Promise<string> {
-  const { kty, crv, x, y } = by.jwk;
-  const payload = { jti: randomUUID(), htm: 'POST', htu: `${world.issuer}/token`, iat: Math.floor(Date.now() / 1000) };
-  return new SignJWT({ ...payload, ...claims })
-    .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: { kty, crv, x, y }, ...header } as { alg: string })
-    .sign(by.privateKey);
-}
-
-const withProof = async (changes: Form, by: ClientKey = key, broken: Broken = {}): Promise<Reply> =>
-  world.exchange(changes, world.a1, { dpop: await proof(by, broken) });
+const withProof = async (changes: Form, by: ClientKey = key, broken: ProofChanges = {}): Promise<Reply> =>
+  world.exchange(changes, world.a1, { dpop: proof(by, broken) });
 const PROOF = [400, { error: 'invalid_dpop_proof', error_description: 'the DPoP proof is not acceptable' }];
 const REQUIRED = [400, { error: 'invalid_dpop_proof', error_description: 'a DPoP proof is required' }];
 const ANOTHER = [
@@ -38,7 +31,7 @@ describe('RFC 9449 at the exchange', () => {
     expect(decodeJwt(tokenOf(answer))['cnf']).toEqual({ jkt: thumbprint(key.jwk) });
   });
 
-  it.each<[string, () => Broken]>([
+  it.each<[string, () => ProofChanges]>([
     ['another typ', () => ({ header: { typ: 'JWT' } })],
     ['another method', () => ({ claims: { htm: 'GET' } })],
     ['a method in lower case', () => ({ claims: { htm: 'post' } })],
@@ -63,14 +56,14 @@ describe('RFC 9449 at the exchange', () => {
   it('§4.3 refuses two proofs in one request', async () => {
     const form = await world.form();
     const headers = new Headers();
-    headers.append('dpop', await proof(key));
-    headers.append('dpop', await proof(key));
+    headers.append('dpop', proof(key));
+    headers.append('dpop', proof(key));
     const body = new URLSearchParams(form as Record<string, string>);
     expect(answerOf(await request(`${world.issuer}/token`, { method: 'POST', headers, body }))).toEqual(PROOF);
   });
 
   it('§11.1 refuses a proof that was used before, whatever the request is', async () => {
-    const headers = { dpop: await proof(key) };
+    const headers = { dpop: proof(key) };
     expect((await world.exchange({}, world.a1, headers)).status).toBe(200);
     expect(answerOf(await world.exchange({}, world.a1, headers))).toEqual(PROOF);
   });
@@ -99,7 +92,7 @@ describe('RFC 9449 at the exchange', () => {
     const subject_token = tokenOf(handed);
     expect(decodeJwt(subject_token)).not.toHaveProperty('cnf');
     expect(answerOf(await world.exchange({ subject_token }, world.a2))).toEqual(REQUIRED);
-    const answer = await world.exchange({ subject_token }, world.a2, { dpop: await proof(other) });
+    const answer = await world.exchange({ subject_token }, world.a2, { dpop: proof(other) });
     expect(decodeJwt(tokenOf(answer))['cnf']).toEqual({ jkt: thumbprint(other.jwk) });
   });
 
@@ -113,7 +106,7 @@ describe('RFC 9449 at the exchange', () => {
       authorization_details: undefined,
     };
     expect(answerOf(await world.exchange(forward, world.rs1))).toEqual(REQUIRED);
-    const answer = await world.exchange(forward, world.rs1, { dpop: await proof(other) });
+    const answer = await world.exchange(forward, world.rs1, { dpop: proof(other) });
     expect(decodeJwt(tokenOf(answer))).toMatchObject({
       aud: 'trust.example',
       req_wl: RS1,

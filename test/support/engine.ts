@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
 import { createServer } from 'node:http';
 import Koa from 'koa';
 import * as oauth from 'oauth4webapi';
@@ -23,6 +23,7 @@ import {
   openPersons,
 } from '../../src/storage/index.js';
 import { Browser, authorize } from './browser.js';
+import { jws, seconds } from './jws.js';
 import { ALICE, type Company, type CompanyOptions, close, type Employee, listen, startCompany } from './company.js';
 
 export const FILES = 'https://mcp.example/files';
@@ -205,7 +206,7 @@ export class TestAgent {
     claims: Readonly<Record<string, unknown>> = {},
     header: Readonly<Record<string, unknown>> = {},
   ): string {
-    const now = Math.floor(Date.now() / 1000);
+    const now = seconds();
     return jws(
       this.key,
       { alg: 'ES256', typ: 'client-authentication+jwt', ...header },
@@ -218,22 +219,6 @@ export const webKey = (key: KeyObject) =>
   crypto.subtle.importKey('jwk', key.export({ format: 'jwk' }), { name: 'ECDSA', namedCurve: 'P-256' }, false, [
     'sign',
   ]);
-
-export function jws(key: KeyObject, header: object, payload: object): string {
-  const input = [header, payload].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
-  return `${input}.${sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
-}
-
-/** A DPoP proof as text (RFC 9449 section 4.2), with changes. */
-export function dpopProof(key: KeyObject, uri: string, claims: Readonly<Record<string, unknown>> = {}): string {
-  const { kty, crv, x, y } = createPublicKey(key).export({ format: 'jwk' });
-  const now = Math.floor(Date.now() / 1000);
-  return jws(
-    key,
-    { alg: 'ES256', typ: 'dpop+jwt', jwk: { kty, crv, x, y } },
-    { jti: randomUUID(), htm: 'POST', htu: uri, iat: now, ...claims },
-  );
-}
 
 export const newKey = (): KeyObject => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 
