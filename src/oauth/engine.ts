@@ -117,6 +117,7 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
     const work = async (): Promise<void> => {
       if (isPage) await answerInteraction({ provider, context, deps: interactions });
       else if (method !== 'POST' || judgeProof(context, `${deps.issuer}${path}`, deps.clock.now())) await next();
+      else deps.log.refused({ ...NOBODY, route: path.replace(/^\/auth\/.*/, '/auth'), cause: 'invalid_dpop_proof' });
     };
     try {
       await answerInTime(work, req, isPage ? SIGN_IN_WITHIN_MS : ANSWER_WITHIN_MS);
@@ -135,6 +136,9 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
   koa.on('error', deps.onFault);
   return provider;
 }
+
+/** The proof is judged before anybody is authenticated. */
+const NOBODY = { client: undefined, claimed: undefined } as const;
 
 /** STYLE E1: failed authentication never reaches a handler of ours; these events are where it can be heard. */
 function recordRefusals(provider: Provider, { log, registry }: EngineDeps): void {
