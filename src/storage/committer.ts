@@ -112,7 +112,7 @@ async function run(database: Database, batch: readonly Waiting[]): Promise<void>
 async function commit(database: Database, outcomes: readonly Outcome[]): Promise<readonly Row[]> {
   for (let tried = 0; ; tried++) {
     try {
-      return Rows.parse(await database.prisma.$queryRawUnsafe(COMMIT_SQL, ...parameters(outcomes)));
+      return Rows.parse(await database.rows(COMMIT_SQL, parameters(outcomes)));
     } catch (error) {
       const again = RETRIED.includes(sqlState(error) ?? '') && tried < 5;
       if (!again) return guarded(() => Promise.reject(error instanceof Error ? error : new Error('the commit failed')));

@@ -3,10 +3,13 @@ import { openEmbedded } from './embedded.js';
 import { PrismaClient } from './generated/client.js';
 import { FINISHED, migrate, type Migration, missingOf, readMigrations } from './migrate.js';
 import { openServer, withMigrationConnection } from './server.js';
+import type { Rows } from './statements.js';
 
 /** The one database of this process, brought to this build's schema. */
 export type Database = Readonly<{
   prisma: PrismaClient;
+  /** For the statement on the hot path: Prisma around it costs as much again. */
+  rows: Rows;
   kind: 'embedded' | 'server';
   /** Throws a Fault when the database does not answer. */
   ping(): Promise<void>;
@@ -25,30 +28,33 @@ export function openDatabase({ url, dataDir, poolSize = 10 }: DatabaseOptions): 
 }
 
 async function embeddedDatabase(dataDir: string): Promise<Database> {
-  const { adapter, migrations, close } = await openEmbedded(dataDir);
+  const { adapter, rows, migrations, close } = await openEmbedded(dataDir);
   try {
     await migrate(migrations);
   } catch (fault) {
     await close();
     throw fault;
   }
-  return database('embedded', new PrismaClient({ adapter, ...LIMITS }), close);
+  return database('embedded', { prisma: new PrismaClient({ adapter, ...LIMITS }), rows, closeDriver: close });
 }
 
 async function serverDatabase(url: string, poolSize: number): Promise<Database> {
   await guarded(() => withMigrationConnection(url, migrate));
-  const { adapter, close } = openServer(url, poolSize);
-  return database('server', new PrismaClient({ adapter, ...LIMITS }), close);
+  const { adapter, rows, close } = openServer(url, poolSize);
+  return database('server', { prisma: new PrismaClient({ adapter, ...LIMITS }), rows, closeDriver: close });
 }
 
 /** An interactive transaction waits and lasts no longer than this; errors quote no source. */
 const LIMITS = { errorFormat: 'minimal', transactionOptions: { maxWait: 3_000, timeout: 4_500 } } as const;
 
-function database(kind: Database['kind'], prisma: PrismaClient, closeDriver: () => Promise<void>): Database {
+type Driver = Pick<Database, 'prisma' | 'rows'> & Readonly<{ closeDriver(): Promise<void> }>;
+
+function database(kind: Database['kind'], { prisma, rows, closeDriver }: Driver): Database {
   let closed: Promise<void> | undefined;
   let known: readonly Migration[] | undefined;
   return {
     prisma,
+    rows,
     kind,
     ping: async () => {
       await guarded(() => prisma.$queryRawUnsafe('SELECT 1'));

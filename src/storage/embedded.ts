@@ -3,13 +3,18 @@ import { PGlite, type Transaction } from '@electric-sql/pglite';
 import { PrismaPGlite } from 'pglite-prisma-adapter';
 import { holdDataDirectory } from './lock.js';
 import type { MigrationConnection } from './migrate.js';
-import { PLANNED } from './plans.js';
+import { PLANNED, type Rows } from './statements.js';
 
 type Adapter = Awaited<ReturnType<PrismaPGlite['connect']>>;
 type AdapterTransaction = Awaited<ReturnType<Adapter['startTransaction']>>;
 
 /** PostgreSQL in this process, its files in `<dataDir>/db`, the directory held against every other process. */
-export type Embedded = Readonly<{ adapter: PrismaPGlite; migrations: MigrationConnection; close(): Promise<void> }>;
+export type Embedded = Readonly<{
+  adapter: PrismaPGlite;
+  rows: Rows;
+  migrations: MigrationConnection;
+  close(): Promise<void>;
+}>;
 
 export async function openEmbedded(dataDir: string): Promise<Embedded> {
   const release = holdDataDirectory(dataDir);
@@ -18,6 +23,7 @@ export async function openEmbedded(dataDir: string): Promise<Embedded> {
     await client.exec(["TimeZone='UTC'", ...PLANNED].map((setting) => `SET ${setting};`).join(' '));
     return {
       adapter: new EmbeddedAdapter(client),
+      rows: async (sql, values) => (await client.query(sql, [...values])).rows,
       migrations: migrationConnection(client),
       close: closing(client, release),
     };

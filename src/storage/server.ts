@@ -1,10 +1,10 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import type { MigrationConnection } from './migrate.js';
-import { PLANNED } from './plans.js';
+import { PLANNED, type Rows } from './statements.js';
 
 /** A PostgreSQL server, or whatever speaks its protocol. */
-export type Server = Readonly<{ adapter: PrismaPg; close(): Promise<void> }>;
+export type Server = Readonly<{ adapter: PrismaPg; rows: Rows; close(): Promise<void> }>;
 
 export function openServer(url: string, poolSize: number): Server {
   const pool = new pg.Pool({
@@ -14,8 +14,13 @@ export function openServer(url: string, poolSize: number): Server {
   });
   // An idle connection that breaks is replaced by the pool; the next query says so if there is no other.
   pool.on('error', () => undefined);
-  const adapter = new ServerAdapter(pool, { statementNameGenerator: preparedStatements() });
-  return { adapter, close: () => pool.end() };
+  const nameOf = preparedStatements();
+  return {
+    adapter: new ServerAdapter(pool, { statementNameGenerator: nameOf }),
+    rows: async (sql, values) =>
+      (await pool.query<object>({ name: nameOf({ sql }), text: sql, values: [...values] })).rows,
+    close: () => pool.end(),
+  };
 }
 
 /** A connection of its own: replicas wait here for each other, and a migration may take its time. */

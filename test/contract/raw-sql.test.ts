@@ -1,4 +1,5 @@
 import { expect, it } from '@jest/globals';
+import { sqlState } from '../../src/storage/outage.js';
 import { describeDatabases } from '../support/databases.js';
 
 const TEXTS = [
@@ -141,5 +142,19 @@ describeDatabases('raw SQL', (database) => {
       ['00ff10', ['agent:a', 'session:ses_1']],
       ['', []],
     ]);
+  });
+
+  it('takes arrays of text, numbers and booleans, nulls and all, without Prisma too', async () => {
+    const sql = 'SELECT $1::text[] AS a, $2::int[] AS b, $3::boolean[] AS c, $4::bigint[]::text[] AS d, $5::int AS e';
+    expect(await database().rows(sql, [TEXTS, [1, null, -3], [true, null, false], [1_795_305_600, null], 30])).toEqual([
+      { a: TEXTS, b: [1, null, -3], c: [true, null, false], d: ['1795305600', null], e: 30 },
+    ]);
+  });
+
+  it('tells what the database says of a statement without Prisma as it tells it of one with Prisma', async () => {
+    const [bare, dressed] = await Promise.all(
+      [database().rows('SELECT 1 / 0', []), query('SELECT 1 / 0')].map((work) => work.catch(sqlState)),
+    );
+    expect([bare, dressed]).toEqual(['22012', '22012']);
   });
 });
