@@ -12,3 +12,8 @@ export {
   unusableActor,
 } from './snapshot.js';
 export { placeholdersOf, Tool, type ToolInput, toolState, type ToolState, withReview } from './tool.js';
+export { DefinitionChange, definitionDifference } from './definition-difference.js';
+export { Finding, findingsIn, textsIn } from './findings.js';
+export { sentenceFor } from './sentence.js';
+export { visible } from './visible.js';
+export { Word, wordsOf } from './words-difference.js';
