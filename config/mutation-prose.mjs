@@ -2,7 +2,8 @@
 // What a client is told is asserted as a whole body, and stays mutated.
 import { declareValuePlugin, PluginKind } from '@stryker-mutator/api/plugin';
 
-const THROWN = new Set(['Error', 'Fault']);
+/** Errors, and the helpers of a file that make one of a sentence. */
+const THROWN = new Set(['Error', 'Fault', 'unavailable']);
 
 const isText = ({ node }) => node.type === 'StringLiteral' || node.type === 'TemplateLiteral';
 const isSentence = (node) =>
@@ -12,7 +13,7 @@ const prose = {
   shouldIgnore(path) {
     if (!isText(path) || !isSentence(path.node)) return undefined;
     const around = path.parentPath?.node;
-    const isThrown = around?.type === 'NewExpression' && THROWN.has(around.callee.name);
+    const isThrown = THROWN.has(around?.callee?.name);
     return isThrown ? 'the sentence of a thrown error' : undefined;
   },
 };

@@ -6,6 +6,6 @@ export const rooms = {
   },
   token: {
     mutate: ['src/token/*.ts'],
-    tests: ['unit/prepare', 'unit/keyring'],
+    tests: ['unit/prepare', 'unit/keyring', 'unit/keys-admin'],
   },
 };

@@ -3,6 +3,8 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { rooms } from '../config/mutation-rooms.mjs';
+import setUp from '../test/support/global-setup.mjs';
+import tearDown from '../test/support/global-teardown.mjs';
 
 const words = process.argv.slice(2);
 const asked = words.filter((word) => !word.startsWith('-'));
@@ -14,6 +16,7 @@ if (unknown.length > 0) {
 mkdirSync('dist/mutation', { recursive: true });
 const flags = words.filter((word) => word.startsWith('-'));
 let status = 0;
+setUp();
 for (const name of asked.length > 0 ? asked : Object.keys(rooms)) {
   const run = spawnSync(
     process.execPath,
@@ -22,4 +25,5 @@ for (const name of asked.length > 0 ? asked : Object.keys(rooms)) {
   );
   status ||= run.status ?? 1;
 }
+await tearDown();
 process.exit(status);

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { importKey, parseJws, verifySignature } from '../../src/protocol/index.js';
-import { type KeyStore, openKeyRing, type StoredKey } from '../../src/token/index.js';
+import { type KeyStore, openKeyRing, type StoredKey, type StoredKeys } from '../../src/token/index.js';
 import { seal, unseal } from '../../src/token/seal.js';
 
 const KEY = randomBytes(32);
@@ -27,6 +28,7 @@ describe('seal', () => {
     ['a changed tag', [flip(seal(plain, box), 12), box]],
     ['a changed text', [flip(seal(plain, box), 28), box]],
     ['a short tag', [seal(plain, box).subarray(0, 20), box]],
+    ['half a tag of nothing', [seal(new Uint8Array(), box).subarray(0, 20), box]],
     ['nothing', [new Uint8Array(), box]],
   ])('does not open with %s', (_, [sealed, wrong]) => {
     expect(unseal(sealed, wrong)).toBeUndefined();
@@ -84,6 +86,8 @@ describe('the key ring', () => {
     const store = rows();
     const ring = await open(store);
     const key = ring.active();
+    expect([key.alg, store.stored[0]?.alg]).toEqual(['ES256', 'ES256']);
+    expect(key.kid).toMatch(/^[\w-]{16}$/);
     expect(ring.published).toEqual([key.publicJwk]);
     expect(key.publicJwk).toEqual({
       kty: 'EC',
@@ -121,6 +125,7 @@ describe('the key ring', () => {
     const [next, current] = [await firstKey(), await firstKey()];
     const ring = await open(rows({ ...next, state: 'next' }, current));
     expect(ring.published.map(({ kid }) => kid)).toEqual([next.kid, current.kid]);
+    expect(ring.all().map(({ kid }) => kid)).toEqual([current.kid, next.kid]);
     expect(ring.active().kid).toBe(current.kid);
     expect(() => ring.signer(next.kid).sign(DATA)).toThrow(/may not sign/);
   });
@@ -157,6 +162,8 @@ describe('the key ring', () => {
     expect(store.stored).toEqual(after);
     await expect(open(store, KEY)).rejects.toThrow(/does not open/);
     expect((await open(store, newer)).active().kid).toBe(before?.kid);
+    const newest = randomBytes(32);
+    expect((await open(store, newest, KEY, newer)).active().kid).toBe(before?.kid);
   });
 
   it.each<[string, (key: StoredKey, other: StoredKey) => StoredKey, Uint8Array, RegExp]>([
@@ -177,6 +184,128 @@ describe('the key ring', () => {
     await expect(opening).rejects.toThrow(message);
   });
 });
+
+describe('a ring that follows its database', () => {
+  /** What is read, one answer for each time, the last of them for ever. */
+  const answering = (...answers: readonly (StoredKeys | Error)[]) => {
+    const seen = { reads: 0, settled: [] as number[] };
+    const read = (): Promise<StoredKeys> => {
+      const answer = answers[Math.min(seen.reads++, answers.length - 1)];
+      return answer instanceof Error || answer === undefined
+        ? Promise.reject(answer ?? new Error())
+        : Promise.resolve(answer);
+    };
+    const settle = (overlap: number): Promise<void> => {
+      seen.settled.push(overlap);
+      return Promise.resolve();
+    };
+    const insertFirst = (): Promise<void> => Promise.reject(new Error('there is one'));
+    return { seen, store: { ...rows(), read, settle, insertFirst } };
+  };
+  const now = (keys: readonly StoredKey[], dueIn?: number): StoredKeys => ({ keys, dueIn });
+  const ringOf = async (store: KeyStore, heard: unknown[] = []) =>
+    openKeyRing({ store, encryptionKeys: [KEY], timing: TIMING, onFault: (thrown) => heard.push(thrown) });
+
+  it('makes no key where one is active', async () => {
+    const key = await firstKey();
+    expect((await ringOf(answering(now([{ ...key, state: 'active' }])).store)).active().kid).toBe(key.kid);
+  });
+
+  it('signs with what it read within ten seconds, and with nothing older', async () => {
+    const ring = await ringOf(answering(now([await firstKey()])).store);
+    const key = ring.active();
+    const at = performance.now();
+    const later = jumpTo(at + 9_000);
+    expect([ring.isFresh(), key.sign(DATA).length]).toEqual([true, 64]);
+    later.jump(at + 10_001);
+    expect(ring.isFresh()).toBe(false);
+    for (const signing of [() => ring.active(), () => key.sign(DATA), () => ring.signer(key.kid).sign(DATA)])
+      expect(signing).toThrow(expect.objectContaining({ code: 'keys_unavailable' }));
+    await ring.refresh();
+    expect([ring.isFresh(), key.sign(DATA).length]).toEqual([true, 64]);
+    later.end();
+  });
+
+  it.each<[string, number | undefined, number[]]>([
+    ['is due', 0, [1_240]],
+    ['was due', -5, [1_240]],
+    ['is due later', 1, []],
+    ['is never due', undefined, []],
+  ])(
+    'settles what %s, for as long as anything signed may live and be cached, and reads again',
+    async (_, dueIn, settled) => {
+      const [old, newer] = [await firstKey(), await firstKey()];
+      const { seen, store } = answering(now([old]), now([old], dueIn), now([newer]));
+      const ring = await ringOf(store);
+      expect(seen.settled).toEqual(settled);
+      expect(ring.active().kid).toBe(settled.length > 0 ? newer.kid : old.kid);
+    },
+  );
+
+  it('tells once of a key that does not open, publishes it, and signs with the others', async () => {
+    const [bad, good] = [await firstKey(), await firstKey()];
+    const heard: unknown[] = [];
+    const next: StoredKey = { ...bad, state: 'next', sealed: flip(bad.sealed, 40) };
+    const empty: StoredKey = { ...bad, kid: 'old', state: 'retired', sealed: new Uint8Array() };
+    const ring = await ringOf(answering(now([next, good, empty])).store, heard);
+    await ring.refresh();
+    expect(heard).toEqual([expect.objectContaining({ name: 'Fault', code: 'keys_unavailable' })]);
+    expect(ring.published).toHaveLength(3);
+    expect(ring.active().kid).toBe(good.kid);
+    expect(() => ring.signer(bad.kid).sign(DATA)).toThrow(/may not sign/);
+  });
+
+  it('passes over a published key that cannot verify', async () => {
+    const [weak, good] = [await firstKey(), await firstKey()];
+    const publicJwk = { kty: 'RSA', kid: weak.kid, n: 'AQAB', e: 'AQAB' };
+    const ring = await ringOf(answering(now([{ ...weak, state: 'retired', publicJwk }, good])).store);
+    expect(ring.verification.map(({ kid }) => kid)).toEqual([good.kid]);
+  });
+
+  it('lets those who ask while a read is under way share the one after it', async () => {
+    const key = await firstKey();
+    const { seen, store } = answering(now([key]));
+    let open: () => void = () => undefined;
+    let gate = Promise.resolve();
+    const ring = await ringOf({ ...store, read: () => gate.then(() => store.read()) });
+    const before = seen.reads;
+    gate = new Promise((resolve) => (open = resolve));
+    const first = ring.refresh();
+    await pause(1);
+    const shared = [ring.refresh(), ring.refresh(), ring.refresh()];
+    await pause(1);
+    gate = Promise.resolve();
+    open();
+    await Promise.all([first, ...shared]);
+    expect(seen.reads - before).toBe(2);
+  });
+
+  it('reads when a key is due, tells of the first of several failures in a row, and stops', async () => {
+    const key = await firstKey();
+    const due = now([key], 0.001);
+    const gone = new Error('no database');
+    const { seen, store } = answering(due, due, gone, gone, due, gone, due);
+    const heard: unknown[] = [];
+    const ring = await ringOf(store, heard);
+    const stop = ring.watch();
+    while (seen.reads < 8) await pause(5);
+    stop();
+    const { reads } = seen;
+    await pause(60);
+    expect(heard).toEqual([gone, gone]);
+    expect(seen.reads).toBe(reads);
+  });
+});
+
+/** Puts the process' own clock where a test wants it. */
+function jumpTo(at: number): { jump(to: number): void; end(): void } {
+  const real = performance.now.bind(performance);
+  const jump = (to: number): void => {
+    performance.now = () => to;
+  };
+  jump(at);
+  return { jump, end: () => (performance.now = real) };
+}
 
 const DATA = Buffer.from('to be signed');
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
