@@ -4,6 +4,10 @@ export const rooms = {
     mutate: ['src/delegation/*.ts'],
     tests: ['unit/delegate'],
   },
+  client: {
+    mutate: ['src/client/*.ts'],
+    tests: ['unit/authenticate', 'unit/assertion', 'unit/secret', 'unit/remote-keys'],
+  },
   token: {
     mutate: ['src/token/*.ts'],
     tests: ['unit/prepare', 'unit/keyring', 'unit/keys-admin'],
