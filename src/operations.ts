@@ -90,9 +90,10 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
     }),
     engineLog: (inner) => ({
       ...inner,
-      issued: async (token) => {
-        await inner.issued(token);
-        metrics.personTokenIssued();
+      issued: async (token, redeemed) => {
+        const isIssued = await inner.issued(token, redeemed);
+        if (isIssued) metrics.personTokenIssued();
+        return isIssued;
       },
     }),
     report,

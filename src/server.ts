@@ -160,6 +160,7 @@ function app(house: House, secrets: Secrets): Koa {
     identityProviders: config.identityProviders,
     cookieKeys: secrets.cookieKeys,
     clock,
+    limits,
     lifetimes: { accessToken: config.lifetimes.userAccessTokenSeconds },
     skewSeconds: config.limits.clockSkewSeconds,
     onFault: report,

@@ -3,6 +3,7 @@ import type { Clock } from '../base/index.js';
 import { sha256 } from '../protocol/index.js';
 import { currentContext, errors } from './library.js';
 import type { EngineStore, StoredEngineRecord } from './ports.js';
+import { currentRedemption } from './redeemed.js';
 
 export type AdapterDeps = Readonly<{
   issuer: string;
@@ -31,14 +32,18 @@ function recordAdapter(model: string, { issuer, store, clock }: AdapterDeps): Ad
   return {
     upsert: (id, payload, ttl) => {
       const grantId = model === 'Grant' ? id : payload.grantId;
-      return store.put({
+      const record = {
         key: recordKey(model, id),
         model,
         payload: JSON.stringify(withoutId(model, payload)),
         grant: FAMILY.has(model) && grantId !== undefined ? grantHash(grantId) : undefined,
         uid: payload.uid,
         expiresAt: ttl === undefined ? payload.exp : clock.now() + ttl,
-      });
+      };
+      const redemption = model === 'RefreshToken' ? currentRedemption() : undefined;
+      if (redemption === undefined) return store.put(record);
+      redemption.next = record;
+      return Promise.resolve();
     },
     find: async (id) => {
       const payload = restore(await store.find(recordKey(model, id)), id);
@@ -48,6 +53,11 @@ function recordAdapter(model: string, { issuer, store, clock }: AdapterDeps): Ad
     findByUserCode: () => Promise.resolve(undefined),
     consume: async (id) => {
       const key = recordKey(model, id);
+      const redemption = STOLEN.has(model) ? currentRedemption() : undefined;
+      if (redemption !== undefined) {
+        redemption.spent = { key, model };
+        return;
+      }
       if (await store.consume(key, clock.now())) return;
       await endFamily(store, await store.find(key));
       throw lost(model);
@@ -84,7 +94,7 @@ async function isInForeignHands(store: EngineStore, payload: AdapterPayload | un
 }
 
 /** RFC 9700 section 4.14.2: two uses of one code or refresh token mean theft, whichever of them came first. */
-async function endFamily(store: EngineStore, record: StoredEngineRecord | undefined): Promise<void> {
+export async function endFamily(store: EngineStore, record: StoredEngineRecord | undefined): Promise<void> {
   if (record?.grant !== undefined)
     await store.revokeFamily(record.grant, 'writ', 'a code or refresh token was used twice');
 }
@@ -96,7 +106,7 @@ async function revokeGrant(store: EngineStore, grant: string): Promise<void> {
   await store.revokeFamily(grant, asked ? (client?.clientId ?? 'writ') : 'writ', reason);
 }
 
-function lost(model: string): Error {
+export function lost(model: string): Error {
   switch (model) {
     case 'PushedAuthorizationRequest':
       return new errors.InvalidRequestUri('request_uri is invalid, expired, or was already used');

@@ -1,18 +1,31 @@
 import type { Clock, Seconds } from '../base/index.js';
-import { replayKey, verifyAssertion } from '../client/index.js';
+import { type ClientLimits, replayKey, verifyAssertion } from '../client/index.js';
 import { parseJws } from '../protocol/index.js';
-import { clientKeys, type EngineContext, errors } from './library.js';
+import { clientKeys, type EngineContext, errors, TooManyRequests } from './library.js';
 import type { EngineStore } from './ports.js';
 
-export type AssertionDeps = Readonly<{ issuer: string; store: EngineStore; clock: Clock; skewSeconds: Seconds }>;
+export type AssertionDeps = Readonly<{
+  issuer: string;
+  store: EngineStore;
+  clock: Clock;
+  skewSeconds: Seconds;
+  limits: ClientLimits;
+}>;
 
 /**
  * The one-time rules of the engine. The library accepts other token types, several audiences and any lifetime
  * (STYLE E11); here an assertion is judged by the same function as on our own routes, and spent in the same table.
  */
-export function oneTimeRules({ issuer, store, clock, skewSeconds }: AssertionDeps): OneTimeRules {
+export function oneTimeRules({ issuer, store, clock, skewSeconds, limits }: AssertionDeps): OneTimeRules {
+  const admit: OneTimeRules['admit'] = async (context, clientId) => {
+    const wait = await limits.take(clientId);
+    if (wait === undefined) return;
+    context?.set('retry-after', String(wait));
+    throw new TooManyRequests();
+  };
   const spentHere = new WeakMap<object, string>();
   return {
+    admit,
     judgeAssertion: async (context) => {
       const { client, params } = context.oidc;
       const jws = parseJws(String(params?.['client_assertion']));
@@ -27,6 +40,7 @@ export function oneTimeRules({ issuer, store, clock, skewSeconds }: AssertionDep
       const judged = verifyAssertion(jws.value, facts);
       if (!judged.ok) throw new errors.InvalidClientAuth(judged.error);
       const { replayKey: key, expiresAt } = judged.value;
+      await admit(context, client.clientId);
       if (!(await store.spend(key, expiresAt))) throw new errors.InvalidClientAuth('the assertion was used before');
       spentHere.set(context, key);
     },
@@ -41,6 +55,8 @@ export function oneTimeRules({ issuer, store, clock, skewSeconds }: AssertionDep
 }
 
 export type OneTimeRules = Readonly<{
+  /** Throws for a client, authenticated, that asks more often than it may; spends nothing then. */
+  admit(context: EngineContext | undefined, clientId: string): Promise<void>;
   judgeAssertion(context: EngineContext): Promise<void>;
   isFirstUse(
     context: EngineContext | undefined,

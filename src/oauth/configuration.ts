@@ -7,7 +7,7 @@ import { adapterFor, grantHash } from './adapter.js';
 import type { OneTimeRules } from './assertions.js';
 import { ceilingOf, clientFinder } from './clients.js';
 import { type EngineContext, errors, interactionPolicy, signingKey } from './library.js';
-import type { EngineLog, EngineSigningKey, EngineStore } from './ports.js';
+import type { EngineSigningKey, EngineStore } from './ports.js';
 import { refuseUnreadable } from './readable.js';
 import { completeScope, OWN_SCOPES } from './scopes.js';
 
@@ -33,7 +33,6 @@ export type ConfigurationDeps = Readonly<{
   skewSeconds: Seconds;
   cookieKeys: readonly string[];
   rules: OneTimeRules;
-  log: EngineLog;
   renderError(context: EngineContext, error: Readonly<{ code: string; description: string | undefined }>): void;
 }>;
 
@@ -96,10 +95,7 @@ export function configure(deps: ConfigurationDeps, keys: readonly EngineSigningK
       const person = await deps.people.byId(id);
       return person?.status === 'active' ? { accountId: id, claims: () => ({ sub: id }) } : undefined;
     },
-    extraTokenClaims: async (context, token) => {
-      await recordToken(deps.log, token);
-      return personClaims(context, 'grantId' in token ? token.grantId : undefined);
-    },
+    extraTokenClaims: (context, token) => personClaims(context, 'grantId' in token ? token.grantId : undefined),
     expiresWithSession: () => false,
     rotateRefreshToken: true,
     revokeGrantPolicy: () => true,
@@ -173,15 +169,6 @@ function personClaims({ oidc }: EngineContext, grantId: string | undefined): Rec
     ...(grantId === undefined ? {} : { writ: { grant: grantHash(grantId) } }),
   };
 }
-
-/** DESIGN 6.1: nothing is minted without a durable record, the person's token neither. This runs before the signature. */
-async function recordToken(log: EngineLog, token: MintedToken): Promise<void> {
-  if (!('grantId' in token)) return;
-  const { clientId, accountId, scope, grantId, jkt } = token;
-  await log.issued({ client: clientId ?? '', person: accountId, scope: scope ?? '', grant: grantHash(grantId), jkt });
-}
-
-type MintedToken = Parameters<NonNullable<Configuration['extraTokenClaims']>>[1];
 
 /** RFC 6265bis section 4.1.3: the prefixes keep a neighbour host or plain http from setting our cookies. */
 function cookies(issuer: string, keys: readonly string[]): NonNullable<Configuration['cookies']> {

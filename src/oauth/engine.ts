@@ -2,16 +2,18 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Middleware, ParameterizedContext } from 'koa';
 import { type Clock, Fault, type Seconds } from '../base/index.js';
+import type { ClientLimits } from '../client/index.js';
 import { ANSWER_WITHIN_MS, answerInTime } from '../http/index.js';
 import { type IdentityProvider, pageSecrets, type PersonDirectory, SignInAt } from '../human/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import { oneTimeRules } from './assertions.js';
 import { configure, type ConfigurationDeps, type EngineLifetimes } from './configuration.js';
 import { answerInteraction } from './interaction.js';
-import { currentContext, type EngineContext, makeProvider, type Provider } from './library.js';
+import { currentContext, type EngineContext, makeProvider, type Provider, TooManyRequests } from './library.js';
 import { type Metadata, metadataOf, metadataPaths } from './metadata.js';
 import type { EngineLog, EngineSigningKey, EngineStore } from './ports.js';
 import type { InteractionDeps } from './step.js';
+import { redeemer } from './redemption.js';
 import { bodyReadBefore, judgeProof, replayBody } from './requests.js';
 import { answer, refusedPage } from './troubles.js';
 
@@ -27,6 +29,8 @@ export type EngineDeps = Readonly<{
   /** Sign cookies and pages; the first one makes, all of them check. The same in every replica. */
   cookieKeys: readonly [string, ...string[]];
   clock: Clock;
+  /** One for all routes: a client has one rate. */
+  limits: ClientLimits;
   lifetimes?: Partial<EngineLifetimes>;
   skewSeconds?: Seconds;
   /** Members to add to the metadata, or to put in the place of ours. */
@@ -101,11 +105,13 @@ function providerOfTheseKeys(deps: EngineDeps): () => Provider {
 function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly EngineSigningKey[]): Provider {
   const configuration = configurationDeps(deps);
   const { rules } = configuration;
+  const late = new WeakSet<object>();
   const provider = makeProvider(configure(configuration, keys), {
     issuer: deps.issuer,
+    redeem: redeemer({ ...deps, isLate: (context) => late.has(context) }),
+    admit: (clientId) => rules.admit(currentContext(), clientId),
     isFirstUse: (clientId, jti, expiresAt) => rules.isFirstUse(currentContext(), { clientId, jti, expiresAt }),
   });
-  const late = new WeakSet<object>();
   const fail = (context: ParameterizedContext, error: unknown): void => {
     deps.onFault(error);
     sayOutage(context, error);
@@ -143,6 +149,7 @@ const NOBODY = { client: undefined, claimed: undefined } as const;
 /** STYLE E1: failed authentication never reaches a handler of ours; these events are where it can be heard. */
 function recordRefusals(provider: Provider, { log, registry }: EngineDeps): void {
   const hear = (route: string) => (context: EngineContext, error: Readonly<{ error: string }>) => {
+    if (error instanceof TooManyRequests) return;
     const named = context.oidc.client?.clientId ?? context.oidc.params?.['client_id'];
     const claimed = typeof named === 'string' && registry.current().agent(named) !== undefined ? named : undefined;
     const client = error.error === 'invalid_client' ? undefined : context.oidc.client?.clientId;

@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { Client, Configuration, KoaContextWithOIDC } from 'oidc-provider';
 import { verifySecret } from '../client/index.js';
-import { importKey, PublicJwk, type VerificationKey } from '../protocol/index.js';
+import { importKey, PublicJwk, tooManyRequests, type VerificationKey } from '../protocol/index.js';
 import type { EngineSigningKey } from './ports.js';
 
 /** The one door to oidc-provider and to what it does not export. Tried with 9.13.3; read this file again at every upgrade. */
@@ -9,6 +9,15 @@ const { Provider, errors, interactionPolicy, ExternalSigningKey } = await quietl
 const { default: stateOf } = await import('oidc-provider/lib/helpers/weak_cache.js');
 
 export { errors, interactionPolicy };
+
+/** RFC 6585 section 4, in the words of OAuth; whoever throws it has set Retry-After. */
+export class TooManyRequests extends errors.CustomOIDCProviderError {
+  constructor() {
+    const { status, body } = tooManyRequests(1);
+    super(body.error, body.error_description);
+    Object.assign(this, { status, statusCode: status });
+  }
+}
 export type Provider = InstanceType<typeof Provider>;
 export type EngineContext = KoaContextWithOIDC;
 
@@ -19,10 +28,22 @@ export type Seams = Readonly<{
   issuer: string;
   /** One-time use of a DPoP proof or an assertion, by the library's own id of it. */
   isFirstUse(clientId: string, jti: string, expiresAt: number): Promise<boolean>;
+  redeem: GrantSeam;
+  /** A client that has proved its secret; throws when it asks too often. */
+  admit(clientId: string): Promise<void>;
 }>;
 
+type AccessToken = InstanceType<Provider['AccessToken']>;
+
+/** Stands around each grant: `handle` does what the library does, all but signing; `sign` makes the token. */
+export type GrantSeam = (
+  context: EngineContext,
+  handle: () => Promise<void>,
+  sign: (token: AccessToken) => Promise<string>,
+) => Promise<void>;
+
 /** A provider whose links, audiences and one-time checks are ours. */
-export function makeProvider(configuration: Configuration, { issuer, isFirstUse }: Seams): Provider {
+export function makeProvider(configuration: Configuration, { issuer, isFirstUse, redeem, admit }: Seams): Provider {
   const provider = new Provider(issuer, configuration);
   takeLinksFromTheIssuer(provider, new URL(issuer));
   // Its own is find-then-save: two replicas would both pass (STYLE E10).
@@ -30,11 +51,23 @@ export function makeProvider(configuration: Configuration, { issuer, isFirstUse 
   provider.OIDCContext.prototype.clientJwtAuthExpectedAudience = () => new Set([issuer]);
   // What the library holds as client_secret is the hash from the registry.
   provider.Client.prototype.compareClientSecret = async function (secret: string) {
-    return this.clientSecret !== undefined && (await verifySecret(secret, this.clientSecret));
+    const isRight = this.clientSecret !== undefined && (await verifySecret(secret, this.clientSecret));
+    if (isRight) await admit(this.clientId);
+    return isRight;
   };
+  signWhenRedeemed(provider, redeem);
   keepTheKeyOfTheFirstToken(provider);
   answerByQueryAlone(provider);
   return provider;
+}
+
+/** The library signs in the middle of a grant; here a grant names its token, and signs it when it is through. */
+function signWhenRedeemed(provider: Provider, redeem: GrantSeam): void {
+  const { grantTypeHandlers } = stateOf(provider);
+  const sign = (token: AccessToken): Promise<string> => provider.BaseToken.prototype.save.call(token);
+  for (const [name, handle] of grantTypeHandlers)
+    grantTypeHandlers.set(name, (context) => redeem(context, () => handle(context), sign));
+  provider.AccessToken.prototype.save = () => Promise.resolve('not signed yet');
 }
 
 /** What it would answer in a fragment (an error about `response_type=token`, say) goes into the query, and no mode else exists. */

@@ -1,4 +1,8 @@
 /** The library's state of one provider: not public, so that one file alone reads it (library.ts). */
 declare module 'oidc-provider/lib/helpers/weak_cache.js' {
-  export default function instance(provider: object): { responseModes: Map<string, unknown> };
+  import type { KoaContextWithOIDC } from 'oidc-provider';
+  export default function instance(provider: object): {
+    responseModes: Map<string, unknown>;
+    grantTypeHandlers: Map<string, (context: KoaContextWithOIDC) => Promise<void>>;
+  };
 }

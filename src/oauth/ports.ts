@@ -47,10 +47,14 @@ export interface EngineStore {
 
 /** What the engine tells the log. */
 export interface EngineLog {
-  /** Resolves once the record is durable: only then is the person's token signed. Throws Fault on an outage. */
+  /**
+   * In one statement: what the token is made from is consumed, what comes after that is kept, and the token is recorded.
+   * Only then is it signed. False, and nothing of all that, when it was consumed before or its grant is revoked.
+   */
   issued(
     token: Readonly<{ client: string; person: string; scope: string; grant: string; jkt: string | undefined }>,
-  ): Promise<void>;
+    redeemed: Readonly<{ key: string; next: EngineRecord | undefined }>,
+  ): Promise<boolean>;
   /** A refusal: `client` once it has authenticated, `claimed` a registered one that did not. Never throws. */
   refused(
     refusal: Readonly<{ client: string | undefined; claimed: string | undefined; route: string; cause: string }>,

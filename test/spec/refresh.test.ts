@@ -141,6 +141,46 @@ describe('refresh tokens (RFC 6749 section 6, RFC 9700 section 4.14)', () => {
 });
 
 describe('an outage of the database', () => {
+  const unavailable = {
+    status: 503,
+    body: { error: 'temporarily_unavailable', error_description: 'the server could not answer; try again later' },
+  };
+  const failing = async (table: string, work: () => Promise<void>): Promise<void> => {
+    const { prisma } = db.database;
+    await prisma.$executeRawUnsafe(`CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '53100'; END $$`);
+    await prisma.$executeRawUnsafe(
+      `CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON ${table} FOR EACH ROW EXECUTE FUNCTION fail()`,
+    );
+    await work();
+    await prisma.$executeRawUnsafe(`DROP TRIGGER fail ON ${table}`);
+  };
+  const issued = (): Promise<number> => db.database.prisma.logLeaf.count({ where: { kind: 'grant' } });
+
+  it.each(['log_leaf', 'engine_record'])(
+    'leaves a code and a refresh token as good as they were, whichever part of their redemption fails (%s)',
+    async (table) => {
+      const code = await obtainCode(writ, agent, { parameters: offline });
+      const redeem = (): ReturnType<typeof post> => post(`${writ.issuer}/token`, codeForm(agent, writ.issuer, code));
+      const before = await issued();
+      await failing(table, async () => {
+        expect(await redeem()).toEqual(unavailable);
+      });
+      const first = await redeem();
+      expect([first.status, await issued()]).toEqual([200, before + 1]);
+      const { refresh_token: token, access_token: accessToken } = first.body as Tokens;
+      await failing(table, async () => {
+        expect(await refresh(token)).toEqual(unavailable);
+      });
+      const second = await refresh(token);
+      expect([second.status, await issued()]).toEqual([200, before + 2]);
+      const { grant } = claimsOf(accessToken)['writ'] as { grant: string };
+      const kept = await db.database.prisma.engineRecord.findMany({ where: { model: 'RefreshToken', grantId: grant } });
+      expect(kept.map(({ consumedAt }) => consumedAt !== null).sort()).toEqual([false, true]);
+      expect(writ.faults.splice(0)).toMatchObject([{ code: 'database_unavailable' }, { code: 'database_unavailable' }]);
+    },
+  );
+
   it('is a 5xx of its own, never invalid_grant, and what it was stays inside', async () => {
     const outage = new Fault('database_unavailable', 'connection to 10.1.2.3 refused');
     const store = { ...openEngineStore(db.database), find: () => Promise.reject(outage) };

@@ -4,6 +4,7 @@ import Koa from 'koa';
 import * as oauth from 'oauth4webapi';
 import { systemClock } from '../../src/base/index.js';
 import { hashSecret } from '../../src/client/index.js';
+import { requestLimit } from '../../src/http/index.js';
 import { createEngine, type Engine, type EngineDeps, type EngineSigningKey } from '../../src/oauth/index.js';
 import { PublicJwk } from '../../src/protocol/index.js';
 import {
@@ -79,6 +80,7 @@ export async function startWrit(database: Database, options: WritOptions): Promi
     identityProviders: [company.identityProvider],
     cookieKeys: [COOKIE_KEY],
     clock: systemClock,
+    limits: requestLimit(1_000_000),
     onFault: (cause) => faults.push(cause),
     ...options.engine,
   });
