@@ -3,6 +3,7 @@ import type { ArgumentType } from './argument-type.js';
 import { flawAt, type PolicyFlaw } from './flaw.js';
 import { listOf, member, type Mentions, nodeOf, pathOf } from './mentions.js';
 import type { Policy } from './policy.js';
+import { PolicyIndex } from './policy-index.js';
 import type { ShelvedTool, ToolShelf } from './schema.js';
 import { named, takesTool } from './scope.js';
 
@@ -11,18 +12,17 @@ import { named, takesTool } from './scope.js';
  * what the schema requires, and what some policy forbids to be absent.
  */
 export function findAbsences(policies: readonly Policy[], tools: ToolShelf): readonly PolicyFlaw[] {
-  const guards = policies
-    .map((policy) => ({ policy, paths: guardedBy(policy) }))
-    .filter(({ paths }) => paths.length > 0);
+  const guards = new Map(policies.map((policy) => [policy, ensuredBy(policy)]));
+  const index = new PolicyIndex(policies.filter((policy) => guards.get(policy)?.length !== 0));
   return policies.flatMap((policy) => {
     const mentioned = policy.looks.context.members.get('arguments');
     if (mentioned === undefined) return [];
-    const own = neededBy(policy);
-    for (const shelved of tools.under(policy)) {
-      if (!takesTool(policy.json, shelved.tool)) continue;
-      const theirs = guards.filter((guard) => takesTool(guard.policy.json, shelved.tool)).flatMap(({ paths }) => paths);
-      const here = [...own, ...theirs];
-      const open = unsure(mentioned, shelved).find((path) => !here.some((guarded) => startsWith(guarded, path)));
+    const own = [...forbiddenWithout(policy), ...permittedWith(policy)];
+    for (const shelved of tools.under(policy).filter(({ tool }) => takesTool(policy.json, tool))) {
+      const theirs = index.meeting(shelved.tool).flatMap((guard) => guards.get(guard) ?? []);
+      const open = unsure(mentioned, shelved).find(
+        (path) => ![...own, ...theirs].some((sure) => startsWith(sure, path)),
+      );
       if (open !== undefined) return [flawAt(policy.source, sentence(open, shelved), { policy: policy.id })];
     }
     return [];
@@ -48,13 +48,16 @@ function optionalIn(mentioned: Mentions, type: ArgumentType, path: PathNames): r
   });
 }
 
-/** Paths without which this policy forbids the call: terms of `unless { a && b }`, negated terms of `when { !a || !b }`. */
-function guardedBy({ effect, json, conditions, demand }: Policy): readonly PathNames[] {
+/** What a policy makes sure of for the others at its tools: not for one principal alone, and not until a human lifts it. */
+const ensuredBy = (policy: Policy): readonly PathNames[] =>
+  named(policy.json.principal) === undefined && (policy.demand?.requires ?? 'exact_call') === 'exact_call'
+    ? forbiddenWithout(policy)
+    : [];
+
+/** Terms of a forbid's `unless { a && b }`, and negated terms of its `when { !a || !b }`. */
+function forbiddenWithout({ effect, conditions }: Policy): readonly PathNames[] {
   const [condition, ...more] = listOf(conditions);
-  if (effect !== 'forbid' || more.length > 0 || condition === undefined) return [];
-  if (named(json.principal) !== undefined) return [];
-  // A human's grant would lift the guard, and what it guards against with it.
-  if (demand !== undefined && demand.requires !== 'exact_call') return [];
+  if (effect !== 'forbid' || more.length > 0) return [];
   const body = member(condition, 'body');
   if (member(condition, 'kind') === 'unless') return terms(body, '&&').flatMap(presence);
   return terms(body, '||').flatMap((term) => {
@@ -63,8 +66,8 @@ function guardedBy({ effect, json, conditions, demand }: Policy): readonly PathN
   });
 }
 
-/** Paths without which this permit does not apply: terms of its `when { a && b }`. */
-function neededBy({ effect, conditions }: Policy): readonly PathNames[] {
+/** Terms of a permit's `when { a && b }`: it permits nothing without them. */
+function permittedWith({ effect, conditions }: Policy): readonly PathNames[] {
   const clauses = effect === 'permit' ? listOf(conditions) : [];
   return clauses
     .filter((clause) => member(clause, 'kind') === 'when')

@@ -134,9 +134,9 @@ export class PreparedPolicies {
   }
 }
 
-/** Sets at a time, and policies in them together: about 45 MB. */
-const MAX_HELD = 1_024;
-const MAX_WEIGHT = 20_000;
+/** Sets at a time, and policies in them together: about 90 MB. */
+const MAX_HELD = 4_096;
+const MAX_WEIGHT = 40_000;
 
 /** Cedar skips a policy that errs, forbids included: so any error, failure or warning is a refusal and an alarm. */
 export function judge(answer: AuthorizationAnswer): Evaluation {

@@ -63,7 +63,7 @@ export const FACTS: readonly Fact[] = [
 export const factsIn = (mentions: Mentions): readonly Fact[] =>
   FACTS.filter(({ path: [group, name] }) => {
     const found = mentions.members.get(group);
-    return mentions.whole || (found !== undefined && (name === undefined || found.whole || found.members.has(name)));
+    return found !== undefined && (name === undefined || found.whole || found.members.has(name));
   });
 
 /** The context of a question: these facts and no other. A group that is looked at is there, even if empty. */

@@ -78,6 +78,7 @@ class Reader {
   #path(expression: Json | undefined, operator: string): boolean {
     const path = pathOf(expression);
     if (path === undefined) return false;
+    if (path.variable === 'context' && path.attributes.length === 0) this.flaw ??= 'looks at context as a whole';
     if (path.variable === 'context') this.context = together(this.context, nested(path.attributes, operator !== 'has'));
     if (path.variable === 'principal') this.seen.principal = true;
     if (path.variable === 'action') this.seen.action = true;

@@ -38,7 +38,7 @@ const ANY = { op: 'All' } as const;
 
 /** A demand that the agent can meet must be one that its policy looks at, or meeting it would change nothing. */
 function unsatisfiable(demand: Demand | undefined, { context }: Looks): string | undefined {
-  const looksAt = (group: string): boolean => context.whole || context.members.has(group);
+  const looksAt = (group: string): boolean => context.members.has(group);
   if (demand?.requires === 'exact_call' && !looksAt('arguments'))
     return 'has @requires("exact_call") but does not look at context.arguments, so an exact call would not lift it';
   if (demand?.requires === 'reauthentication' && !looksAt('authn'))

@@ -60,9 +60,7 @@ function shelve(tool: PolicyTool): ShelvedTool {
 function validateBatch(batch: readonly Policy[], tools: ToolShelf): readonly PolicyFlaw[] {
   const [first] = batch;
   if (first === undefined) return [];
-  const looksAtTool = batch.some(
-    ({ looks }) => looks.action || looks.context.whole || looks.context.members.has('arguments'),
-  );
+  const looksAtTool = batch.some(({ looks }) => looks.action || looks.context.members.has('arguments'));
   const alike = new Map(tools.under(first).map((one) => [looksAtTool ? one.kind : '', one]));
   const literal = [...(actionsOf(first.json) ?? []), ...first.looks.actions].map((id) => tools.at(id));
   const shown = new Set([...alike.values(), ...literal].filter((one) => one !== undefined));

@@ -14,7 +14,8 @@ import {
 import { type Mentions, NOTHING, together } from './mentions.js';
 import type { Policy } from './policy.js';
 import type { ShelvedTool } from './schema.js';
-import { actionsOf, named, takesPrincipal, takesTool } from './scope.js';
+import { PolicyIndex } from './policy-index.js';
+import { named, takesPrincipal } from './scope.js';
 import { actionOf, groupsOf } from './tool.js';
 
 /**
@@ -39,8 +40,8 @@ export class Slice {
       action: policies.some(({ looks }) => looks.action),
     };
     this.#facts = factsIn(context);
-    this.#groups = [...FACT_GROUPS].filter((group) => context.whole || context.members.has(group));
-    this.arguments = context.whole ? { ...context, whole: true } : context.members.get('arguments');
+    this.#groups = [...FACT_GROUPS].filter((group) => context.members.has(group));
+    this.arguments = context.members.get('arguments');
   }
 
   evaluate(question: Question): Evaluation {
@@ -57,8 +58,8 @@ export class Slice {
     const entities = [];
     if (action)
       entities.push({ uid, attrs: {}, parents: groupsOf(seen.tool.tool).map((id) => ({ type: 'Action', id })) });
-    if ((looksAtPrincipal && isPerson) || looksFor(context, 'person')) entities.push(personEntity(input));
-    if ((looksAtPrincipal && !isPerson) || looksFor(context, 'agent')) entities.push(agentEntity(input));
+    if ((looksAtPrincipal && isPerson) || context.members.has('person')) entities.push(personEntity(input));
+    if ((looksAtPrincipal && !isPerson) || context.members.has('agent')) entities.push(agentEntity(input));
     return {
       principal,
       action: uid,
@@ -72,8 +73,6 @@ export class Slice {
 /** The tool, and its arguments as the policies see them. */
 export type Seen = Readonly<{ tool: ShelvedTool; arguments: CedarValue | undefined }>;
 
-const looksFor = ({ whole, members }: Mentions, name: string): boolean => whole || members.has(name);
-
 /** What decides over one tool: the slice of the person and the slice of the agent. */
 export type Pair = Readonly<{ number: number; person: Slice; agent: Slice; arguments: Mentions | undefined }>;
 
@@ -82,25 +81,15 @@ const MAX_PAIRS = 32_768;
 
 /** The slices of one set, made when they are first met. Tools that meet the same policies share theirs. */
 export class Slices {
-  readonly #open: readonly Policy[];
-  readonly #byAction = new Map<string, Policy[]>();
+  readonly #index: PolicyIndex;
   readonly #named: ReadonlySet<string>;
-  readonly #order: ReadonlyMap<Policy, number>;
   readonly #slices = new Bounded<Slice>(MAX_SLICES);
   readonly #pairs = new Bounded<Pair>(MAX_PAIRS);
   #numbers = 0;
 
   constructor(policies: readonly Policy[]) {
-    this.#open = policies.filter(({ json }) => actionsOf(json) === undefined);
-    for (const policy of policies) {
-      for (const action of new Set(actionsOf(policy.json))) {
-        const others = this.#byAction.get(action);
-        if (others === undefined) this.#byAction.set(action, [policy]);
-        else others.push(policy);
-      }
-    }
+    this.#index = new PolicyIndex(policies);
     this.#named = new Set(policies.flatMap(({ json }) => named(json.principal) ?? []).map(keyOf));
-    this.#order = new Map(policies.map((policy, index) => [policy, index]));
   }
 
   /** The pair for a tool, this person and this agent, without the policies that are discharged. */
@@ -113,7 +102,7 @@ export class Slices {
   }
 
   #make(tool: ShelvedTool, [person, agent]: readonly [TypeAndId, TypeAndId], without: ReadonlySet<string>): Pair {
-    const met = this.#meeting(tool).filter(({ id }) => !without.has(id));
+    const met = this.#index.meeting(tool.tool).filter(({ id }) => !without.has(id));
     const slices = { person: this.#slice(met, person), agent: this.#slice(met, agent) };
     const { arguments: ofPerson } = slices.person;
     const { arguments: ofAgent } = slices.agent;
@@ -121,21 +110,10 @@ export class Slices {
     return { number: this.#numbers++, ...slices, arguments: both };
   }
 
-  #meeting(tool: ShelvedTool): readonly Policy[] {
-    const own = [actionOf(tool.tool), ...groupsOf(tool.tool)].flatMap((action) => this.#byAction.get(action) ?? []);
-    return [...new Set([...this.#open, ...own])]
-      .filter(({ json }) => takesTool(json, tool.tool))
-      .sort((one, other) => this.#at(one) - this.#at(other));
-  }
-
   #slice(met: readonly Policy[], principal: TypeAndId): Slice {
     const policies = met.filter(({ json }) => takesPrincipal(json, principal));
-    const key = policies.map((policy) => this.#at(policy)).join(' ');
+    const key = policies.map((policy) => this.#index.at(policy)).join(' ');
     return this.#slices.get(key) ?? this.#slices.set(key, new Slice(policies));
-  }
-
-  #at(policy: Policy): number {
-    return this.#order.get(policy) ?? 0;
   }
 }
 
