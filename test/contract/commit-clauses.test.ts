@@ -1,0 +1,459 @@
+import { createHash } from 'node:crypto';
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { type LogRecord, readRecord, recordHead } from '../../src/audit/index.js';
+import type { Committer } from '../../src/exchange/index.js';
+import { Permit } from '../../src/policy/permit.js';
+import { prepare } from '../../src/token/index.js';
+import { type Database, openCommitter, revoke } from '../../src/storage/index.js';
+import { describeDatabases } from '../support/databases.js';
+import { delegation, ISS, RS } from '../support/delegations.js';
+
+type Permitted = Parameters<Committer['permit']>[0];
+type NotPermitted = Parameters<Committer['refuse']>[0];
+
+const now = (): number => Math.floor(Date.now() / 1000);
+const LIVES = { transactionalAccessToken: 180, transactionToken: 180, handOver: 180 };
+let counter = 0;
+/** Tests share a database: each has people, runs and keys of its own. */
+const fresh = (what: string): string => `${what}-${process.pid}-${(counter += 1)}`;
+
+type Wish = Partial<Permitted> & Readonly<{ kid?: string; expiresAt?: number; transaction?: string }>;
+
+describeDatabases('the commit, clause by clause', (database) => {
+  let registryVersion = 0;
+  let person = '';
+  let committer: Committer;
+
+  beforeEach(async () => {
+    const state = await database().prisma.registryState.upsert({ where: { id: 1 }, create: { id: 1 }, update: {} });
+    registryVersion = Number(state.version);
+    person = await personOf(database());
+    committer = openCommitter(database());
+  });
+  afterEach(async () => {
+    await database().prisma.registryState.update({ where: { id: 1 }, data: { version: registryVersion } });
+  });
+
+  async function personOf(of: Database, more: Readonly<{ status?: string; issuer?: string }> = {}): Promise<string> {
+    const id = fresh('prs');
+    await of.prisma.person.create({ data: { id, issuer: ISS, subject: id, ...more } });
+    return id;
+  }
+  const open = (runKey = fresh('run'), changes: object = {}) => ({
+    open: { runKey, newId: fresh('ses'), personId: person, agentId: 'agt_a', expiresAt: now() + 3_600, ...changes },
+  });
+  /** What an exchange that is permitted brings. Break one thing of it. */
+  const permitted = ({ kid = 'key-1', expiresAt, transaction, ...changes }: Wish = {}): Permitted => {
+    const at = changes.now ?? now();
+    const grant = {
+      decision: 'dec_1',
+      policy: 'rules/1',
+      delegation: delegation({}),
+      shape: 'txnat+jwt' as const,
+      audience: RS,
+      scopes: ['files:read'],
+      details: undefined,
+      localUses: true,
+      notAfter: at + 600,
+    };
+    const token = prepare(new Permit(grant), { issuer: ISS, personId: person, kid, now: at, lifetimes: LIVES });
+    return {
+      decision: 'permit',
+      requestId: fresh('req'),
+      record: recordHead('exchange', at, { fact: 'one' }),
+      spends: [],
+      registryVersion,
+      now: at,
+      isOver: () => false,
+      session: open(),
+      token: { ...token, expiresAt: expiresAt ?? token.expiresAt, transaction: transaction ?? token.transaction },
+      personId: person,
+      newcomer: undefined,
+      lineage: [],
+      parent: undefined,
+      ...changes,
+    };
+  };
+  const refused = (changes: Partial<NotPermitted> = {}): NotPermitted => {
+    const { requestId, record, isOver } = permitted();
+    return {
+      decision: 'refuse',
+      reason: 'scope_too_wide',
+      requestId,
+      record,
+      spends: [],
+      registryVersion,
+      now: now(),
+      isOver,
+      session: undefined,
+      ...changes,
+    };
+  };
+  const spend = (key: string, what: 'assertion' | 'dpop' | 'actor' = 'assertion') => ({
+    what,
+    key,
+    expiresAt: now() + 90,
+  });
+
+  /** The verdict, or the session that it was permitted in. */
+  const commit = async (outcome: Permitted): Promise<unknown> => {
+    const kept = await committer.permit(outcome);
+    return kept.ok ? 'permitted' : kept.error;
+  };
+  const sessionOf = async (outcome: Permitted): Promise<string> => {
+    const kept = await committer.permit(outcome);
+    if (!kept.ok) throw new Error(kept.error.reason);
+    return kept.value.commitment.session;
+  };
+  type Leaf = Readonly<{
+    record: LogRecord;
+    sessionId: string | null;
+    sequence: number | null;
+    lineage: readonly string[];
+    tokenHash: string | null;
+    txn: string | null;
+    kind: string;
+    leaf: Uint8Array;
+    leafHash: Uint8Array;
+  }>;
+  const leaves = async (outcomes: readonly Readonly<{ record: string }>[]): Promise<readonly Leaf[]> => {
+    const rows = await database().prisma.logLeaf.findMany({ orderBy: { id: 'asc' } });
+    return outcomes.flatMap(({ record }) =>
+      rows
+        .filter(({ leaf }) => Buffer.from(leaf).toString().startsWith(record))
+        .map((row) => {
+          const read = readRecord(row.leaf);
+          if (read === undefined) throw new Error('a leaf that is no record');
+          return { ...row, record: read };
+        }),
+    );
+  };
+  const leafOf = async (outcome: Readonly<{ record: string }>): Promise<Leaf> => {
+    const [leaf, ...more] = await leaves([outcome]);
+    if (leaf === undefined || more.length > 0) throw new Error(`${more.length + (leaf ? 1 : 0)} leaves`);
+    return leaf;
+  };
+  const spentKeys = async (...keys: string[]): Promise<readonly unknown[]> =>
+    (await database().prisma.replay.findMany({ where: { key: { in: keys } }, orderBy: { key: 'asc' } })).map(
+      ({ key, spender }) => [key, spender],
+    );
+  const end = (id: string, data: object): Promise<unknown> =>
+    database().prisma.agentSession.update({ where: { id }, data });
+
+  it('permits, with a leaf that says so in full', async () => {
+    const key = fresh('jti');
+    const outcome = permitted({ spends: [spend(key)], lineage: ['grant:1', 'grant:1', 'person:x'] });
+    const kept = await committer.permit(outcome);
+    if (!kept.ok) throw new Error(kept.error.reason);
+    const { session, seen, leaf } = kept.value.commitment;
+    const stored = await leafOf(outcome);
+    const revocations = await database().prisma.revocation.aggregate({ _max: { number: true } });
+    expect(seen).toBe(Number(revocations._max.number ?? 0));
+    expect(stored.record.outcome).toEqual({ decision: 'permit', reason: 'permitted', session, sequence: 1, seen });
+    expect(leaf).toBe(Buffer.from(stored.leafHash).toString('base64url'));
+    expect(leaf).toBe(createHash('sha256').update(Buffer.of(0)).update(stored.leaf).digest('base64url'));
+    const { tokenHash, transaction } = outcome.token;
+    expect([stored.kind, stored.sessionId, stored.sequence]).toEqual(['exchange', session, 1]);
+    expect([stored.txn, stored.tokenHash]).toEqual([transaction, tokenHash]);
+    expect([...stored.lineage].sort()).toEqual(
+      ['grant:1', 'key:key-1', 'person:x', `session:${session}`, `token:${tokenHash}`, `txn:${transaction}`].sort(),
+    );
+    expect(await spentKeys(key)).toEqual([[key, outcome.requestId]]);
+    expect(kept.value.token).toBe(outcome.token);
+  });
+
+  it('opens a session as it was wished for', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { id } });
+    expect([id, row.runKey, row.personId, row.agentId, row.status, row.lastSequence]).toEqual([
+      session.open.newId,
+      session.open.runKey,
+      person,
+      'agt_a',
+      'active',
+      1,
+    ]);
+    expect(row.expiresAt.getTime() / 1000).toBe(session.open.expiresAt);
+  });
+
+  it('records a refusal as it was decided, and an ask as an ask', async () => {
+    const keys = [fresh('jti'), fresh('jti')];
+    const no = refused({ spends: keys.map((key) => spend(key)) });
+    const ask = refused({ decision: 'ask', reason: 'approval_required' });
+    expect([await committer.refuse(no), await committer.refuse(ask)]).toEqual([
+      { ok: true, value: null },
+      { ok: true, value: null },
+    ]);
+    const seen = expect.any(Number);
+    const outside = { session: null, sequence: null, seen };
+    expect((await leafOf(no)).record.outcome).toEqual({ decision: 'refuse', reason: 'scope_too_wide', ...outside });
+    expect((await leafOf(ask)).record.outcome).toEqual({ decision: 'ask', reason: 'approval_required', ...outside });
+    const { lineage, tokenHash, txn } = await leafOf(no);
+    expect([lineage, tokenHash, txn]).toEqual([[], null, null]);
+    expect(await spentKeys(...keys)).toEqual([...keys].sort().map((key) => [key, no.requestId]));
+  });
+
+  it('writes nothing that was decided with another registry', async () => {
+    const key = fresh('jti');
+    for (const version of [registryVersion - 1, registryVersion + 1]) {
+      const [yes, no] = [
+        permitted({ registryVersion: version, spends: [spend(key)] }),
+        refused({ registryVersion: version }),
+      ];
+      expect(await commit(yes)).toEqual({ reason: 'stale' });
+      expect(await committer.refuse(no)).toEqual({ ok: false, error: { reason: 'stale' } });
+      expect(await leaves([yes, no])).toEqual([]);
+    }
+    expect(await spentKeys(key)).toEqual([]);
+  });
+
+  it.each([-120, 120])('writes nothing while the clocks differ: ours by %p s', async (difference) => {
+    const key = fresh('jti');
+    const outcome = permitted({ now: now() + difference, spends: [spend(key)] });
+    await expect(committer.permit(outcome)).rejects.toMatchObject({ name: 'Fault', code: 'database_unavailable' });
+    expect([await leaves([outcome]), await spentKeys(key)]).toEqual([[], []]);
+  });
+
+  it.each([-20, 20])('takes a small difference of the clocks: ours by %p s', async (difference) => {
+    expect(await commit(permitted({ now: now() + difference }))).toBe('permitted');
+  });
+
+  it('spends what a refusal presented, and refuses the same again by its kind', async () => {
+    const keys = [fresh('a-jti'), fresh('b-jti'), fresh('c-jti')];
+    const [one = '', two = '', three = ''] = keys;
+    await committer.refuse(refused({ spends: [spend(one)] }));
+    const again = permitted({ spends: [spend(two, 'dpop'), spend(one, 'actor')] });
+    expect(await commit(again)).toEqual({ reason: 'replayed', what: 'actor' });
+    expect((await leafOf(again)).record.outcome).toMatchObject({
+      decision: 'refuse',
+      reason: 'replayed',
+      session: null,
+    });
+    expect((await leafOf(again)).tokenHash).toBeNull();
+    // What else it brought is spent all the same.
+    expect(await commit(permitted({ spends: [spend(two, 'dpop')] }))).toEqual({ reason: 'replayed', what: 'dpop' });
+    const refusal = refused({ spends: [spend(three), spend(two)] });
+    expect(await committer.refuse(refusal)).toEqual({ ok: false, error: { reason: 'replayed', what: 'assertion' } });
+  });
+
+  it('spends nothing twice for a request that comes again under its own id', async () => {
+    const key = fresh('jti');
+    const first = refused({ spends: [spend(key)] });
+    await committer.refuse(first);
+    expect(await commit(permitted({ requestId: first.requestId, spends: [spend(key)] }))).toBe('permitted');
+    expect(await spentKeys(key)).toEqual([[key, first.requestId]]);
+  });
+
+  it('lets one of two in the same statement spend a thing, and leaves their neighbour alone', async () => {
+    const key = fresh('jti');
+    const rivals = [
+      permitted({ spends: [spend(key)] }),
+      permitted({ spends: [spend(key)] }),
+      permitted({ spends: [spend(fresh('jti'))] }),
+    ];
+    const verdicts = await Promise.all(rivals.map(commit));
+    expect(verdicts.filter((one) => one === 'permitted')).toHaveLength(2);
+    expect(verdicts[2]).toBe('permitted');
+    expect(verdicts).toContainEqual({ reason: 'replayed', what: 'assertion' });
+  });
+
+  it('refuses what was revoked: an ancestor, an ancestor of its parent, itself', async () => {
+    const [grant, other] = [fresh('grant'), fresh('grant')];
+    const parent = permitted({ lineage: [grant] });
+    expect(await commit(parent)).toBe('permitted');
+    const child = (): Permitted => permitted({ parent: parent.token.tokenHash, lineage: [other] });
+    expect(await commit(child())).toBe('permitted');
+    await revoke(database().prisma, [grant], 'admin', 'test');
+    for (const outcome of [child(), permitted({ lineage: [other, grant] })]) {
+      expect(await commit(outcome)).toEqual({ reason: 'revoked' });
+      const { record, tokenHash, lineage } = await leafOf(outcome);
+      expect([record.outcome.decision, record.outcome.reason, tokenHash, lineage]).toEqual([
+        'refuse',
+        'revoked',
+        null,
+        [],
+      ]);
+    }
+    expect(await commit(permitted({ lineage: [other] }))).toBe('permitted');
+  });
+
+  it('passes the lineage of a parent on', async () => {
+    const grant = fresh('grant');
+    const parent = permitted({ lineage: [grant] });
+    await commit(parent);
+    const child = permitted({ parent: parent.token.tokenHash });
+    await commit(child);
+    expect((await leafOf(child)).lineage).toEqual(expect.arrayContaining([grant, `token:${parent.token.tokenHash}`]));
+  });
+
+  it('refuses what is made from a token of ours that has no record', async () => {
+    expect(await commit(permitted({ parent: fresh('hash') }))).toEqual({ reason: 'revoked' });
+  });
+
+  it('writes nothing that a withdrawn key would sign', async () => {
+    const kid = fresh('key');
+    await revoke(database().prisma, [`key:${kid}`], 'admin', 'test');
+    const outcome = permitted({ kid });
+    expect([await commit(outcome), await leaves([outcome])]).toEqual([{ reason: 'stale' }, []]);
+    // A subject that such a key signed is another matter: it is refused for good.
+    expect(await commit(permitted({ lineage: [`key:${kid}`] }))).toEqual({ reason: 'revoked' });
+  });
+
+  it('counts the revocations that it has seen', async () => {
+    await revoke(database().prisma, [fresh('grant')], 'admin', 'test');
+    const kept = await committer.permit(permitted());
+    const { _max } = await database().prisma.revocation.aggregate({ _max: { number: true } });
+    expect(kept.ok && kept.value.commitment.seen).toBe(Number(_max.number));
+    expect(Number(_max.number)).toBeGreaterThan(0);
+  });
+
+  it.each(['disabled', 'unknown'])('refuses for a person who is %s', async (status) => {
+    const personId = status === 'unknown' ? fresh('prs') : await personOf(database(), { status });
+    expect(await commit(permitted({ personId }))).toEqual({ reason: 'person_disabled' });
+  });
+
+  it('refuses for a person whose issuer is trusted no more, and for nobody else’s', async () => {
+    const [off, on] = [fresh('https://off'), fresh('https://on')];
+    for (const [issuer, status] of [
+      [off, 'disabled'],
+      [on, 'active'],
+    ] as const)
+      await database().prisma.trustedIssuer.create({ data: { issuer, status, document: {} } });
+    expect(await commit(permitted({ personId: await personOf(database(), { issuer: off }) }))).toEqual({
+      reason: 'revoked',
+    });
+    expect(await commit(permitted({ personId: await personOf(database(), { issuer: on }) }))).toBe('permitted');
+  });
+
+  it('meets a person once: in the same statement the first exchange, and later ones decide again', async () => {
+    const [issuer, subject] = [fresh('https://new'), fresh('sub')];
+    const newcomer = { issuer, subject, attributes: { email: 'a@example' } };
+    const met = (more: Partial<Permitted> = {}): Permitted =>
+      permitted({ newcomer, personId: fresh('prs'), spends: [spend(fresh('jti'))], ...more });
+    const [first, second] = [met(), met()];
+    expect(await Promise.all([commit(first), commit(second)])).toEqual(['permitted', { reason: 'stale' }]);
+    const people = await database().prisma.person.findMany({ where: { issuer } });
+    expect(people.map(({ id, subject: of, attributes, status }) => [id, of, attributes, status])).toEqual([
+      [first.personId, subject, newcomer.attributes, 'active'],
+    ]);
+    const [late] = [met()];
+    expect([await commit(late), await leaves([late, second])]).toEqual([{ reason: 'stale' }, []]);
+    expect(await spentKeys(...[...second.spends, ...late.spends].map(({ key }) => key))).toEqual([]);
+    const others = [
+      { ...newcomer, subject: fresh('sub') },
+      { ...newcomer, issuer: fresh('https://new') },
+    ];
+    expect(await Promise.all(others.map((one) => commit(met({ newcomer: one }))))).toEqual(['permitted', 'permitted']);
+  });
+
+  it('meets nobody whose exchange it refuses, and keeps a known run from them', async () => {
+    const newcomer = { issuer: fresh('https://new'), subject: 'x', attributes: {} };
+    const grant = fresh('grant');
+    await revoke(database().prisma, [grant], 'admin', 'test');
+    expect(await commit(permitted({ newcomer, personId: fresh('prs'), lineage: [grant] }))).toEqual({
+      reason: 'revoked',
+    });
+    const session = open();
+    await commit(permitted({ session }));
+    expect(await commit(permitted({ newcomer, personId: fresh('prs'), session: open(session.open.runKey) }))).toEqual({
+      reason: 'revoked',
+    });
+    expect(await database().prisma.person.count({ where: { issuer: newcomer.issuer } })).toBe(0);
+  });
+
+  it('continues a session by its run and by its id, and numbers its records without a gap', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    const again = open(session.open.runKey);
+    const outcomes = [permitted({ session: again }), permitted({ session: { continue: id } })];
+    expect(await Promise.all(outcomes.map(sessionOf))).toEqual([id, id]);
+    const no = refused({ session: { join: session.open.runKey } });
+    const grant = fresh('grant');
+    await revoke(database().prisma, [grant], 'admin', 'test');
+    const revoked = permitted({ session: { continue: id }, lineage: [grant] });
+    await committer.refuse(no);
+    await committer.refuse(refused({ session: { continue: id } }));
+    await commit(revoked);
+    const numbered = await database().prisma.logLeaf.findMany({
+      where: { sessionId: id },
+      orderBy: { sequence: 'asc' },
+    });
+    expect(numbered.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect((await leafOf(no)).record.outcome).toMatchObject({ session: id, sequence: 4 });
+    expect((await leafOf(revoked)).record.outcome).toMatchObject({ reason: 'revoked', session: id, sequence: 6 });
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { id } });
+    expect([row.lastSequence, row.personId, row.agentId]).toEqual([6, person, 'agt_a']);
+    expect(row.lastUsedAt.getTime()).toBeGreaterThan(row.openedAt.getTime());
+  });
+
+  it('numbers one run in one statement in the order that it came, and other runs apart', async () => {
+    const [run, other] = [open(), open()];
+    const outcomes = [
+      permitted({ session: run }),
+      permitted({ session: other }),
+      permitted({ session: open(run.open.runKey) }),
+    ];
+    const sessions = await Promise.all(outcomes.map(sessionOf));
+    expect([sessions[0] === sessions[2], sessions[0] === sessions[1], sessions[0]]).toEqual([
+      true,
+      false,
+      run.open.newId,
+    ]);
+    const numbers = await Promise.all(outcomes.map(async (one) => (await leafOf(one)).sequence));
+    expect(numbers).toEqual([1, 1, 2]);
+  });
+
+  it('opens none for a refusal, nor for what it refuses itself', async () => {
+    const runs = [fresh('run'), fresh('run')];
+    const grant = fresh('grant');
+    await revoke(database().prisma, [grant], 'admin', 'test');
+    await committer.refuse(refused({ session: { join: runs[0] ?? '' } }));
+    await commit(permitted({ session: open(runs[1]), lineage: [grant] }));
+    expect(await database().prisma.agentSession.count({ where: { runKey: { in: runs } } })).toBe(0);
+  });
+
+  it('refuses what would continue a session that is not there, or another person’s', async () => {
+    expect(await commit(permitted({ session: { continue: fresh('ses') } }))).toEqual({ reason: 'session_ended' });
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    const personId = await personOf(database());
+    expect(await commit(permitted({ session: { continue: id }, personId }))).toEqual({ reason: 'revoked' });
+    expect(await commit(permitted({ session: open(session.open.runKey), personId }))).toEqual({ reason: 'revoked' });
+  });
+
+  it('refuses an ended session, by run and by id, without a number in it', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    await end(id, { status: 'ended' });
+    for (const wish of [{ continue: id }, open(session.open.runKey)]) {
+      const outcome = permitted({ session: wish });
+      expect(await commit(outcome)).toEqual({ reason: 'session_ended' });
+      expect((await leafOf(outcome)).record.outcome).toMatchObject({
+        reason: 'session_ended',
+        session: null,
+        sequence: null,
+      });
+    }
+    expect((await database().prisma.agentSession.findUniqueOrThrow({ where: { id } })).lastSequence).toBe(1);
+    const no = refused({ session: { join: session.open.runKey } });
+    await committer.refuse(no);
+    expect((await leafOf(no)).record.outcome).toMatchObject({ reason: 'scope_too_wide', session: null });
+  });
+
+  it('lets no token outlive its session: by id refused, by run closed and opened anew', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    await end(id, { expiresAt: new Date((now() + 100) * 1000) });
+    expect(await commit(permitted({ session: { continue: id } }))).toEqual({ reason: 'session_ended' });
+    expect(await commit(permitted({ session: { continue: id }, expiresAt: now() + 60 }))).toBe('permitted');
+    expect(await commit(permitted({ session: open(session.open.runKey), expiresAt: now() + 60 }))).toBe('permitted');
+    const key = fresh('jti');
+    const outcome = permitted({ session: open(session.open.runKey), spends: [spend(key)] });
+    expect(await commit(outcome)).toEqual({ reason: 'stale' });
+    expect([await leaves([outcome]), await spentKeys(key)]).toEqual([[], []]);
+    expect((await database().prisma.agentSession.findUniqueOrThrow({ where: { id } })).status).toBe('ended');
+    const renewed = await sessionOf(outcome);
+    expect(renewed).not.toBe(id);
+  });
+});
