@@ -10,9 +10,11 @@ const OPTIONS = {
   swcrc: false,
 };
 let globals;
+/** `{ file, replace, by, append }`: makes one constant of one file changeable while it runs. */
+let change;
 
 export function initialize(data) {
-  globals = data.globals;
+  ({ globals, change } = data);
 }
 
 export function resolve(specifier, context, next) {
@@ -28,9 +30,9 @@ export function resolve(specifier, context, next) {
 
 export async function load(url, context, next) {
   if (!url.endsWith('.ts')) return next(url, context);
-  const { code } = await transform(readFileSync(fileURLToPath(url), 'utf8'), {
-    ...OPTIONS,
-    filename: fileURLToPath(url),
-  });
+  const file = fileURLToPath(url);
+  const text = readFileSync(file, 'utf8');
+  const source = change && file.endsWith(change.file) ? text.replace(change.replace, change.by) + change.append : text;
+  const { code } = await transform(source, { ...OPTIONS, filename: file });
   return { format: 'module', source: code, shortCircuit: true };
 }

@@ -425,7 +425,7 @@ describeDatabases('the commit, clause by clause', (database) => {
   it('refuses an ended session, by run and by id, without a number in it', async () => {
     const session = open();
     const id = await sessionOf(permitted({ session }));
-    await end(id, { status: 'ended' });
+    await end(id, { status: 'ended', expiresAt: new Date((now() + 100) * 1000) });
     for (const wish of [{ continue: id }, open(session.open.runKey)]) {
       const outcome = permitted({ session: wish });
       expect(await commit(outcome)).toEqual({ reason: 'session_ended' });

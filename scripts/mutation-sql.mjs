@@ -1,0 +1,112 @@
+// Planted faults in the statement that is the verdict (src/storage/commit-sql.ts): each condition made false and true,
+// each word of it turned into its opposite, one at a time, and the contract suite of the commit has to notice.
+// `npm run mutation:sql`; `-- --list` names the faults, `-- TEXT` plants those whose name has that text.
+import { TestStatus } from '@stryker-mutator/api/test-runner';
+import { Tests } from '../config/mutation-tests.mjs';
+import { equivalent } from '../config/mutation-sql-equivalent.mjs';
+import setUp from '../test/support/global-setup.mjs';
+import tearDown from '../test/support/global-teardown.mjs';
+
+/** What is replaced by what, wherever it stands. */
+const OPERATORS = [
+  [
+    /(?<=WHEN )[^\n]+?(?= THEN)|(?<=WHEN )EXISTS \(SELECT 1 FROM revocation r WHERE r.target = ANY[^\n]+/g,
+    ['false', 'true'],
+  ],
+  [/(?<=^\s*WHERE )[^\n]+?(?= ORDER BY|$)/gm, ['true']],
+  [/(?<=\w WHERE )(?:[^()\n]|\([^()]*\))+?(?=\))/g, ['true']],
+  [/(?<=HAVING )[^\n]+/g, ['true']],
+  [/\bAND\b/g, ['OR']],
+  [/\bOR\b/g, ['AND']],
+  [/\bIS NOT NULL\b/g, ['IS NULL']],
+  [/\bIS NULL\b/g, ['IS NOT NULL']],
+  [/\bIS DISTINCT FROM\b/g, ['=']],
+  [/\bNOT (?=i\.opens|coalesce)/g, ['']],
+  [/ <> /g, [' = ']],
+  [/ < /g, [' > ', ' <= ']],
+  [/ > /g, [' < ', ' >= ']],
+  [/(?<=ON [^\n]+) = /g, [' <> ']],
+  [/\bLEFT JOIN\b/g, ['JOIN']],
+  [/'(stale|clock|session_expired|session_ended)'(?=, )/g, ["'nothing'"]],
+  [/, '(clock|session_expired|session_ended)'(?=\))/g, ['']],
+  [/\bDISTINCT (?=unnest)/g, ['']],
+  [/ ORDER BY [^)\n]+/g, ['']],
+  [/ FILTER \(WHERE opens\)/g, ['']],
+  [/\bcount\(\*\)(?=,)/g, ['1']],
+  [/(?<=sequence) \+ /g, [' - ']],
+  [/ \+ row_number/g, [' - row_number']],
+  [/PARTITION BY j.run/g, ['']],
+  [/\bmin\(/g, ['max(']],
+  [/\bmax\(/g, ['min(']],
+  [/abs\(([^)]+)\)/g, ['($1)']],
+  [/ \|\| \('key:' \|\| i\.kid\)/g, ['']],
+  [/coalesce\(parent\.lineage, ARRAY\[\]::text\[\]\) \|\| /g, ['']],
+  [/ \|\| string_to_array\(i\.lineage, ' '\)/g, ['']],
+  [/, last_used_at = clock_timestamp\(\)/g, ['']],
+  [/'(?:token|session|txn):' \|\| (?:token_hash|session|txn), /g, ['']],
+  [/, 'key:' \|\| kid/g, ['']],
+];
+
+function faultsOf(sql) {
+  const faults = new Map();
+  for (const [pattern, replacements] of OPERATORS) {
+    for (const found of sql.matchAll(pattern)) {
+      for (const replacement of replacements) {
+        const wanted = replacement.replace('$1', found[1] ?? '');
+        const changed = sql.slice(0, found.index) + wanted + sql.slice(found.index + found[0].length);
+        const line = sql.slice(0, found.index).split('\n').length;
+        const column = found.index - sql.lastIndexOf('\n', found.index);
+        const name = `${line}:${column} ${short(found[0])} -> ${short(wanted) || 'nothing'}`;
+        if (changed !== sql) faults.set(name, changed);
+      }
+    }
+  }
+  return faults;
+}
+const short = (text) => (text.length > 60 ? `${text.slice(0, 57).trim()}...` : text.trim());
+
+setUp();
+const tests = new Tests(['contract/commit-clauses'], {
+  file: 'src/storage/commit-sql.ts',
+  replace: 'export const COMMIT_SQL',
+  by: 'export let COMMIT_SQL',
+  append: '\nglobalThis.commitSql = { text: COMMIT_SQL, set: (text) => { COMMIT_SQL = text; } };\n',
+});
+await tests.load();
+const { text, set } = globalThis.commitSql;
+const [only] = process.argv.slice(2).filter((word) => !word.startsWith('-'));
+const faults = [...faultsOf(text)].filter(([name]) => only === undefined || name.includes(only));
+if (process.argv.includes('--list')) {
+  for (const [name] of faults) console.log(name);
+  await tearDown();
+  process.exit(0);
+}
+const all = (await tests.run(undefined)).filter(({ id }) => id !== '');
+const kind = all.some(({ id }) => id.includes('(server)')) ? '(server)' : '(embedded)';
+const ids = all.map(({ id }) => id).filter((id) => id.includes(kind));
+const broken = all.filter(({ status }) => status === TestStatus.Failed);
+if (broken.length > 0) throw new Error(`fails without a fault: ${broken[0].id}\n${broken[0].failureMessage}`);
+
+const counts = { killed: 0, survived: 0, equivalent: 0, invalid: 0 };
+for (const [name, sql] of faults) {
+  set(sql);
+  const failed = (await tests.run(ids, undefined, true)).find(({ status }) => status === TestStatus.Failed);
+  set(text);
+  const known = Object.entries(equivalent).find(([part]) => name.includes(part));
+  const isInvalid = /`42\w{3}`|syntax error|does not exist/.test(failed?.failureMessage ?? '');
+  const verdict = isInvalid
+    ? 'invalid'
+    : failed !== undefined
+      ? 'killed'
+      : known !== undefined
+        ? 'equivalent'
+        : 'survived';
+  counts[verdict] += 1;
+  const by = verdict === 'killed' ? failed.id.replace(/^.*\) /, '') : verdict === 'equivalent' ? known[1] : '';
+  console.log(`${verdict.padEnd(10)} ${name}${by && ` | ${by}`}`);
+}
+await tests.dispose();
+await tearDown();
+const score = (100 * counts.killed) / Math.max(1, counts.killed + counts.survived);
+console.log(`${JSON.stringify({ ...counts, score: Number(score.toFixed(1)) })}`);
+process.exit(counts.survived === 0 ? 0 : 1);
