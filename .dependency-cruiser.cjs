@@ -13,6 +13,7 @@ const may = {
   audit: below,
   client: [...below, 'registry'],
   exchange: corridor,
+  mcp: [...below, 'registry'],
   introspection: [...below, 'client', 'registry', 'session', 'token', 'audit'],
   config: [...below, 'policy'],
   storage: corridor.concat('exchange', 'introspection', 'oauth', 'human', 'admin'),
@@ -75,6 +76,12 @@ module.exports = {
       severity: 'error',
       from: { pathNot: '^src/oauth/' },
       to: { path: 'node_modules/oidc-provider/' },
+    },
+    {
+      name: 'one-door-to-the-mcp-client',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/mcp/' },
+      to: { path: 'node_modules/@modelcontextprotocol/' },
     },
     {
       name: 'one-door-to-the-database',

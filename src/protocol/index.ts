@@ -26,6 +26,7 @@ export { OAUTH_ERRORS, type OAuthErrorBody, type OAuthErrorCode } from './errors
 export { type Answer, type FormRequest, tooManyRequests } from './http.js';
 export { type Notes, type Step, type Trace, untraced } from './http.js';
 export { copyJson, isObject, type Json, type JsonFlaw, type JsonObject, parseObject, parseStrict } from './json.js';
+export { readJsonLoosely } from './json.js';
 export {
   candidates,
   importKey,
@@ -50,7 +51,8 @@ export {
   Typ,
 } from './names.js';
 export { clientAssertion, type ClientKey, dpopProof, importClientKey, PrivateJwk, type ProofOf } from './signing.js';
-export { definitionDigest, definitionOf, ToolDefinition } from './tool-definition.js';
+export { definitionDigest, definitionOf, listedPin, ToolDefinition } from './tool-definition.js';
+export { watchToolsList } from './tools-list.js';
 export {
   ActionClass,
   ClientId,

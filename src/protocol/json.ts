@@ -31,6 +31,19 @@ export function parseStrict(text: string): Result<Json, JsonFlaw> {
   }
 }
 
+/**
+ * JSON as JSON.parse reads it, `undefined` for anything else. Only for text that others read in the same way and that
+ * nothing is allowed by, such as a server's description of itself; everything else is read by {@link parseStrict}.
+ */
+export function readJsonLoosely(text: string): Json | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isJson(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** A value of our own as JSON: what JSON.stringify keeps of it. Not for text from outside; see {@link parseStrict}. */
 export function copyJson(value: unknown): Json {
   const copy: unknown = JSON.parse(JSON.stringify([value]));

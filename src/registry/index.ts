@@ -1,6 +1,14 @@
 export { Agent, type AgentInput, Authentication, Ceiling, Status } from './agent.js';
 export { AcceptedToken, TrustedIssuer, type TrustedIssuerInput } from './issuer.js';
-export type { RegistryChange, RegistryReader, RegistryWriter } from './ports.js';
+export type {
+  ListedTools,
+  ReadingFlaw,
+  ReadingFlawCode,
+  RegistryChange,
+  RegistryReader,
+  RegistryWriter,
+  ToolsReader,
+} from './ports.js';
 export { McpServer, type McpServerInput, TokenShape } from './server.js';
 export {
   isUsable,

@@ -1,3 +1,5 @@
+import type { Result } from '../base/index.js';
+import type { JsonObject } from '../protocol/index.js';
 import type { Agent } from './agent.js';
 import type { TrustedIssuer } from './issuer.js';
 import type { McpServer } from './server.js';
@@ -26,3 +28,26 @@ export interface RegistryWriter {
    */
   write(changes: readonly RegistryChange[], by: string, basis?: number): Promise<number>;
 }
+
+/** What an MCP server says of its tools: the entries of `tools/list` as they were sent, in its protocol revision. */
+export type ListedTools = Readonly<{ revision: string; tools: readonly JsonObject[] }>;
+
+/** Why the tools of a server could not be read. The sentence has nothing that the server sent. */
+export type ReadingFlaw = Readonly<{ code: ReadingFlawCode; sentence: string }>;
+export type ReadingFlawCode =
+  | 'unsafe_address'
+  | 'unreachable'
+  | 'too_slow'
+  | 'redirected'
+  | 'unauthorized'
+  | 'forbidden'
+  | 'server_failed'
+  | 'too_large'
+  | 'too_many_pages'
+  | 'too_many_tools'
+  | 'not_mcp';
+
+/** Asks an MCP server for its tools. `token` is for this one reading: it goes nowhere else and is kept nowhere. */
+export type ToolsReader = (
+  from: Readonly<{ resource: string; token: string | undefined }>,
+) => Promise<Result<ListedTools, ReadingFlaw>>;

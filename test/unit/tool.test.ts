@@ -1,5 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { definitionDigest, definitionOf, sha256 } from '../../src/protocol/index.js';
+import {
+  copyJson,
+  definitionDigest,
+  definitionOf,
+  type JsonObject,
+  listedPin,
+  sha256,
+} from '../../src/protocol/index.js';
 import { placeholdersOf, Tool, type ToolInput, toolState, withReview } from '../../src/registry/index.js';
 
 const definition = {
@@ -24,6 +31,9 @@ const valid: ToolInput = {
   reviewed: PIN,
 };
 
+/** An object in so many others. */
+const nested = (levels: number): JsonObject => (levels === 0 ? {} : { a: nested(levels - 1) });
+
 describe('the pin of a tool', () => {
   it('is the SHA-256 over the RFC 8785 form of name, title, description, schemas and annotations', () => {
     expect(definitionDigest(definition)).toEqual({ ok: true, value: PIN });
@@ -46,8 +56,39 @@ describe('the pin of a tool', () => {
     ['no input schema', { name: 'x' }],
     ['a name that cannot be registered', { ...definition, name: 'delete repo' }],
     ['a description of 16 kB and more', { ...definition, description: 'x'.repeat(16_385) }],
+    [
+      'more than 64 kB in all',
+      { ...definition, inputSchema: { enum: Array.from({ length: 9 }, () => 'x'.repeat(8_000)) } },
+    ],
+    ['a schema of more than 24 levels', { ...definition, inputSchema: nested(24) }],
+    ['a character that no database keeps', { ...definition, description: 'x\u0000' }],
+    ['half a character', { ...definition, inputSchema: { '\ud800': 1 } }],
+    ['a name that reaches a prototype', { ...definition, inputSchema: JSON.parse('{"__proto__":1}') as JsonObject }],
   ])('is refused to %s', (_title, listed) => {
     expect(definitionOf(listed)).toBeUndefined();
+  });
+});
+
+describe('the pin of what cannot be registered', () => {
+  it('is there all the same, and for a good definition is the same', () => {
+    expect(listedPin({ ...definition, icons: [] })).toBe(PIN);
+    expect(listedPin({ name: 'x' })).toBe(sha256('{"name":"x"}'));
+    expect(listedPin({ name: 'x', title: 'x\\u0000 \u0000' })).toBe(
+      sha256('{"name":"x","title":"x\\\\u0000 \\u0000"}'),
+    );
+  });
+  it('is nothing for what has no one form', () => {
+    expect(
+      [
+        { name: '\ud800' },
+        { name: 'x', inputSchema: { a: 1e300 } },
+        { name: 'x', inputSchema: copyJson(nested(30)) },
+      ].map(listedPin),
+    ).toEqual([undefined, undefined, undefined]);
+  });
+  it('allows what looks like an escape but is none', () => {
+    expect(definitionOf({ ...definition, description: 'x\\u0000 "constructor":' })).toBeDefined();
+    expect(definitionOf({ ...definition, inputSchema: nested(22) })).toBeDefined();
   });
 });
 
