@@ -10,13 +10,17 @@ export const REDIRECT_URI = 'http://127.0.0.1:9/callback';
 const DIRECTORY = 'https://directory.example';
 
 /** Signs for a client or an issuer. Without `jwk` in the header, `kid` names the key. */
-class Signer {
+export class Signer {
   readonly pair: KeyPair = makeKeyPair();
   readonly #key: KeyObject = createPrivateKey({ key: { ...this.pair.privateJwk }, format: 'jwk' });
 
   jwt(typ: string, claims: object, header: object = { kid: this.pair.publicJwk.kid }): string {
-    const parts = [{ alg: 'ES256', typ, ...header }, claims];
-    const input = parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+    return this.sign(JSON.stringify({ alg: 'ES256', typ, ...header }), JSON.stringify(claims));
+  }
+
+  /** A signature over these two parts, whatever they say. */
+  sign(header: string, payload: string): string {
+    const input = [header, payload].map((part) => Buffer.from(part).toString('base64url')).join('.');
     return `${input}.${sign('sha256', Buffer.from(input), { key: this.#key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
   }
 }
@@ -26,18 +30,21 @@ export type ClientId = 'agt_planner' | 'srv_files';
 /** Those who appear in a drill: an agent, an MCP server, and an issuer with people. */
 export class Cast {
   readonly issuer: string;
-  readonly #clients = { agt_planner: new Signer(), srv_files: new Signer() };
-  readonly #directory = new Signer();
-  readonly #proofs = new Signer();
+  readonly signers = {
+    agt_planner: new Signer(),
+    srv_files: new Signer(),
+    directory: new Signer(),
+    proofs: new Signer(),
+  };
 
   constructor(issuer: string) {
     this.issuer = issuer;
   }
 
-  registry(): object {
+  registry(): Readonly<Record<'agents' | 'servers' | 'issuers', readonly object[]>> {
     const by = (id: ClientId) => ({
       method: 'private_key_jwt',
-      jwks: { keys: [this.#clients[id].pair.publicJwk] },
+      jwks: { keys: [this.signers[id].pair.publicJwk] },
     });
     const scopes = ['files:read', 'files:write'];
     return {
@@ -71,7 +78,7 @@ export class Cast {
         {
           issuer: DIRECTORY,
           name: 'Directory',
-          jwks: { keys: [this.#directory.pair.publicJwk] },
+          jwks: { keys: [this.signers.directory.pair.publicJwk] },
           accepts: [{ token_type: TokenType.accessToken, typ: 'at+jwt' }],
           agents: ['agt_planner'],
         },
@@ -84,7 +91,7 @@ export class Cast {
     const claims = { iss: client, sub: client, aud: this.issuer, ...fresh(60) };
     return {
       client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-      client_assertion: this.#clients[client].jwt('client-authentication+jwt', claims),
+      client_assertion: this.signers[client].jwt('client-authentication+jwt', claims),
     };
   }
 
@@ -94,7 +101,7 @@ export class Cast {
     const claims = { iss: DIRECTORY, sub: person, aud: this.issuer, client_id: 'agt_planner', ...fresh(600) };
     return {
       grant_type: TOKEN_EXCHANGE_GRANT,
-      subject_token: this.#directory.jwt('at+jwt', { ...claims, scope: 'files:read files:write' }),
+      subject_token: this.signers.directory.jwt('at+jwt', { ...claims, scope: 'files:read files:write' }),
       subject_token_type: TokenType.accessToken,
       resource: RESOURCE,
       authorization_details: JSON.stringify([detail]),
@@ -104,15 +111,15 @@ export class Cast {
   /** The caller's statement of which instance of it acts. */
   actor(): Form {
     const claims = { iss: 'agt_planner', sub: 'agt_planner/one', aud: this.issuer, ...fresh(60) };
-    return { actor_token: this.#clients.agt_planner.jwt('jwt', claims), actor_token_type: TokenType.jwt };
+    return { actor_token: this.signers.agt_planner.jwt('jwt', claims), actor_token_type: TokenType.jwt };
   }
 
   /** RFC 9449 section 4.2. */
   proof(path: string): Form {
-    const { kty, crv, x, y } = { crv: undefined, x: undefined, y: undefined, ...this.#proofs.pair.publicJwk };
+    const { kty, crv, x, y } = { crv: undefined, x: undefined, y: undefined, ...this.signers.proofs.pair.publicJwk };
     const { jti, iat } = fresh(0);
     const claims = { jti, iat, htm: 'POST', htu: `${this.issuer}${path}` };
-    return { dpop: this.#proofs.jwt('dpop+jwt', claims, { jwk: { kty, crv, x, y } }) };
+    return { dpop: this.signers.proofs.jwt('dpop+jwt', claims, { jwk: { kty, crv, x, y } }) };
   }
 
   /** RFC 9126: what an authorization request pushes beside the client's authentication. */

@@ -34,12 +34,13 @@ export class ServerProcess {
   async start(): Promise<Readonly<{ ms: number; cpuMs: number }>> {
     const began = performance.now();
     const child = spawn(process.execPath, [MAIN], {
-      env: { PATH: process.env['PATH'], NODE_NO_WARNINGS: '1', ...this.#env },
-      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { PATH: process.env['PATH'], NODE_NO_WARNINGS: '1', WRIT_LOG_LEVEL: 'error', ...this.#env },
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
-    child.stderr.on('data', (chunk: Buffer) => {
-      this.#said = (this.#said + chunk.toString('utf8')).slice(-16_000);
-    });
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => {
+        this.#said = (this.#said + chunk.toString('utf8')).slice(-16_000);
+      });
     this.#child = child;
     while (!(await this.isReady())) {
       if (child.exitCode !== null || performance.now() - began > READY_WITHIN_MS)
@@ -47,6 +48,10 @@ export class ServerProcess {
       await pause(10);
     }
     return { ms: performance.now() - began, cpuMs: cpuOf(child.pid) };
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
   }
 
   /** What `/readyz` says, which must not take longer than a second. */
