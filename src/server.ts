@@ -20,6 +20,7 @@ import {
   limitFailures,
   listen,
   networkOf,
+  refuseUnreadableTarget,
   requestLimit,
   type Route,
   router,
@@ -204,6 +205,7 @@ function app(house: House, secrets: Secrets): Koa {
   // No forwarded header makes a link or a proof's URI: those come from the configured issuer alone.
   const koa = new Koa();
   koa.on('error', report);
+  koa.use(refuseUnreadableTarget());
   koa.use(operations.middleware);
   koa.use(catchThrown(report, config.issuer));
   koa.use(limitFailures(failureLimit(config.limits.failuresPerNetwork), networkOf(config.trustedProxies)));

@@ -23,4 +23,5 @@ export { sendKeys } from './keys.js';
 export { listen, type ListenAt, stopListening } from './listen.js';
 export { type FailureLimit, failureLimit, type Limit, requestLimit } from './limits.js';
 export { type NetworkOf, networkOf } from './network.js';
+export { refuseUnreadableTarget } from './target.js';
 export { inTurns } from './turns.js';

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { flattenAct, MAX_CHAIN, type TransactionalAccessToken } from '../../src/protocol/index.js';
 import { ACCESS_TOKEN, type Client, COMPANY, startWorld, tool, tools, type World } from '../support/world.js';
+import { reviewedTool } from '../support/tools.js';
 import { assertion, type Form, makeKey, type Reply } from '../support/writ.js';
 
 const TYPE = 'urn:ietf:params:oauth:token-type:';
@@ -58,7 +59,7 @@ function registry(): object {
       ...common(server),
       resource: server.resource,
       scopes: SCOPES,
-      tools: TOOL_NAMES.map((name) => ({ name, scopes: TOOLS[name], tier: 'low' })),
+      tools: TOOL_NAMES.map((name) => reviewedTool(name, { scopes: [...TOOLS[name]], tier: 'low', action: 'read' })),
       allow: allow(n + 3).filter(({ resource }) => resource !== server.resource),
     })),
     issuers: [
@@ -312,7 +313,7 @@ async function expectNobodyElse(held: Held, wish: Step): Promise<void> {
   for (const by of others) expectNoToken(await world.post('/token', await formOf(held, wish, by)));
 }
 
-const seen = { issued: 0, refused: 0, deepest: 0, kinds: new Set<string>() };
+const seen = { issued: 0, refused: 0, tools: 0, deepest: 0, kinds: new Set<string>() };
 
 /** One of these, whatever the number. */
 function pick<T>(all: readonly T[], n: number): T {
@@ -338,6 +339,7 @@ async function grow(plan: Tree): Promise<void> {
     const made = expectBounded(held, one, by, reply);
     tokens.push(made);
     seen.issued += 1;
+    seen.tools += made.claims?.authorization_details?.length ?? 0;
     seen.deepest = Math.max(seen.deepest, made.actors.length);
     seen.kinds.add(`${held.kind} ${String(decodeProtectedHeader(made.token).typ)}`);
     if (n % 3 === 0) await expectNoReplay(form, by);
@@ -355,6 +357,7 @@ describe('any tree of exchanges: person, agents, their instances, sub-agents, se
     });
     // That these were trees at all.
     expect(seen.issued).toBeGreaterThan(30);
+    expect(seen.tools).toBeGreaterThan(10);
     expect(seen.refused).toBeGreaterThan(10);
     expect(seen.deepest).toBe(DEPTH);
     expect([...seen.kinds]).toEqual(
