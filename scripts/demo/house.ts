@@ -122,6 +122,7 @@ async function command(args: readonly string[]): Promise<string> {
   const code = await run(args, {
     env: {},
     readFile: readTextFile,
+    makePrivateFile: () => false,
     readStdin: () => Promise.resolve(''),
     out: (line) => out.push(line),
     err: (line) => err.push(line),

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { isLoopback } from '../protocol/index.js';
 import { Failure, type Io } from './io.js';
@@ -5,10 +7,15 @@ import { Failure, type Io } from './io.js';
 /** The admin API of a running Writ: the only thing that a command ever talks to. */
 export interface AdminApi {
   get(path: string, query?: Query): Promise<unknown>;
-  send(method: 'POST' | 'DELETE', path: string, body?: object): Promise<unknown>;
+  /** One object and its ETag. */
+  read(path: string): Promise<Tagged>;
+  send(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: object, headers?: Headers): Promise<unknown>;
+  page(path: string, query: Query): Promise<Page>;
   /** Every item of a list, page by page. */
   all(path: string, query?: Query): AsyncGenerator<Record<string, unknown>>;
 }
+export type Tagged = Readonly<{ object: Record<string, unknown>; etag: string }>;
+type Headers = Readonly<Record<string, string>>;
 export type Query = Readonly<Record<string, string | undefined>>;
 export type ConnectionOptions = Readonly<{ url?: string | undefined; tokenFile?: string | undefined }>;
 
@@ -16,18 +23,28 @@ export type ConnectionOptions = Readonly<{ url?: string | undefined; tokenFile?:
 export function connect({ url, tokenFile }: ConnectionOptions, io: Io): AdminApi {
   const base = baseUrl(url ?? given(io, 'WRIT_ISSUER') ?? 'http://localhost:4455');
   const token = findToken(tokenFile, io);
-  const call = (method: string, path: string, body?: object): Promise<unknown> =>
-    request({ base, token, method, path, body });
-  const get: AdminApi['get'] = (path, query) => call('GET', withQuery(path, query ?? {}));
+  const call = (method: string, path: string, body?: object, headers: Headers = {}): Promise<Answer> =>
+    request({ base, token, method, path, body, headers });
+  const get: AdminApi['get'] = async (path, query) => (await call('GET', withQuery(path, query ?? {}))).body;
+  const page: AdminApi['page'] = async (path, query) => Page.parse(await get(path, query));
   return {
     get,
-    send: call,
+    read: async (path) => {
+      const { body, etag } = await call('GET', path);
+      return { object: AnyObject.parse(body), etag };
+    },
+    // What is lost on the way is asked for again by the same key, and so done once.
+    send: async (method, path, body, headers) => {
+      const keyed = { 'Idempotency-Key': randomUUID(), ...headers };
+      return (await onceMore(() => call(method, path, body, keyed))).body;
+    },
+    page,
     all: async function* (path, query = {}) {
       for (let after: string | undefined; ;) {
-        const page = Page.parse(await get(path, { ...query, limit: '200', after: after ?? query['after'] }));
-        yield* page.items;
-        if (page.next === null) return;
-        after = page.next;
+        const found = await page(path, { ...query, limit: '200', after: after ?? query['after'] });
+        yield* found.items;
+        if (found.next === null) return;
+        after = found.next;
       }
     },
   };
@@ -64,9 +81,28 @@ function read(file: string, io: Io): string | undefined {
   }
 }
 
-type Call = Readonly<{ base: string; token: string; method: string; path: string; body: object | undefined }>;
+/** A second try after an outage, such as a restart of Writ. */
+async function onceMore<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (failure) {
+    if (!(failure instanceof Failure && failure.code === 'unavailable')) throw failure;
+    await pause(1_000);
+    return work();
+  }
+}
 
-async function request({ base, token, method, path, body }: Call): Promise<unknown> {
+type Call = Readonly<{
+  base: string;
+  token: string;
+  method: string;
+  path: string;
+  body: object | undefined;
+  headers: Headers;
+}>;
+type Answer = Readonly<{ body: unknown; etag: string }>;
+
+async function request({ base, token, method, path, body, headers }: Call): Promise<Answer> {
   const response = await reach(base, `${base}/admin/v1${path}`, {
     method,
     redirect: 'error',
@@ -74,12 +110,13 @@ async function request({ base, token, method, path, body }: Call): Promise<unkno
     headers: {
       Authorization: `Bearer ${token}`,
       ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();
   if (!response.ok) throw refusal(base, response.status, text);
-  return text === '' ? undefined : parse(base, text);
+  return { body: text === '' ? undefined : parse(base, text), etag: response.headers.get('ETag') ?? '' };
 }
 
 async function reach(base: string, url: string, init: RequestInit): Promise<Response> {
@@ -93,14 +130,13 @@ async function reach(base: string, url: string, init: RequestInit): Promise<Resp
 function refusal(base: string, status: number, text: string): Failure {
   const problem = Problem.safeParse(parse(base, text));
   if (!problem.success) return new Failure(2, `${base} answered ${status}, and not as Writ does; is --url right?`);
-  const { code, detail, errors, request_id } = problem.data;
-  if (status === 401) return new Failure(1, 'the admin token is not the one of this Writ');
-  if (status >= 500) return new Failure(2, `${detail} (request ${request_id})`);
+  const { code, detail, errors, request_id, type } = problem.data;
+  const see = type === undefined ? '' : `\n  see ${type}`;
+  if (status === 401) return new Failure(1, 'the admin token is not the one of this Writ', { code });
+  if (status >= 500) return new Failure(2, `${detail} (request ${request_id})${see}`, { code });
   const lines = errors === undefined ? [detail] : errors.map(({ param, detail: what }) => `${param}: ${what}`);
-  return new Failure(
-    1,
-    lines.length === 1 ? `${code}: ${lines[0] ?? ''}` : `${code}:\n${lines.map((line) => `  ${line}`).join('\n')}`,
-  );
+  const said = lines.length === 1 ? ` ${lines[0] ?? ''}` : `\n${lines.map((line) => `  ${line}`).join('\n')}`;
+  return new Failure(1, `${code}:${said}${see}`, { code });
 }
 
 function parse(base: string, text: string): unknown {
@@ -118,7 +154,10 @@ function withQuery(path: string, query: Query): string {
 }
 
 const Page = z.object({ items: z.array(z.record(z.string(), z.unknown())), next: z.string().nullable() });
+export type Page = z.infer<typeof Page>;
+const AnyObject = z.record(z.string(), z.unknown());
 const Problem = z.object({
+  type: z.string().optional(),
   code: z.string(),
   detail: z.string(),
   request_id: z.string(),

@@ -11,7 +11,7 @@ export async function apply(
   api: AdminApi,
   io: Io,
 ): Promise<void> {
-  const document = readDocument(file === '-' ? await io.readStdin() : readNamed(file, io), file);
+  const document = readDocument(await readInput(file, io), file);
   const answer = await api.send('POST', `/apply?dry_run=${String(dryRun)}`, {
     ...document,
     ...(prune ? { prune } : {}),
@@ -22,7 +22,9 @@ export async function apply(
 const LISTS = ['agents', 'servers', 'issuers'] as const;
 type Document = Partial<Record<(typeof LISTS)[number], unknown[]>>;
 
-function readNamed(file: string, io: Io): string {
+/** The text of a file, or of standard input when its name is `-`. */
+export async function readInput(file: string, io: Io): Promise<string> {
+  if (file === '-') return io.readStdin();
   const text = io.readFile(file);
   if (text === undefined) throw new Failure(2, `there is no file ${file}`);
   return text;
@@ -59,7 +61,7 @@ const Applied = z.object({
   ),
 });
 type Applied = z.infer<typeof Applied>;
-type FieldChange = z.infer<typeof FieldChange>;
+export type FieldChange = z.infer<typeof FieldChange>;
 
 const MARKS = { created: '+', changed: '~', removed: '-', unchanged: ' ' } as const;
 
@@ -77,7 +79,7 @@ function describeApplied({ dry_run, version, changes }: Applied): string {
   return [...lines, `${ending}: ${summary} (registry version ${version})`].join('\n');
 }
 
-function describeField(change: FieldChange): string {
+export function describeField(change: FieldChange): string {
   const [before, after] = [JSON.stringify(change.before), JSON.stringify(change.after)];
   if (!('before' in change)) return `    + ${change.field}: ${after}`;
   if (!('after' in change)) return `    - ${change.field}: ${before}`;

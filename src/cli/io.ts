@@ -3,6 +3,8 @@ export type Io = Readonly<{
   env: Readonly<Record<string, string | undefined>>;
   /** The text of a file, `undefined` when there is none. */
   readFile(path: string): string | undefined;
+  /** Makes a file that nobody else may read; false when there is one of this name already. */
+  makePrivateFile(path: string, text: string): boolean;
   readStdin(): Promise<string>;
   out(text: string): void;
   err(text: string): void;
@@ -12,9 +14,12 @@ export type Io = Readonly<{
 export class Failure extends Error {
   override readonly name = 'Failure';
   readonly exitCode: 1 | 2;
-  constructor(exitCode: 1 | 2, message: string, options?: { cause?: unknown }) {
+  /** What Writ calls the reason, when it was Writ that refused. */
+  readonly code: string | undefined;
+  constructor(exitCode: 1 | 2, message: string, options?: { cause?: unknown; code?: string }) {
     super(message, options);
     this.exitCode = exitCode;
+    this.code = options?.code;
   }
 }
 

@@ -1,11 +1,11 @@
 import { Command, CommanderError, Option } from 'commander';
-import { stringify } from 'yaml';
-import { connect, type ConnectionOptions } from './api.js';
+import { connect } from './api.js';
 import { apply, type ApplyOptions } from './apply.js';
+import { type Connected, connected, JSON_OPTION, list, type Output, print } from './command.js';
 import { doctor } from './doctor.js';
 import { Failure, harmless, type Io } from './io.js';
 import { followLog, type LogOptions } from './log.js';
-import { table } from './table.js';
+import { addObjects } from './objects.js';
 import { decodeToken } from './token.js';
 
 /** Runs one command line. Answers the exit code: 0 done, 1 refused, 2 wrong usage or no connection. */
@@ -33,6 +33,7 @@ export async function run(args: readonly string[], io: Io): Promise<0 | 1 | 2> {
 function program(io: Io): Command {
   const writ = new Command('writ')
     .description('Administers a running Writ through its admin API.')
+    .addHelpText('after', AFTER)
     .configureOutput({
       writeOut: (text) => {
         io.out(text.trimEnd());
@@ -44,7 +45,7 @@ function program(io: Io): Command {
     .showHelpAfterError('(try --help)')
     .exitOverride();
   addApply(writ, io);
-  for (const objects of OBJECTS) addObjects(writ, objects, io);
+  addObjects(writ, io);
   addSessions(writ, io);
   addKeys(writ, io);
   addLog(writ, io);
@@ -60,20 +61,17 @@ function program(io: Io): Command {
   return writ;
 }
 
-type Output = Readonly<{ json?: boolean }>;
-type Connected = ConnectionOptions & Output;
+const AFTER = `
+First steps, beside a Writ that runs on this machine (npm start):
+  writ doctor
+  writ servers create https://mcp.example.com/files --owner me@example.com --new-key files.jwk.json \\
+    --tool read_file:low:read:internal=files:read
+  writ agents create agt_planner --owner me@example.com --purpose "Plans the week" \\
+    --new-key planner.jwk.json --allow https://mcp.example.com/files#read_file
+  writ agents get agt_planner
 
-const JSON_OPTION = (): Option => new Option('--json', 'print JSON');
-
-/** A command that talks to Writ. */
-const connected = (command: Command): Command =>
-  command
-    .option('--url <url>', 'where Writ is (else WRIT_ISSUER, else http://localhost:4455)')
-    .option(
-      '--token-file <file>',
-      'file with the admin token (else WRIT_ADMIN_TOKEN, else admin-token in WRIT_DATA_DIR)',
-    )
-    .addOption(JSON_OPTION());
+Exit codes: 0 done, 1 refused by Writ (the reason names the field and where it is explained),
+2 wrong usage or no connection.`;
 
 function addApply(writ: Command, io: Io): void {
   connected(writ.command('apply'))
@@ -82,52 +80,6 @@ function addApply(writ: Command, io: Io): void {
     .option('--dry-run', 'only print what would change')
     .option('--prune', 'also remove what the file does not name, of each kind that it lists')
     .action((options: Connected & ApplyOptions) => apply(options, connect(options, io), io));
-}
-
-/** A kind of object in the registry, with the columns of its list. */
-type Objects = Readonly<{ plural: string; title: string; columns: readonly string[]; hasSecrets: boolean }>;
-
-const OBJECTS: readonly Objects[] = [
-  {
-    plural: 'agents',
-    title: 'agent',
-    columns: ['client_id', 'status', 'owner', 'expires_at', 'name'],
-    hasSecrets: true,
-  },
-  {
-    plural: 'servers',
-    title: 'MCP server',
-    columns: ['resource', 'client_id', 'status', 'token_shape', 'name'],
-    hasSecrets: true,
-  },
-  { plural: 'issuers', title: 'trusted issuer', columns: ['issuer', 'status', 'name'], hasSecrets: false },
-];
-
-function addObjects(writ: Command, { plural, title, columns, hasSecrets }: Objects, io: Io): void {
-  const group = writ.command(plural).description(`Lists, shows and removes ${title}s.`);
-  const at = (id: string): string => `/${plural}/${encodeURIComponent(id)}`;
-  connected(group.command('list'))
-    .description(`Lists every ${title}.`)
-    .action((options: Connected) => list(connect(options, io).all(`/${plural}`), columns, { io, ...options }));
-  connected(group.command('get <id>'))
-    .description(`Shows one ${title} as YAML that apply takes again.`)
-    .action(async (id: string, options: Connected) => {
-      const object = await connect(options, io).get(at(id));
-      io.out(options.json === true ? JSON.stringify(object, null, 2) : stringify({ [plural]: [object] }).trimEnd());
-    });
-  connected(group.command('remove <id>'))
-    .description(`Removes one ${title}, unless something else names it.`)
-    .action(async (id: string, options: Connected) => {
-      await connect(options, io).send('DELETE', at(id));
-      io.out(options.json === true ? JSON.stringify({ id, result: 'removed' }) : `removed ${title} ${id}`);
-    });
-  if (!hasSecrets) return;
-  connected(group.command('secret <id>'))
-    .description(`Makes a new client secret for one ${title} and shows it once.`)
-    .action(async (id: string, options: Connected) => {
-      const secret = await connect(options, io).send('POST', `${at(id)}/secret`);
-      io.out(options.json === true ? JSON.stringify(secret, null, 2) : stringify(secret).trimEnd());
-    });
 }
 
 function addSessions(writ: Command, io: Io): void {
@@ -142,22 +94,24 @@ function addSessions(writ: Command, io: Io): void {
       const { person, agent, status } = options;
       return list(connect(options, io).all('/sessions', { person, agent, status }), columns, { io, ...options });
     });
+  connected(group.command('get <id>').alias('show'))
+    .description('Shows one session.')
+    .action(async (id: string, options: Connected) => {
+      print(await connect(options, io).get(`/sessions/${encodeURIComponent(id)}`), options, io);
+    });
   connected(group.command('end <id>'))
     .description('Ends a session, and with it every token of it.')
     .option('--reason <text>', 'why, for the log')
     .action(async (id: string, options: Connected & Readonly<{ reason?: string }>) => {
       const body = options.reason === undefined ? undefined : { reason: options.reason };
       const answer = await connect(options, io).send('POST', `/sessions/${encodeURIComponent(id)}/end`, body);
-      io.out(options.json === true ? JSON.stringify(answer, null, 2) : stringify(answer).trimEnd());
+      print(answer, options, io);
     });
 }
 
 function addKeys(writ: Command, io: Io): void {
   const columns = ['kid', 'state', 'alg', 'created_at', 'activates_at', 'published_until'];
   const group = writ.command('keys').description('Lists and moves the keys that sign tokens.');
-  const print = (answer: unknown, { json }: Output): void => {
-    io.out(json === true ? JSON.stringify(answer, null, 2) : stringify(answer).trimEnd());
-  };
   connected(group.command('list'))
     .description('Lists the signing keys, the newest first.')
     .action((options: Connected) => list(connect(options, io).all('/keys'), columns, { io, ...options }));
@@ -171,14 +125,14 @@ function addKeys(writ: Command, io: Io): void {
     .action(async (options: Connected & Readonly<{ reason?: string; activateAfter?: string }>) => {
       const { reason, activateAfter } = options;
       const body = { reason, activate_after_seconds: activateAfter === undefined ? undefined : Number(activateAfter) };
-      print(await connect(options, io).send('POST', '/keys/rotate', body), options);
+      print(await connect(options, io).send('POST', '/keys/rotate', body), options, io);
     });
   connected(group.command('withdraw <kid>'))
     .description('Takes a key away at once, and with it every token that it signed. Another key signs at once.')
     .option('--reason <text>', 'why, for the log')
     .action(async (kid: string, options: Connected & Readonly<{ reason?: string }>) => {
       const body = { reason: options.reason };
-      print(await connect(options, io).send('POST', `/keys/${encodeURIComponent(kid)}/withdraw`, body), options);
+      print(await connect(options, io).send('POST', `/keys/${encodeURIComponent(kid)}/withdraw`, body), options, io);
     });
 }
 
@@ -190,14 +144,4 @@ function addLog(writ: Command, io: Io): void {
     .option('--kind <kind>', 'only this kind of record')
     .option('--follow', 'wait for more until interrupted')
     .action((options: Connected & LogOptions) => followLog(options, connect(options, io), io));
-}
-
-async function list(
-  items: AsyncGenerator<Record<string, unknown>>,
-  columns: readonly string[],
-  { io, json }: Readonly<{ io: Io; json?: boolean }>,
-): Promise<void> {
-  const rows: Record<string, unknown>[] = [];
-  for await (const item of items) rows.push(item);
-  io.out(json === true ? JSON.stringify(rows, null, 2) : table(columns, rows));
 }

@@ -1,11 +1,15 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { openSessions } from '../../src/storage/index.js';
-import { ADMIN, type AdminServer, NOW, startAdmin } from '../support/admin.js';
+import { ADMIN, type AdminServer, NOW, OUR_ISSUER, startAdmin } from '../support/admin.js';
 import { type Compiled, compileSource } from '../support/compiled.js';
+
+/** Every command is a process of its own. */
+jest.setTimeout(120_000);
 
 let admin: AdminServer;
 let compiled: Compiled;
@@ -54,6 +58,9 @@ function writ(args: string[], { env, input = '', until }: Start = {}): Promise<R
     }),
   );
 }
+
+/** The last line of a refusal. */
+const see = (code: string): string => `  see ${OUR_ISSUER}/admin/v1/problems/${code}\n`;
 
 const EXAMPLE = join(process.cwd(), 'config', 'examples', 'registry.yaml');
 const example = readFileSync(EXAMPLE, 'utf8');
@@ -129,7 +136,8 @@ describe('writ apply', () => {
       err: [
         'writ: invalid_field:',
         '  agents.0.allow.0.tools.0: https://mcp.example.com/files has no tool wipe',
-        '  agents.0.allow.1.tools.0: https://mcp.example.com/mail has no tool send_fax\n',
+        '  agents.0.allow.1.tools.0: https://mcp.example.com/mail has no tool send_fax',
+        see('invalid_field'),
       ].join('\n'),
     });
   });
@@ -181,7 +189,7 @@ describe('writ agents, servers and issuers', () => {
     expect(await writ(['agents', 'secret', 'agt_planner'])).toStrictEqual({
       code: 1,
       out: '',
-      err: 'writ: conflict: The agent agt_planner is registered for private_key_jwt and has no secret\n',
+      err: `writ: conflict: The agent agt_planner is registered for private_key_jwt and has no secret\n${see('conflict')}`,
     });
   });
 
@@ -202,8 +210,208 @@ describe('writ agents, servers and issuers', () => {
     });
     expect(await writ(['agents', 'get', 'agt_planner'])).toMatchObject({
       code: 1,
-      err: 'writ: not_found: There is no agent agt_planner\n',
+      err: `writ: not_found: There is no agent agt_planner\n${see('not_found')}`,
     });
+  });
+});
+
+describe('writ agents, servers and issuers, one by one', () => {
+  const RESOURCE = 'https://mcp.example.com/files';
+  const OWNER = ['--owner', 'me@example.com'];
+  const TOOLS = ['--tool', 'read_file:low:read:internal=files:read', '--tool', 'write_file:high=files:write'];
+  const createServer = (...more: string[]): Promise<Result> =>
+    writ(['servers', 'create', RESOURCE, ...OWNER, ...TOOLS, '--secret', ...more]);
+  const createAgent = (...more: string[]): Promise<Result> =>
+    writ(['agents', 'create', 'agt_planner', ...OWNER, '--purpose', 'Plans', ...more]);
+  const planner = (): unknown => admin.registry.current().agent('agt_planner');
+  const files = (): unknown => admin.registry.current().serverByResource(RESOURCE);
+  const privateFile = (name: string): string => join(directory, `${name}-${randomUUID()}.jwk.json`);
+
+  it('are registered by flags alone, with a key of their own that only their owner may read', async () => {
+    const [serverKey, agentKey] = [privateFile('server'), privateFile('agent')];
+    expect(await writ(['servers', 'create', RESOURCE, ...OWNER, ...TOOLS, '--new-key', serverKey])).toStrictEqual({
+      code: 0,
+      out: `created MCP server ${RESOURCE}\n  its private key is in ${serverKey}, and nowhere else: give it to the MCP server\n`,
+      err: '',
+    });
+    const agent = await createAgent('--new-key', agentKey, '--allow', `${RESOURCE}#read_file`);
+    expect(agent).toMatchObject({ code: 0, err: '' });
+    expect(files()).toMatchObject({
+      client_id: 'mcp_files',
+      scopes: ['files:read', 'files:write'],
+      tools: [
+        { name: 'read_file', tier: 'low', action: 'read', data: 'internal', scopes: ['files:read'] },
+        { name: 'write_file', tier: 'high', scopes: ['files:write'] },
+      ],
+    });
+    const { d, ...publicHalf } = JSON.parse(readFileSync(agentKey, 'utf8')) as Record<string, string>;
+    expect(d).toMatch(/^[\w-]{43}$/);
+    expect(statSync(agentKey).mode & 0o777).toBe(0o600);
+    expect(planner()).toMatchObject({
+      name: 'agt_planner',
+      owner: 'me@example.com',
+      allow: [{ resource: RESOURCE, scopes: ['files:read'], tools: ['read_file'] }],
+      authentication: { method: 'private_key_jwt', jwks: { keys: [publicHalf] } },
+    });
+    expect(JSON.stringify(planner())).not.toContain(d);
+  });
+
+  it('are never created over one that is there', async () => {
+    await createAgent('--secret');
+    expect(await createAgent('--secret', '--name', 'Other')).toStrictEqual({
+      code: 1,
+      out: '',
+      err: 'writ: there is the agent agt_planner already; look at it with writ agents get, alter it with writ agents change\n',
+    });
+    expect(planner()).toMatchObject({ name: 'agt_planner' });
+  });
+
+  it('leave no trace of a dry run or a refusal, not even the key', async () => {
+    const key = privateFile('agent');
+    expect((await createServer('--dry-run')).out).toBe(`would be created: MCP server ${RESOURCE}\n`);
+    expect((await createAgent('--new-key', key, '--dry-run')).code).toBe(0);
+    expect(await createAgent('--new-key', key, '--expires', '2020-01-01')).toStrictEqual({
+      code: 1,
+      out: '',
+      err: `writ: invalid_field: expires_at: must be in the future\n${see('invalid_field')}`,
+    });
+    expect([planner(), files(), existsSync(key)]).toStrictEqual([undefined, undefined, false]);
+    await createAgent('--secret');
+    expect((await writ(['agents', 'remove', 'agt_planner', '--dry-run'])).out).toBe('removable agent agt_planner\n');
+    expect((await writ(['agents', 'retire', 'agt_planner', '--dry-run'])).out).toBe(
+      'would be retired: agent agt_planner\n    status: "active" -> "disabled"\n',
+    );
+    expect(planner()).toMatchObject({ status: 'active' });
+  });
+
+  it('are changed in what is named and in nothing else', async () => {
+    await createServer();
+    await createAgent('--secret', '--allow', `${RESOURCE}#read_file`);
+    const changed = await writ(['agents', 'change', 'agt_planner', '--purpose', 'Sleeps', '--allow', RESOURCE]);
+    expect(changed).toStrictEqual({
+      code: 0,
+      out: [
+        'changed agent agt_planner',
+        '    purpose: "Plans" -> "Sleeps"',
+        `    allow: [{"resource":"${RESOURCE}","scopes":["files:read"],"tools":["read_file"]}] -> [{"resource":"${RESOURCE}","scopes":["files:read","files:write"],"tools":"*"}]\n`,
+      ].join('\n'),
+      err: '',
+    });
+    expect((await writ(['agents', 'change', 'agt_planner', '--purpose', 'Sleeps'])).out).toBe(
+      'unchanged agent agt_planner\n',
+    );
+    await writ(['agents', 'change', 'agt_planner', '--disallow', RESOURCE, '--dpop', '--set', 'hand_over_to=[]']);
+    expect(planner()).toMatchObject({ allow: [], dpop_required: true, purpose: 'Sleeps' });
+    await writ(['servers', 'change', RESOURCE, '--tool', 'write_file:critical=files:write', '--scope', 'files:own']);
+    expect(files()).toMatchObject({
+      scopes: ['files:read', 'files:write', 'files:own'],
+      tools: [
+        { name: 'read_file', action: 'read' },
+        { name: 'write_file', tier: 'critical' },
+      ],
+    });
+  });
+
+  it('are not changed when somebody was faster, which is explained', async () => {
+    await createAgent('--secret');
+    const [, seen = ''] = /^# ETag: (".+")$/m.exec((await writ(['agents', 'get', 'agt_planner'])).out) ?? [];
+    expect((await writ(['agents', 'change', 'agt_planner', '--name', 'A', '--if-match', seen])).code).toBe(0);
+    expect(await writ(['agents', 'change', 'agt_planner', '--name', 'B', '--if-match', seen])).toStrictEqual({
+      code: 1,
+      out: '',
+      err: 'writ: the agent agt_planner was changed after it was read, and stays as it is; look at it with writ agents get, then try again\n',
+    });
+    expect(planner()).toMatchObject({ name: 'A' });
+  });
+
+  it('are retired, and brought back', async () => {
+    await createServer();
+    expect((await writ(['servers', 'retire', RESOURCE])).out).toBe(
+      `retired MCP server ${RESOURCE}\n    status: "active" -> "disabled"\n`,
+    );
+    expect(files()).toMatchObject({ status: 'disabled' });
+    const back: unknown = JSON.parse((await writ(['servers', 'change', RESOURCE, '--status', 'active', '--json'])).out);
+    expect(back).toMatchObject({ status: 'active', resource: RESOURCE });
+    expect((await writ(['agents', 'retire', 'agt_nobody'])).err).toBe(
+      `writ: not_found: There is no agent agt_nobody\n${see('not_found')}`,
+    );
+  });
+
+  it('are taken whole from a file, from JSON on standard input, and as get prints them', async () => {
+    await createAgent('--secret');
+    const { out } = await writ(['agents', 'get', 'agt_planner']);
+    await writ(['agents', 'remove', 'agt_planner']);
+    expect((await writ(['agents', 'create', 'agt_planner', '-f', '-'], { input: out })).code).toBe(0);
+    const json = (await writ(['agents', 'show', 'agt_planner', '--json'])).out;
+    const input = json.replace('"Plans"', '"Rests"');
+    expect((await writ(['agents', 'change', 'agt_planner', '-f', '-'], { input })).out).toBe(
+      'changed agent agt_planner\n    purpose: "Plans" -> "Rests"\n',
+    );
+    expect((await writ(['agents', 'change', 'agt_planner', '-f', 'lost.yaml'])).err).toBe(
+      'writ: there is no file lost.yaml\n',
+    );
+  });
+
+  it('trust an issuer by flags', async () => {
+    await createAgent('--secret');
+    const created = await writ([
+      ...['issuers', 'create', 'https://login.example.com', '--jwks-uri', 'https://login.example.com/jwks.json'],
+      ...['--accept', 'id_token', '--audience', 'agt_planner', '--scope', 'files:read', '--agent', 'agt_planner'],
+    ]);
+    expect(created.out).toBe('created trusted issuer https://login.example.com\n');
+    const key = { kty: 'EC', crv: 'P-256', x: 'z1xPyESYrO2Zydfj8Old1F_1tlBI0nNSSLCTX61sI34' };
+    const jwks = file(JSON.stringify({ ...key, y: 'KPytXkMKJEf8c2lf1l8njT42u-gvGc4_xYJJx_ZfKxE' }));
+    const changed = await writ(['issuers', 'change', 'https://login.example.com', '--jwks', jwks]);
+    expect(changed).toMatchObject({ code: 0, err: '' });
+    expect(admin.registry.current().issuer('https://login.example.com')).toStrictEqual({
+      issuer: 'https://login.example.com',
+      name: 'https://login.example.com',
+      status: 'active',
+      jwks: { keys: [{ ...key, y: 'KPytXkMKJEf8c2lf1l8njT42u-gvGc4_xYJJx_ZfKxE' }] },
+      accepts: [
+        {
+          token_type: 'urn:ietf:params:oauth:token-type:id_token',
+          typ: null,
+          audiences: ['agt_planner'],
+          scopes: ['files:read'],
+        },
+      ],
+      agents: ['agt_planner'],
+      client_ids: {},
+      claims: { scope: 'scope' },
+    });
+  });
+
+  it('are listed page by page when asked so', async () => {
+    await createAgent('--secret');
+    await writ(['agents', 'create', 'agt_writer', ...OWNER, '--purpose', 'Writes', '--secret']);
+    const first = await writ(['agents', 'list', '--limit', '1']);
+    expect([first.out.split('\n').length, first.err]).toStrictEqual([3, 'more: --after agt_planner\n']);
+    const rest = await writ(['agents', 'list', '--limit', '1', '--after', 'agt_planner', '--json']);
+    expect(JSON.parse(rest.out)).toMatchObject({ items: [{ client_id: 'agt_writer' }], next: null });
+  });
+
+  it.each<[string, string[], string]>([
+    ['two ways to prove itself', ['--secret', '--jwks-uri', 'https://a.example'], 'give one of --new-key, --jwks'],
+    ['a key file that is there', ['--new-key', EXAMPLE], 'is there already, and a key is never written over'],
+    ['no file of keys', ['--jwks', EXAMPLE], 'is neither a JWK nor a JWK Set'],
+    ['an end that is none', ['--expires', 'soon'], '--expires soon: write a number of days such as 90d'],
+    ['a field without value', ['--set', 'name'], '--set name: write <field>=<value>'],
+    ['a value that is no YAML', ['--set', 'name={'], '--set name={: the value is not YAML'],
+    ['a field that is none', ['--set', '__proto__.a=1'], '--set: __proto__ is no field'],
+  ])('need no server to refuse %s', async (_, args, said) => {
+    expect(await createAgent(...args)).toMatchObject({ code: 2, out: '', err: expect.stringContaining(said) });
+    expect(planner()).toBeUndefined();
+  });
+
+  it('never send a private key', async () => {
+    const path = file(JSON.stringify({ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', d: 'canary' }));
+    const { code, err } = await createAgent('--jwks', path);
+    expect([code, err]).toStrictEqual([2, expect.stringContaining('holds a private key, which nobody but its owner')]);
+    expect(err).not.toContain('canary');
+    expect((await writ(['servers', 'create', RESOURCE, ...OWNER, '--tool', 'x'])).err).toContain(
+      '--tool x: write <name>',
+    );
   });
 });
 
@@ -219,6 +427,7 @@ describe('writ sessions and log', () => {
     await session('ses_1');
     const listed: unknown = JSON.parse((await writ(['sessions', 'list', '--person', 'prs_alice', '--json'])).out);
     expect(listed).toMatchObject([{ id: 'ses_1', agent: 'agt_planner', status: 'active' }]);
+    expect((await writ(['sessions', 'get', 'ses_1'])).out).toMatch(/^id: ses_1\nperson: prs_alice\n/);
     expect((await writ(['sessions', 'end', 'ses_1', '--reason', 'INC-1'])).out).toBe('id: ses_1\nresult: ended\n');
     expect((await writ(['sessions', 'list', '--status', 'active'])).out).toBe('none\n');
     expect((await writ(['log', '--session', 'ses_1'])).out).toMatch(
@@ -226,7 +435,7 @@ describe('writ sessions and log', () => {
     );
     expect(await writ(['sessions', 'end', 'ses_9'])).toMatchObject({
       code: 1,
-      err: 'writ: not_found: There is no session ses_9\n',
+      err: `writ: not_found: There is no session ses_9\n${see('not_found')}`,
     });
   });
 
@@ -272,7 +481,7 @@ describe('writ keys', () => {
     );
     expect(await writ(['keys', 'withdraw', 'nothing'])).toMatchObject({
       code: 1,
-      err: 'writ: not_found: There is no signing key nothing\n',
+      err: `writ: not_found: There is no signing key nothing\n${see('not_found')}`,
     });
     expect(await writ(['keys', 'rotate', '--activate-after', 'soon'])).toMatchObject({
       code: 1,
@@ -413,6 +622,8 @@ describe('the connection', () => {
 
   it('is not needed for help, and wrong usage ends with 2', async () => {
     expect(await writ(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('Usage: writ') });
+    expect((await writ(['--help'])).out).toContain('Exit codes: 0 done, 1 refused by Writ');
+    expect((await writ(['agents', '--help'])).out).toContain('Examples:\n  writ agents create agt_planner');
     expect((await writ(['agents', 'fly'])).code).toBe(2);
     expect((await writ(['sessions', 'list', '--status', 'odd'])).code).toBe(2);
     expect((await writ(['apply'])).code).toBe(2);

@@ -33,6 +33,7 @@ describe('writ doctor', () => {
     const code = await run(['doctor', ...args], {
       env,
       readFile: () => undefined,
+      makePrivateFile: () => false,
       readStdin: () => Promise.resolve(''),
       out: (text) => out.push(text),
       err: (text) => out.push(`err: ${text}`),

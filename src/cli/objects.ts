@@ -1,0 +1,219 @@
+import { Command, Option } from 'commander';
+import { stringify } from 'yaml';
+import type { Seconds } from '../base/index.js';
+import { connect } from './api.js';
+import { type Connected, connected, list, listPage, print } from './command.js';
+import { type Draft, type Fill, fillAgent, fillIssuer, fillServer, instantOf } from './fields.js';
+import type { Io } from './io.js';
+import { type ObjectPlace, type WriteOptions, writeObject } from './write-object.js';
+
+/** A kind of object in the registry: what names it, how it is listed, and how its flags fill it. */
+type Objects = ObjectPlace &
+  Readonly<{
+    columns: readonly string[];
+    hasSecrets: boolean;
+    /** What a new one is before its flags. */
+    fresh(id: string, now: Seconds): Draft;
+    fill: Fill;
+    withFlags(command: Command): Command;
+    examples: readonly string[];
+  }>;
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+const many = (flags: string, about: string): Option =>
+  new Option(flags, `${about} (may be repeated)`).argParser(collect);
+
+const withClientFlags = (command: Command): Command =>
+  command
+    .option('--name <text>', 'its name, for people (else its id)')
+    .option('--owner <text>', 'the person or team that answers for it')
+    .option('--new-key <file>', 'make a key pair; the private half goes into this new file, Writ gets the public one')
+    .option('--jwks <file>', 'its public keys: a file with a JWK or a JWK Set')
+    .option('--jwks-uri <url>', 'where its public keys are')
+    .option('--secret', 'a client secret instead of keys; make it afterwards with: secret <id>')
+    .addOption(
+      many(
+        '--allow <resource#tools>',
+        'an MCP server that it may ask for; tools separated by commas, or all without #',
+      ),
+    )
+    .option('--dpop', 'refuse it without a DPoP proof');
+
+const AGENTS: Objects = {
+  plural: 'agents',
+  title: 'agent',
+  idField: 'client_id',
+  columns: ['client_id', 'status', 'owner', 'expires_at', 'name'],
+  hasSecrets: true,
+  fresh: (id, now) => ({ client_id: id, name: id, expires_at: instantOf('90d', now) }),
+  fill: fillAgent,
+  withFlags: (command) =>
+    withClientFlags(command)
+      .option('--purpose <text>', 'what it is for, for the people who are asked')
+      .addOption(many('--redirect-uri <url>', 'where it receives codes'))
+      .addOption(many('--hand-over-to <id>', 'an agent that it may hand over to'))
+      .option('--expires <when>', 'days such as 90d, or an instant (a new agent: 90d)'),
+  examples: [
+    'writ agents create agt_planner --owner me@example.com --purpose "Plans the week" \\',
+    '  --new-key planner.jwk.json --allow https://mcp.example.com/files#read_file',
+    'writ agents change agt_planner --expires 30d',
+    'writ agents retire agt_planner',
+  ],
+};
+
+const SERVERS: Objects = {
+  plural: 'servers',
+  title: 'MCP server',
+  idField: 'resource',
+  columns: ['resource', 'client_id', 'status', 'token_shape', 'name'],
+  hasSecrets: true,
+  fresh: (id) => ({ resource: id, client_id: clientIdOf(id), name: id, tools: [] }),
+  fill: fillServer,
+  withFlags: (command) =>
+    withClientFlags(command)
+      .option('--client-id <id>', 'as what it introspects tokens (a new server: made from its address)')
+      .addOption(
+        many('--tool <name:tier=scopes>', 'a tool: name:tier=scope,scope or name:tier:action:data=scope,scope'),
+      )
+      .addOption(many('--scope <scope>', 'a scope beside those of its tools')),
+  examples: [
+    'writ servers create https://mcp.example.com/files --owner me@example.com --new-key files.jwk.json \\',
+    '  --tool read_file:low:read:internal=files:read --tool write_file:high:write:internal=files:write',
+    'writ servers change https://mcp.example.com/files --set token_shape=at+jwt',
+  ],
+};
+
+const ISSUERS: Objects = {
+  plural: 'issuers',
+  title: 'trusted issuer',
+  idField: 'issuer',
+  columns: ['issuer', 'status', 'name'],
+  hasSecrets: false,
+  fresh: (id) => ({ issuer: id, name: id }),
+  fill: fillIssuer,
+  withFlags: (command) =>
+    command
+      .option('--name <text>', 'its name, for people (else its address)')
+      .option('--jwks <file>', 'its public keys: a file with a JWK or a JWK Set')
+      .option('--jwks-uri <url>', 'where its public keys are')
+      .addOption(many('--accept <kind>', 'what its people may bring: id_token, access_token or jwt'))
+      .addOption(many('--audience <name>', 'by which name its tokens mean Writ'))
+      .addOption(many('--scope <scope>', 'what a token that names no scope is good for'))
+      .addOption(many('--agent <id>', 'an agent that may exchange its tokens')),
+  examples: [
+    'writ issuers create https://login.example.com --jwks-uri https://login.example.com/jwks.json \\',
+    '  --accept id_token --audience agt_planner --scope files:read --agent agt_planner',
+  ],
+};
+
+const clientIdOf = (resource: string): string =>
+  `mcp_${(resource.split('/').findLast((part) => part !== '') ?? '').replaceAll(/[^A-Za-z0-9_~-]+/g, '_')}`;
+
+/** `writ agents`, `writ servers` and `writ issuers`. */
+export function addObjects(writ: Command, io: Io): void {
+  for (const objects of [AGENTS, SERVERS, ISSUERS]) addKind(writ, objects, io);
+}
+
+function addKind(writ: Command, objects: Objects, io: Io): void {
+  const { plural, title } = objects;
+  const group = writ
+    .command(plural)
+    .description(`Registers, shows, changes, retires and removes ${title}s.`)
+    .addHelpText('after', ['', 'Examples:', ...objects.examples.map((line) => `  ${line}`)].join('\n'));
+  addReading(group, objects, io);
+  addCreate(group, objects, io);
+  addChange(group, objects, io);
+  addRetire(group, objects, io);
+  addRemove(group, objects, io);
+  if (objects.hasSecrets) addSecret(group, objects, io);
+}
+
+function addReading(group: Command, { plural, title, columns }: Objects, io: Io): void {
+  connected(group.command('list'))
+    .description(`Lists every ${title}; with --limit one page.`)
+    .option('--limit <number>', 'how many at most')
+    .option('--after <id>', 'only those after this one')
+    .action((options: Connected & Readonly<{ limit?: string; after?: string }>) => {
+      const { limit, after } = options;
+      const api = connect(options, io);
+      if (limit !== undefined) return listPage(api.page(`/${plural}`, { limit, after }), columns, { io, ...options });
+      return list(api.all(`/${plural}`, { after }), columns, { io, ...options });
+    });
+  connected(group.command('get <id>').alias('show'))
+    .description(`Shows one ${title} as YAML that create, change and apply take again.`)
+    .action(async (id: string, options: Connected) => {
+      const { object, etag } = await connect(options, io).read(at(plural, id));
+      const yaml = stringify({ [plural]: [object] }).trimEnd();
+      io.out(options.json === true ? JSON.stringify(object, null, 2) : `# ETag: ${etag}\n${yaml}`);
+    });
+}
+
+const at = (plural: string, id: string): string => `/${plural}/${encodeURIComponent(id)}`;
+
+type Writing = Connected & WriteOptions;
+
+function addCreate(group: Command, objects: Objects, io: Io): void {
+  writing(objects.withFlags(group.command('create <id>')), 'the whole object from a YAML or JSON file')
+    .description(`Registers a new ${objects.title}. Never changes one that is there.`)
+    .addHelpText('after', AFTER)
+    .action((id: string, options: Writing) => {
+      const { fresh, fill } = objects;
+      return writeObject({ verb: 'create', id, place: objects, fresh, fill }, options, io);
+    });
+}
+
+function addChange(group: Command, objects: Objects, io: Io): void {
+  const command = objects.withFlags(group.command('change <id>'));
+  if (objects.hasSecrets)
+    command
+      .addOption(many('--disallow <resource>', 'an MCP server that it may ask for no more'))
+      .option('--no-dpop', 'take it without a DPoP proof');
+  writing(command, 'the whole object from a YAML or JSON file, in place of what is there')
+    .option('--status <status>', 'active or disabled')
+    .option('--if-match <etag>', 'only when it still is as it was seen (get prints the ETag)')
+    .description(`Changes one ${objects.title}: what is named, and nothing else. Refused when somebody was faster.`)
+    .addHelpText('after', AFTER)
+    .action((id: string, options: Writing) =>
+      writeObject({ verb: 'change', id, place: objects, fill: objects.fill }, options, io),
+    );
+}
+
+const writing = (command: Command, whole: string): Command =>
+  connected(command)
+    .addOption(many('--set <field=value>', 'any other field, such as claims.email=mail; the value is YAML'))
+    .option('-f, --file <file>', `${whole}, - for standard input`)
+    .option('--dry-run', 'only check it, and print what would be');
+
+const AFTER =
+  '\nEvery field, with its rules: GET /admin/v1/openapi.json. What a refusal means is at the address it names.';
+
+function addRetire(group: Command, objects: Objects, io: Io): void {
+  connected(group.command('retire <id>'))
+    .description(
+      `Disables one ${objects.title}: refused everywhere at once, still named. change --status active undoes it.`,
+    )
+    .option('--dry-run', 'only print what would be')
+    .action((id: string, options: Writing) =>
+      writeObject({ verb: 'retire', id, place: objects, fill: objects.fill }, { ...options, status: 'disabled' }, io),
+    );
+}
+
+function addRemove(group: Command, { plural, title }: Objects, io: Io): void {
+  connected(group.command('remove <id>'))
+    .description(`Removes one ${title} for good, unless something else names it.`)
+    .option('--dry-run', 'only check whether it is removable')
+    .action(async (id: string, options: Connected & Readonly<{ dryRun?: boolean }>) => {
+      const dryRun = options.dryRun === true;
+      await connect(options, io).send('DELETE', `${at(plural, id)}?dry_run=${String(dryRun)}`);
+      const result = dryRun ? 'removable' : 'removed';
+      io.out(options.json === true ? JSON.stringify({ id, result }) : `${result} ${title} ${id}`);
+    });
+}
+
+function addSecret(group: Command, { plural, title }: Objects, io: Io): void {
+  connected(group.command('secret <id>'))
+    .description(`Makes a new client secret for one ${title} and shows it once.`)
+    .action(async (id: string, options: Connected) => {
+      print(await connect(options, io).send('POST', `${at(plural, id)}/secret`), options, io);
+    });
+}
