@@ -6,6 +6,7 @@ import { doctor } from './doctor.js';
 import { Failure, harmless, type Io } from './io.js';
 import { followLog, type LogOptions } from './log.js';
 import { addObjects } from './objects.js';
+import { addPolicy } from './policy.js';
 import { decodeToken } from './token.js';
 
 /** Runs one command line. Answers the exit code: 0 done, 1 refused, 2 wrong usage or no connection. */
@@ -49,6 +50,7 @@ function program(io: Io): Command {
   addSessions(writ, io);
   addKeys(writ, io);
   addLog(writ, io);
+  addPolicy(writ, io);
   connected(writ.command('doctor'))
     .description('Looks at everything that Writ stands on, and says what is wrong and what to do. Changes nothing.')
     .action((options: Connected) => doctor(options, io));

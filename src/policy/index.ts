@@ -1,24 +1,28 @@
 export { decide, type Decision, POLICY_VERSION } from './decide.js';
 export type { Grant, Permit } from './permit.js';
 export {
-  ACTION_CLASSES,
-  type ActionClass,
   type Allow,
   type ArgumentFlaw,
   type AskHuman,
   type Broken,
+  type CaseResult,
+  checkPolicySet,
   combine,
   compilePolicySet,
-  DATA_CLASSES,
-  type DataClass,
   type DecisionInput,
   type Demand,
   type Deny,
+  PolicyCases,
+  type PolicyCheck,
   type PolicyFile,
   type PolicyFlaw,
   type PolicySet,
   type PolicyTool,
+  policyTools,
+  recordOf,
   type Requirement,
+  runCases,
+  toolsOf,
   type Verdict,
 } from './set/index.js';
 export type { Activation, PolicySetInfo, PolicyStore } from './ports.js';

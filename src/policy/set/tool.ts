@@ -1,4 +1,5 @@
-import type { JsonObject, Tier } from '../../protocol/index.js';
+import { ActionClass, copyJson, DataClass, isObject, type JsonObject, Tier } from '../../protocol/index.js';
+import { type McpServer, toolState } from '../../registry/index.js';
 
 /** What a policy can know of a tool: its key is the pair of server and name (TL-02). */
 export type PolicyTool = Readonly<{
@@ -13,13 +14,31 @@ export type PolicyTool = Readonly<{
   sensitive: readonly string[];
 }>;
 
-export const ACTION_CLASSES = ['read', 'write', 'delete', 'execute', 'send', 'pay'] as const;
-export type ActionClass = (typeof ACTION_CLASSES)[number];
+/** The tools of these servers that a person has reviewed: nothing else can be called, so nothing else is decided over. */
+export const policyTools = (servers: Iterable<Pick<McpServer, 'resource' | 'tools'>>): readonly PolicyTool[] =>
+  [...servers].flatMap(({ resource, tools }) =>
+    tools.flatMap((tool) => {
+      const { name, action, data, tier, sensitive, definition } = tool;
+      if (toolState(tool) !== 'reviewed' || action === undefined || data === undefined) return [];
+      return [
+        {
+          server: resource,
+          name,
+          action,
+          data,
+          tier,
+          sensitive,
+          inputSchema: definition && objectOf(definition.inputSchema),
+        },
+      ];
+    }),
+  );
 
-export const DATA_CLASSES = ['public', 'internal', 'confidential', 'restricted'] as const;
-export type DataClass = (typeof DATA_CLASSES)[number];
-
-const TIERS = ['low', 'medium', 'high', 'critical'] as const satisfies readonly Tier[];
+/** A value of ours as a JSON object: what JSON keeps of it. */
+export function objectOf(value: Readonly<Record<string, unknown>>): JsonObject {
+  const copy = copyJson(value);
+  return isObject(copy) ? copy : {};
+}
 
 /** The tool's own action in Cedar. No tool's action is ever a group: a group's name holds no '#'. */
 export const actionOf = ({ server, name }: Pick<PolicyTool, 'server' | 'name'>): string => `${server}#${name}`;
@@ -33,7 +52,7 @@ export const groupsOf = ({ action, data, tier }: PolicyTool): readonly string[] 
 
 /** Every group that there is. */
 export const GROUPS: readonly string[] = [
-  ...ACTION_CLASSES,
-  ...DATA_CLASSES.map((data) => `data:${data}`),
-  ...TIERS.map((tier) => `tier:${tier}`),
+  ...ActionClass.options,
+  ...DataClass.options.map((data) => `data:${data}`),
+  ...Tier.options.map((tier) => `tier:${tier}`),
 ];

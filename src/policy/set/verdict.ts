@@ -1,3 +1,4 @@
+import type { JsonObject } from '../../protocol/index.js';
 import { type Demand, REQUIREMENTS, type Requirement } from './annotations.js';
 import type { EngineError } from './engine.js';
 import type { ArgumentFlaw } from './projection.js';
@@ -62,6 +63,25 @@ export function combine(verdicts: readonly Verdict[]): Verdict {
   const asked = verdicts.filter((one) => one.verdict === 'ask');
   if (asked.length > 0) return ask(distinct(asked.flatMap(({ demands }) => demands)));
   return { verdict: 'allow', policies: unique(verdicts.flatMap((one) => ('policies' in one ? one.policies : []))) };
+}
+
+/** What of a verdict a record keeps: which policies decided, whose word was missing, what would change it; no value. */
+export function recordOf(verdict: Verdict): JsonObject {
+  switch (verdict.verdict) {
+    case 'allow':
+      return { verdict: 'allow', policies: verdict.policies };
+    case 'deny': {
+      const { reason, term, policies, argument } = verdict;
+      return { verdict: 'deny', reason, term, policies, ...(argument === undefined ? {} : { argument }) };
+    }
+    case 'ask':
+      return { verdict: 'ask', requires: verdict.requires, policies: verdict.policies };
+    case 'broken':
+      return {
+        verdict: 'broken',
+        errors: verdict.errors.map(({ kind, policy }) => ({ kind, policy: policy ?? null })),
+      };
+  }
 }
 
 /** RFC 9470 section 3: any one of these would do. What would do for all policies at once, or else for the first. */
