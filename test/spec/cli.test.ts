@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { openSessions } from '../../src/storage/index.js';
 import { ADMIN, type AdminServer, NOW, OUR_ISSUER, startAdmin } from '../support/admin.js';
+import { close, listen } from '../support/company.js';
 import { type Compiled, compileSource } from '../support/compiled.js';
 
 /** Every command is a process of its own. */
@@ -618,6 +620,22 @@ describe('the connection', () => {
     writeFileSync(join(directory, 'token'), `${ADMIN}\n`, { mode: 0o600 });
     const env = { WRIT_ADMIN_TOKEN: '' };
     expect(await writ(['agents', 'list', '--token-file', 'token'], { env })).toMatchObject({ code: 0 });
+  });
+
+  it('is tried once more for a change when Writ was away, under the same idempotency key', async () => {
+    const asked: (string | undefined)[] = [];
+    const away = createServer(({ headers }, response) => {
+      asked.push(headers['idempotency-key']?.toString());
+      response.statusCode = asked.length === 1 ? 503 : 200;
+      const body = { code: 'unavailable', detail: 'away', request_id: 'req_1', id: 'ses_1', result: 'ended' };
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+    });
+    const url = await listen(away);
+    expect(await writ(['sessions', 'end', 'ses_1', '--url', url])).toMatchObject({ code: 0, err: '' });
+    expect(asked).toHaveLength(2);
+    expect(asked[0]).toMatch(/^[\w-]{36}$/);
+    expect(asked[1]).toBe(asked[0]);
+    await close(away);
   });
 
   it('is not needed for help, and wrong usage ends with 2', async () => {
