@@ -18,6 +18,7 @@ async function writ(...args: string[]): Promise<{ code: number; out: string[]; e
   const code = await run(args, {
     env: {},
     readFile: readTextFile,
+    makePrivateFile: () => false,
     readStdin: () => Promise.resolve(''),
     out: (text) => out.push(text),
     err: (text) => err.push(text),
