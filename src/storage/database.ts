@@ -1,5 +1,4 @@
 import { guarded } from './outage.js';
-import { openEmbedded } from './embedded.js';
 import { PrismaClient } from './generated/client.js';
 import { FINISHED, migrate, type Migration, missingOf, readMigrations } from './migrate.js';
 import { openServer, withMigrationConnection } from './server.js';
@@ -28,6 +27,8 @@ export function openDatabase({ url, dataDir, poolSize = 10 }: DatabaseOptions): 
 }
 
 async function embeddedDatabase(dataDir: string): Promise<Database> {
+  // Not loaded for a server that does not use it.
+  const { openEmbedded } = await import('./embedded.js');
   const { adapter, rows, migrations, close } = await openEmbedded(dataDir);
   try {
     await migrate(migrations);
