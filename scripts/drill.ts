@@ -1,6 +1,7 @@
 // Breaks Writ on purpose, within bounds, and counts what must never happen. Exit 1 when it happened.
 import { Command, Option, InvalidArgumentError } from 'commander';
 import { BOUNDS_MS, db, type DbResult } from './drill/db.js';
+import { flood, FLOOD, type FloodResult } from './drill/flood.js';
 import { kill, type KillResult } from './drill/kill.js';
 import { race } from './drill/race.js';
 import type { Bounds } from './drill/rig.js';
@@ -76,6 +77,18 @@ drill(
       partial_effects + wrong_answers === 0 && slowest_ms <= BOUNDS_MS.answer && recovery_ms <= BOUNDS_MS.recovery,
   },
   db,
+);
+
+drill(
+  'flood',
+  {
+    text: 'Good exchanges, alone and then beside 2,000 bad requests a second, half of `seconds` each.',
+    rounds: 1,
+    seconds: 20,
+    isClean: ({ slowdown, rss_growth_mb, good_failed }: FloodResult) =>
+      slowdown <= FLOOD.slowdown && rss_growth_mb <= FLOOD.growthMb && good_failed === 0,
+  },
+  (bounds) => flood(bounds),
 );
 
 drill(

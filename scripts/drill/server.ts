@@ -65,6 +65,11 @@ export class ServerProcess {
     }
   }
 
+  /** What it has used of the processor, and holds of memory now. */
+  usage(): Readonly<{ cpuMs: number; rssMb: number }> {
+    return { cpuMs: cpuOf(this.#child?.pid), rssMb: rssOf(this.#child?.pid) };
+  }
+
   /** The last that it told its operator of something that it does not take for an outage. */
   get lastBug(): string | undefined {
     return this.#said
@@ -107,6 +112,10 @@ function cpuOf(pid: number | undefined): number {
     .split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
+
+/** proc(5): the second field of statm is what is resident, in pages of 4 KiB. */
+const rssOf = (pid: number | undefined): number =>
+  (Number(readFileSync(`/proc/${pid ?? 0}/statm`, 'utf8').split(' ')[1]) * 4_096) / 1_048_576;
 
 /** Ports that were free a moment ago, held open together until all are known. */
 export async function freePorts(count: number): Promise<readonly number[]> {

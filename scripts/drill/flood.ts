@@ -1,0 +1,149 @@
+import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Cast } from './cast.js';
+import { type Form, Line, type Reply } from './line.js';
+import { type Bounds, openRig, type Rig } from './rig.js';
+
+export type FloodResult = Readonly<{
+  seconds: number;
+  bad_per_second: number;
+  bad_answers: Readonly<Record<string, number>>;
+  good_alone_p50_ms: number;
+  good_flooded_p50_ms: number;
+  good_alone_p99_ms: number;
+  good_flooded_p99_ms: number;
+  slowdown: number;
+  good_failed: number;
+  /** Processor time of the server for one request. */
+  cpu_us: Readonly<{ good: number; bad: number }>;
+  rss_growth_mb: number;
+}>;
+
+/** What the issue asks for. */
+export const FLOOD = { badPerSecond: 2_000, slowdown: 2, growthMb: 64 } as const;
+
+/** Good requests come one after another, so that their time is the server's and not that of a queue of their own. */
+const GOOD_EVERY_MS = 20;
+
+/** Good exchanges alone, then while bad requests of every kind come in at a steady rate from the same address. */
+export async function flood(
+  { seconds, say }: Bounds,
+  { rate = FLOOD.badPerSecond, env }: Readonly<{ rate?: number; env?: Readonly<Record<string, string>> }> = {},
+): Promise<FloodResult> {
+  const rig = await openRig({ database: 'postgres', servers: 1, ...(env === undefined ? {} : { env }) });
+  try {
+    const [server] = rig.servers;
+    const half = seconds * 500;
+    await good(rig, 1_500);
+    const idle = server.usage();
+    const alone = await good(rig, half);
+    const [quiet, badForms] = [server.usage(), prepare(rig.cast)];
+    const bad = new Line(server.address);
+    await torrent(bad, badForms, { rate, ms: 1_500 });
+    const before = server.usage();
+    const [flooded, sent] = await Promise.all([good(rig, half), torrent(bad, badForms, { rate, ms: half })]);
+    const after = server.usage();
+    bad.close();
+    say(`${sent.count} bad requests in ${Math.round(sent.ms)} ms: ${JSON.stringify(sent.answers)}`);
+    const perGood = ((quiet.cpuMs - idle.cpuMs) * 1_000) / Math.max(1, alone.ms.length);
+    const spent = (after.cpuMs - before.cpuMs) * 1_000 - perGood * flooded.ms.length;
+    return {
+      seconds,
+      bad_per_second: Math.round(sent.count / (sent.ms / 1_000)),
+      bad_answers: sent.answers,
+      good_alone_p50_ms: quantile(alone.ms, 0.5),
+      good_flooded_p50_ms: quantile(flooded.ms, 0.5),
+      good_alone_p99_ms: quantile(alone.ms, 0.99),
+      good_flooded_p99_ms: quantile(flooded.ms, 0.99),
+      slowdown: Math.round((quantile(flooded.ms, 0.5) / quantile(alone.ms, 0.5)) * 100) / 100,
+      good_failed: alone.failed + flooded.failed,
+      cpu_us: { good: Math.round(perGood), bad: Math.round(spent / Math.max(1, sent.count)) },
+      rss_growth_mb: Math.round((after.rssMb - before.rssMb) * 10) / 10,
+    };
+  } finally {
+    await rig.closing.close();
+  }
+}
+
+async function good(
+  { servers: [{ line }], cast }: Rig,
+  ms: number,
+): Promise<Readonly<{ ms: number[]; failed: number }>> {
+  const took: number[] = [];
+  let failed = 0;
+  for (const began = performance.now(); performance.now() - began < ms;) {
+    const reply = await line.post('/token', { ...cast.exchange('alice'), ...cast.authentication('agt_planner') });
+    if (reply.status === 200) took.push(reply.ms);
+    else failed++;
+    await pause(GOOD_EVERY_MS);
+  }
+  return { ms: took, failed };
+}
+
+type Bad = Readonly<{ path: string; form: Form; headers?: Form }>;
+
+/** Sends at a steady rate whatever the answers do, up to a bound of open requests. */
+async function torrent(
+  line: Line,
+  bad: readonly Bad[],
+  { rate, ms }: Readonly<{ rate: number; ms: number }>,
+): Promise<Readonly<{ count: number; ms: number; answers: Readonly<Record<string, number>> }>> {
+  const answers: Record<string, number> = {};
+  const began = performance.now();
+  let [count, open] = [0, 0];
+  const take = ({ status }: Reply): void => {
+    open--;
+    answers[status] = (answers[status] ?? 0) + 1;
+  };
+  while (performance.now() - began < ms) {
+    const due = Math.floor(((performance.now() - began) / 1_000) * rate);
+    for (; count < due && open < MAX_OPEN; count++, open++) {
+      const { path, form, headers } = bad[count % bad.length] ?? { path: '/token', form: {} };
+      void line.post(path, form, headers).then(take);
+    }
+    await pause(5);
+  }
+  while (open > 0) await pause(5);
+  return { count, ms: performance.now() - began, answers };
+}
+
+const MAX_OPEN = 512;
+
+/** Made before the clock runs: assertions with wrong signatures, unknown clients, broken forms, tokens of nobody. */
+function prepare(cast: Cast): readonly Bad[] {
+  const wrongKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  const assertion = (clientId: string): string => {
+    const now = Math.floor(Date.now() / 1_000);
+    const claims = { iss: clientId, sub: clientId, aud: cast.issuer, jti: randomUUID(), iat: now, exp: now + 300 };
+    const kid = createHash('sha256').update(clientId).digest('base64url');
+    const parts = [{ alg: 'ES256', typ: 'client-authentication+jwt', kid }, claims];
+    const input = parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+    return `${input}.${sign('sha256', Buffer.from(input), { key: wrongKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
+  };
+  const type = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+  const as = (clientId: string): Form => ({ client_assertion_type: type, client_assertion: assertion(clientId) });
+  const tampered = (): Form => {
+    const { client_assertion: token = '', ...form } = cast.authentication('agt_planner');
+    const [head = '', body = ''] = token.split('.');
+    return { ...form, client_assertion: `${head}.${body}.${Buffer.alloc(64, 7).toString('base64url')}` };
+  };
+  const kinds: readonly (() => Bad)[] = [
+    () => ({ path: '/token', form: { ...cast.exchange('mallory'), ...tampered() } }),
+    () => ({ path: '/token', form: { ...cast.exchange('mallory'), ...as(`agt_${randomUUID()}`) } }),
+    () => ({
+      path: '/token',
+      form: { ...cast.exchange('mallory'), client_assertion_type: type, client_assertion: 'a.b.c' },
+    }),
+    () => ({ path: '/token', form: {}, headers: { 'content-type': 'application/json' } }),
+    () => ({ path: '/token', form: { grant_type: 'refresh_token', refresh_token: randomUUID(), ...tampered() } }),
+    () => ({ path: '/introspect', form: { token: 'x'.repeat(2_000), ...as('srv_files') } }),
+    () => ({ path: '/token?client_id=x', form: { grant_type: 'nothing' } }),
+    () => ({ path: '/request', form: { client_id: 'nobody', ...as('agt_nobody') } }),
+  ];
+  return Array.from({ length: 256 }, (_, n) => (kinds[n % kinds.length] ?? kinds[0])?.() ?? { path: '/', form: {} });
+}
+
+const quantile = (values: readonly number[], at: number): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))] ?? Number.NaN) * 100) / 100;
+};
