@@ -6,11 +6,21 @@ import { createVerifier, memoryOnceStore } from '../../src/sdk/verifier/index.js
 import { systemClock } from '../../src/base/index.js';
 import { CANARY, expectNoSecret, expectRefused, marked, type Wanted } from '../support/invariants.js';
 import { dpopProof, encoded, jws, type ProofChanges, proofKey, seconds } from '../support/jws.js';
-import { callText, post as call, type RunningServer, startMcp } from '../support/mcp.js';
-import { type Client, RS1, tool, tools } from '../support/world.js';
+import { callText, post as call, type RunningServer } from '../support/mcp.js';
+import { RS1, tool, tools } from '../support/world.js';
 import { encodeForm, type Form, makeKey, type Reply, request, sendForm } from '../support/writ.js';
 import { forgeHmac, raw } from './forge.js';
-import { CALLBACK, change, startReplica, startSignInWorld, type SignInWorld, tokenOf, tokensOf } from './sign-in.js';
+import {
+  CALLBACK,
+  change,
+  startReplica,
+  startSignInWorld,
+  type SignInWorld,
+  tokenOf,
+  tokensOf,
+  renewal,
+} from './sign-in.js';
+import { startGuarded } from './guarded.js';
 
 const ARGS = '{"path":"/a"}';
 const offline = { scope: 'openid offline_access repo:read', prompt: 'consent' };
@@ -19,7 +29,6 @@ const other = makeKey();
 
 let world: SignInWorld;
 let replica: Awaited<ReturnType<typeof startReplica>>;
-/** A real MCP server behind the guard, registered at the Writ of this file. */
 let mcp: RunningServer;
 /** A token for five calls of it, bound to `key`. */
 let bound: string;
@@ -27,19 +36,7 @@ let bound: string;
 beforeAll(async () => {
   world = await startSignInWorld();
   replica = await startReplica(world);
-  mcp = await startMcp('v2 fetch', { issuer: world.issuer });
-  const rs1 = (await world.admin('GET', `/servers/${encodeURIComponent(RS1)}`)).body as Record<string, unknown>;
-  const authentication = { method: 'private_key_jwt', jwks: { keys: [makeKey().jwk] } };
-  const server = { ...rs1, resource: mcp.resource, client_id: 'srv_guarded', authentication };
-  const made = await world.admin('PUT', `/servers/${encodeURIComponent(mcp.resource)}`, server);
-  if (made.status !== 201) throw new Error(made.text);
-  await change(world, 'agt_a1', (agent) => ({
-    ...agent,
-    allow: [
-      ...(agent['allow'] as unknown[]),
-      { resource: mcp.resource, scopes: ['repo:read', 'repo:write'], tools: '*' },
-    ],
-  }));
+  mcp = await startGuarded(world);
 }, 60_000);
 afterAll(async () => {
   await mcp.close();
@@ -125,7 +122,7 @@ describe('a proof', () => {
     const bodies: (() => Promise<Form>)[] = [
       () => world.form(),
       async () => world.codeForm(await world.codeFor(world.a1), world.a1),
-      async () => renewal((await world.tokensFor(world.a1, offline)).refresh_token),
+      async () => renewal(world, (await world.tokensFor(world.a1, offline)).refresh_token),
     ];
     for (const first of bodies) {
       for (const second of bodies) {
@@ -191,7 +188,7 @@ describe('a proof', () => {
     for (const [claims, reason] of spellings) {
       const dpop = prove(key, { claims: { jti, ...claims } });
       await refused(() => world.exchange({}, world.a1, { dpop }), { ...badProof, reason });
-      const answer = await world.post('/token', await renewal('x'), { dpop });
+      const answer = await world.post('/token', await renewal(world, 'x'), { dpop });
       expect(answer.status).toBe(400);
     }
   });
@@ -317,12 +314,6 @@ describe('a proof', () => {
   });
 });
 
-const renewal = async (refresh_token: string | undefined, by: Client = world.a1): Promise<Form> => ({
-  ...pick(await world.form({}, by)),
-  grant_type: 'refresh_token',
-  refresh_token,
-});
-
 describe('an agent that must prove possession', () => {
   beforeAll(() => setRequired(true));
   afterAll(() => setRequired(false));
@@ -374,8 +365,8 @@ describe('an agent that must prove possession', () => {
     await setRequired(false);
     const { refresh_token } = await world.tokensFor(world.a1, offline);
     await setRequired(true);
-    await refused(async () => world.post('/token', await renewal(refresh_token)), { ...invalidGrant, good });
-    const answer = await world.post('/token', await renewal(refresh_token), { dpop: prove() });
+    await refused(async () => world.post('/token', await renewal(world, refresh_token)), { ...invalidGrant, good });
+    const answer = await world.post('/token', await renewal(world, refresh_token), { dpop: prove() });
     expect(decodeJwt(tokenOf(answer))['cnf']).toEqual({ jkt: thumbprint(key.jwk) });
   });
 
@@ -421,8 +412,8 @@ describe('a bound token', () => {
     const answer = await world.exchange(mine, world.a1, { dpop: prove() });
     expect(answer.body).toMatchObject({ token_type: 'DPoP' });
     expect(decodeJwt(tokenOf(answer))['cnf']).toEqual({ jkt: thumbprint(key.jwk) });
-    await refused(async () => world.post('/token', await renewal(own.refresh_token)), invalidGrant);
-    const elsewhere = await world.post('/token', await renewal(own.refresh_token), { dpop: prove(other) });
+    await refused(async () => world.post('/token', await renewal(world, own.refresh_token)), invalidGrant);
+    const elsewhere = await world.post('/token', await renewal(world, own.refresh_token), { dpop: prove(other) });
     expect([elsewhere.status, elsewhere.body]).toEqual([
       400,
       { error: 'invalid_grant', error_description: 'grant request is invalid' },

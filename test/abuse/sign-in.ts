@@ -100,3 +100,10 @@ export async function change(
   const answer = await world.admin('PUT', path, edit(known));
   if (answer.status >= 300) throw new Error(answer.text);
 }
+
+/** The form of a renewal by this client. */
+export const renewal = async (world: World, refresh_token: string | undefined, by = world.a1): Promise<Form> => ({
+  grant_type: 'refresh_token',
+  refresh_token,
+  ...(await bearerAssertion(world.issuer, by)),
+});

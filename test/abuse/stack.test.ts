@@ -3,7 +3,15 @@ import { decodeJwt } from 'jose';
 import { CANARY, expectNoSecret, expectRefused, marked } from '../support/invariants.js';
 import { assertion, bearerAssertion, type Form, type Reply, request, sendForm } from '../support/writ.js';
 import { assertionClaims, forge, nested, seconds } from './forge.js';
-import { CALLBACK, startReplica, startSignInWorld, type SignInWorld, tokenOf, type Tokens } from './sign-in.js';
+import {
+  CALLBACK,
+  startReplica,
+  startSignInWorld,
+  type SignInWorld,
+  tokenOf,
+  type Tokens,
+  renewal,
+} from './sign-in.js';
 
 const BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const ROUNDS = 60;
@@ -24,11 +32,6 @@ afterAll(async () => {
 const at = (url: string, path: string, form: Form): Promise<Reply> => sendForm(`${url}${path}`, form);
 const both = (path: string, one: Form, two: Form): Promise<Reply[]> =>
   Promise.all([at(world.issuer, path, one), at(replica.url, path, two)]);
-const renewal = async (refresh_token: string | undefined): Promise<Form> => ({
-  grant_type: 'refresh_token',
-  refresh_token,
-  ...(await bearerAssertion(world.issuer, world.a1)),
-});
 const won = (answers: readonly Reply[], status = 200): number =>
   answers.filter((answer) => answer.status === status).length;
 
@@ -69,7 +72,7 @@ describe('E10 one-time things of the engine, on two nodes at once', () => {
       const winner = answers.find(({ status }) => status === 200)?.body as Tokens | undefined;
       if (winner === undefined) continue;
       wins++;
-      expect((await at(world.issuer, '/token', await renewal(winner.refresh_token))).status).toBe(400);
+      expect((await at(world.issuer, '/token', await renewal(world, winner.refresh_token))).status).toBe(400);
       expect((await world.exchange({ subject_token: winner.access_token })).status).toBe(400);
     }
     // That there is a winner at all: the loser may be first to end what both came from.
@@ -80,12 +83,12 @@ describe('E10 one-time things of the engine, on two nodes at once', () => {
     let wins = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const { refresh_token } = await world.tokensFor(world.a1, offline);
-      const answers = await both('/token', await renewal(refresh_token), await renewal(refresh_token));
+      const answers = await both('/token', await renewal(world, refresh_token), await renewal(world, refresh_token));
       expect(won(answers)).toBeLessThanOrEqual(1);
       const winner = answers.find(({ status }) => status === 200)?.body as Tokens | undefined;
       if (winner === undefined) continue;
       wins++;
-      expect((await at(replica.url, '/token', await renewal(winner.refresh_token))).status).toBe(400);
+      expect((await at(replica.url, '/token', await renewal(world, winner.refresh_token))).status).toBe(400);
       expect((await world.exchange({ subject_token: winner.access_token })).status).toBe(400);
     }
     // That there is a winner at all: the loser may be first to end what both came from.
