@@ -18,6 +18,7 @@ export type FaultCode =
   | 'keys_unavailable'
   | 'issuer_keys_unavailable'
   | 'log_rejected'
+  | 'overloaded'
   | 'configuration_invalid'
   | 'data_directory_in_use'
   | 'schema_mismatch'

@@ -1,4 +1,5 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { Fault } from '../base/index.js';
 
 /** `scrypt$N$r$p$salt$hash`, salt and hash in base64url. */
 export async function hashSecret(secret: string): Promise<string> {
@@ -55,12 +56,15 @@ async function derive(secret: string, salt: Buffer, cost: Cost): Promise<Buffer>
 }
 
 /** Node's thread pool also serves the file system: guesses of secrets may not take all of it. */
-const AT_ONCE = 4;
+const AT_ONCE = 2;
+/** What waits beyond this is told to come back: it would be answered too late to be of use (RL-08). */
+const MAX_WAITING = 32;
 let running = 0;
 const waiting: (() => void)[] = [];
 
 /** Who ends hands its place to the next in line. */
 async function turn(): Promise<void> {
   if (running < AT_ONCE) running += 1;
+  else if (waiting.length >= MAX_WAITING) throw new Fault('overloaded', 'more secrets wait to be checked than may');
   else await new Promise<void>((resolve) => waiting.push(resolve));
 }

@@ -11,6 +11,8 @@ export type ListenAt = Readonly<{
 const LIMITS = {
   requestTimeout: 15_000,
   headersTimeout: 10_000,
+  // How exact the two above are: without it a slow sender has half a minute more.
+  connectionsCheckingInterval: 2_000,
   keepAliveTimeout: 65_000,
   maxHeaderSize: 32_768,
 } as const;

@@ -184,4 +184,5 @@ const OUTAGES: ReadonlySet<FaultCode> = new Set([
   'keys_unavailable',
   'issuer_keys_unavailable',
   'log_rejected',
+  'overloaded',
 ]);

@@ -41,4 +41,12 @@ describe('secrets', () => {
     );
     expect(answers).toEqual(Array.from({ length: 12 }, (_, n) => n % 3 === 0));
   });
+
+  it('RL-08 wait in a line of bounded length; the rest is told to come back', async () => {
+    const tries = await Promise.allSettled(Array.from({ length: 80 }, () => verifySecret('x', undefined)));
+    const refused = tries.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
+    expect(refused).toHaveLength(80 - 2 - 32);
+    for (const reason of refused) expect(reason).toMatchObject({ name: 'Fault', code: 'overloaded' });
+    expect(await verifySecret('x', undefined)).toBe(false);
+  });
 });
