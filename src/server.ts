@@ -3,7 +3,7 @@ import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import { type Clock, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
-import { type Config, openSecrets, type Secrets } from './config/index.js';
+import { type Config, openSecrets, readPolicyFiles, type Secrets } from './config/index.js';
 import {
   type TokenExchangeDeps,
   type ExchangeSettings,
@@ -27,9 +27,11 @@ import {
   sendKeys,
   stopListening,
 } from './http/index.js';
+import { activateFirst } from './first-policies.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
 import { createEngine, type Engine } from './oauth/index.js';
 import { openOperations, type Operations, type OperationsDeps } from './operations.js';
+import { openActivePolicies } from './policy/index.js';
 import { copyJson, type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
 import {
   type Database,
@@ -44,6 +46,7 @@ import {
   openLog,
   openPeople,
   openPersons,
+  openPolicies,
   openRegistry,
   openSessions,
   openTokenStates,
@@ -89,6 +92,7 @@ export async function startWrit(
   try {
     const keys = await openKeyRing(keyRingDeps({ config, clock, report: reportTo, database }, secrets));
     const registry = await openRegistry(database, { hashSecret, recordOf: registryRecord(clock) });
+    await activateFirst(readPolicyFiles(config.policies), { store: openPolicies(database, clock), registry });
     const operations = await openOperations({ config, database, registry, keys, report: reportTo, log });
     const behind = writesBehind(operations.report);
     const house: House = { config, clock, report: operations.report, operations, database, keys, registry, behind };
@@ -176,6 +180,7 @@ function app(house: House, secrets: Secrets): Koa {
     limits,
     remembered: rememberSignatures(),
     people: openPeople(people),
+    policies: openActivePolicies(report),
     committer: openCommitter(database, operations.commits),
   };
   const introspection: RevocationDeps = {
@@ -193,6 +198,7 @@ function app(house: House, secrets: Secrets): Koa {
     registry,
     writer: registry,
     sessions: openSessions(database, clock),
+    policies: openPolicies(database, clock),
     keys: keysAdmin({ ...keyRingDeps(house, secrets), ring: keys }),
     log: openLog(database),
     idempotency: openIdempotency(database),

@@ -13,6 +13,8 @@ const TYPES = {
   verifier: 'src/sdk/verifier/errors.ts',
   fault: 'src/base/fault.ts',
 } as const;
+/** A question is recorded under what it asks for. */
+const ASKED = ['approval', 'exact_call', 'reauthentication'].map((what) => `${what}_required: `);
 /** `<tool>` stands in the document where the source puts something in. */
 const blank = (sentence: string): string => sentence.replaceAll(/<[^>]*>/g, '…');
 
@@ -39,7 +41,7 @@ export function errorFlaws(): readonly string[] {
       sentences.map((one) => one.split(':')[0] ?? '').filter((code) => !isCode(code)),
       'code',
     ),
-    ...differences([...named, 'approval_required: '], both('Reasons in the log', 0, 1), 'reason'),
+    ...differences([...named, ...ASKED], both('Reasons in the log', 0, 1), 'reason'),
     ...differences(typed(TYPES.subject, 'SubjectFlaw').keys(), column('Causes of subject_invalid'), 'cause'),
     ...differences(
       [...typed(TYPES.dpop, 'DpopFlaw').keys(), 'several_proofs'],

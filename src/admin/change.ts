@@ -6,6 +6,7 @@ import { type Contents, contentsOf } from './contents.js';
 import { plain } from './difference.js';
 import type { Flaw } from './flaw.js';
 import { type Plan, plan, type Wish } from './plan.js';
+import { policyFlaws } from './policy-rules.js';
 import { flawsOf, type Ourselves } from './rules.js';
 
 export type ChangeDeps = Readonly<{
@@ -46,7 +47,10 @@ async function tryChange(request: ChangeRequest, deps: ChangeDeps): Promise<Resu
   if (objection !== undefined) return err(objection);
   const wish = request.wish(before);
   const planned = plan(before, wish);
-  const flaws = flawsOf(wish, planned, { us: deps.us, now: deps.clock.now() });
+  const flaws = [
+    ...flawsOf(wish, planned, { us: deps.us, now: deps.clock.now() }),
+    ...policyFlaws(planned, snapshot.policies),
+  ];
   if (flaws.length > 0) return err(request.refuse(flaws, wish));
   const { changes, after, writes } = planned;
   const isQuiet = request.dryRun === true || writes.length === 0;

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/index.js';
 import type { LogReader } from '../audit/index.js';
 import type { Route } from '../http/index.js';
+import type { PolicyStore } from '../policy/index.js';
 import type { RegistryReader, RegistryWriter } from '../registry/index.js';
 import type { SessionsAdmin } from '../session/index.js';
 import type { KeysAdmin } from '../token/index.js';
@@ -12,6 +13,7 @@ import { logOperation } from './log.js';
 import { objectOperations } from './objects.js';
 import { describeApi, openapiOperation } from './openapi.js';
 import type { Operation } from './operation.js';
+import { policyOperations } from './policies.js';
 import { problemOperations } from './problems.js';
 import { secretOperations } from './secrets.js';
 import { serve, type ServeDeps } from './serve.js';
@@ -23,6 +25,7 @@ export type AdminDeps = ServeDeps &
     writer: RegistryWriter;
     sessions: SessionsAdmin;
     keys: KeysAdmin;
+    policies: PolicyStore;
     log: LogReader;
     issuer: string;
     trustDomain: string;
@@ -55,6 +58,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     ...objectOperations(issuers, changes),
     ...secretOperations(changes),
     applyOperation(changes),
+    ...policyOperations(changes),
     ...sessionOperations(sessions),
     ...keyOperations(keys),
     logOperation(log),

@@ -60,6 +60,7 @@ const TAGS = [
   ['agents', 'AI agents: OAuth clients that act for people.'],
   ['servers', 'MCP servers: what tokens are for, with their tools.'],
   ['issuers', 'Trusted issuers: whose tokens about people may be exchanged.'],
+  ['policies', 'Sets of policies, of which one decides.'],
   ['apply', 'The whole registry from one document.'],
   ['sessions', 'Runs of agents for people.'],
   ['keys', 'The keys that sign tokens.'],

@@ -10,6 +10,8 @@ export type Config = Readonly<{
   host: string;
   port: number;
   dataDir: string;
+  /** Folder of the policies of a new database; `undefined`: those that Writ comes with. */
+  policies: string | undefined;
   /** `undefined`: the database embedded in `dataDir`. */
   databaseUrl: string | undefined;
   databasePoolSize: number;

@@ -7,3 +7,4 @@ export { loadConfig } from './load.js';
 export { type ConfigProblem, describeProblem } from './problem.js';
 export { Settings } from './settings.js';
 export { parseYaml } from './yaml.js';
+export { readPolicyFiles } from './policy-files.js';

@@ -46,6 +46,7 @@ function complete(settings: Settings, read: Pick<Config, 'tls' | 'identityProvid
   return {
     ...rest,
     databaseUrl: settings.databaseUrl,
+    policies: settings.policies,
     adminToken: settings.adminToken,
     metricsToken: settings.metricsToken,
     traceEndpoint: settings.traceEndpoint,

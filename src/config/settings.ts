@@ -118,6 +118,11 @@ export const Settings = z.strictObject({
   dataDir: FilePath.default('.writ')
     .describe('Where the embedded database and the development keys live.')
     .meta({ env: 'WRIT_DATA_DIR' }),
+  policies: FilePath.optional()
+    .describe(
+      'Folder of the policies (.cedar) that a new database starts with. Without it: those that Writ comes with.',
+    )
+    .meta({ env: 'WRIT_POLICIES' }),
   databaseUrl: z
     .string()
     .refine(isPostgresUrl, { error: 'must be a postgres:// or postgresql:// URL with a host and a database' })

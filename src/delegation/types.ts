@@ -1,5 +1,5 @@
 import type { Seconds } from '../base/index.js';
-import type { Actor, MayAct, McpToolCall, TransactionContext } from '../protocol/index.js';
+import type { Actor, JsonObject, MayAct, McpToolCall, TransactionContext } from '../protocol/index.js';
 
 /** A person as the subject token names them; `id` is our stable `sub`, absent while we have never met them. */
 export type Person = Readonly<{
@@ -66,6 +66,8 @@ export type Target =
 /** One tool that is asked for; with a digest for exactly these arguments. */
 export type WantedTool = Readonly<{
   name: string;
+  /** For the policy's eyes, in memory only: what is kept and signed is their digest. */
+  arguments: JsonObject | undefined;
   argumentsSha256: string | undefined;
   /** The definition that the agent was shown (RFC 8785 SHA-256), if it says so. */
   definitionSha256: string | undefined;

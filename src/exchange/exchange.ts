@@ -1,7 +1,7 @@
 import { type Clock, err, newId, ok, type Result, type Seconds } from '../base/index.js';
 import type { Caller, KeySource, Spend } from '../client/index.js';
 import { delegate, type Delegation, type Subject } from '../delegation/index.js';
-import { decide, type Permit, POLICY_VERSION } from '../policy/index.js';
+import { type ActivePolicies, decide, type Permit, policyVersion } from '../policy/index.js';
 import { type FormRequest, TokenType } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
@@ -32,6 +32,7 @@ export type ExchangeDeps = Readonly<{
   clientKeys: KeySource;
   remembered: Remembered;
   people: People;
+  policies: ActivePolicies;
   committer: Committer;
 }>;
 
@@ -45,7 +46,7 @@ export async function exchange(
   const now = deps.clock.now();
   const story: Story = {
     spends: [...caller.spends],
-    known: { http, now, registryVersion: registry.version, policy: POLICY_VERSION, caller },
+    known: { http, now, registryVersion: registry.version, policy: policyVersion(registry.policies), caller },
   };
   const decided = await decideExchange(http, { caller, registry, now, story }, deps);
   if (!decided.ok) return refuse(decided.error, story, deps);
@@ -91,7 +92,9 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
   const fits = checkRequestedType(request.value, registry);
   if (!fits.ok) return fits;
   const { issuer, trustDomain } = settings;
-  const permit = http.trace('policy', () => decide(delegation.value, { registry, issuer, trustDomain }, now));
+  const permit = http.trace('policy', () =>
+    decide(delegation.value, { registry, policies: deps.policies(registry), issuer, trustDomain }, now),
+  );
   return permit.ok ? ok({ permit: permit.value, delegation: delegation.value }) : permit;
 }
 
@@ -200,7 +203,7 @@ async function refuse(
   { known, spends }: Story,
   deps: ExchangeDeps,
 ): Promise<Result<never, Refusal | Stale>> {
-  const decision = 'ask' in refusal ? refusal.decision : newId('dec');
+  const decision = 'decision' in refusal ? refusal.decision : newId('dec');
   const outcome: NotPermitted = {
     decision: 'ask' in refusal ? 'ask' : 'refuse',
     reason: reasonOf(refusal),

@@ -39,6 +39,7 @@ export function exchangeRecord(known: Known): RecordHead {
     authn: delegation?.subject.acr ?? null,
     decision: known.decision ?? token?.receipt.decision ?? null,
     policy: known.policy,
+    policies: known.token === undefined ? undefined : [...known.token.grant.policies],
     registry: known.registryVersion,
     txn: token?.transaction ?? delegation?.subject.transaction ?? null,
     token:

@@ -2,6 +2,7 @@ import type { DelegationRefusal } from '../delegation/index.js';
 import type { Ask, PolicyRefusal } from '../policy/index.js';
 import type { DpopFlaw, OAuthErrorBody } from '../protocol/index.js';
 import type { ActorFlaw } from './actor.js';
+import { adviceOf } from './advice.js';
 import type { SubjectFlaw } from './own-subject.js';
 import type { RequestRefusal } from './request.js';
 
@@ -24,7 +25,7 @@ export type Refusal =
   | Readonly<{ reason: 'requested_type_does_not_fit'; fits: string }>;
 
 /** The log's word for a refusal. */
-export const reasonOf = (refusal: Refusal): string => ('ask' in refusal ? 'approval_required' : refusal.reason);
+export const reasonOf = (refusal: Refusal): string => ('ask' in refusal ? `${refusal.ask}_required` : refusal.reason);
 
 /** The evidence that the log keeps of a refusal: never a value that came from a token. */
 export function evidenceOf(refusal: Refusal): Readonly<Record<string, string | number>> {
@@ -33,6 +34,7 @@ export function evidenceOf(refusal: Refusal): Readonly<Record<string, string | n
     if (name !== 'reason' && (typeof value === 'string' || typeof value === 'number')) evidence[name] = value;
   }
   if ('scopes' in refusal) evidence['scopes'] = refusal.scopes.slice(0, 16).join(' ');
+  if ('policies' in refusal) evidence['policies'] = refusal.policies.slice(0, 32).join(' ');
   return evidence;
 }
 
@@ -45,8 +47,7 @@ const TARGET = wire('invalid_target', 'resource or audience does not name a targ
 
 /** The border between our words and OAuth's: rich inside, mute outside. RFC 8693 section 2.2.2, STANDARDS 10.4. */
 export function toWire(refusal: Refusal): Wire {
-  if ('ask' in refusal)
-    return wire('transaction_denied', `a person has to approve this call (decision ${refusal.decision})`);
+  if ('ask' in refusal) return { ...asking(refusal), ...adviceOf(refusal) };
   switch (refusal.reason) {
     case 'parameter_missing':
       return wire('invalid_request', `${refusal.parameter} is missing`);
@@ -91,6 +92,27 @@ export function toWire(refusal: Refusal): Wire {
         'invalid_authorization_details',
         `the tool ${refusal.tool} is not what was reviewed; list the tools again`,
       );
+    case 'policy_forbids':
+      return { ...wire('transaction_denied', `a policy forbids ${refusal.tool} here`), ...adviceOf(refusal) };
+    case 'policy_does_not_permit':
+      return {
+        ...wire('transaction_denied', `no policy permits ${refusal.tool} for this ${refusal.term}`),
+        ...adviceOf(refusal),
+      };
+    case 'policy_cannot_read':
+      return {
+        ...wire(
+          'invalid_authorization_details',
+          `the arguments of ${refusal.tool} are not what its reviewed schema wants: ${refusal.argument ?? 'arguments'}`,
+        ),
+        ...adviceOf(refusal),
+      };
+    case 'policy_broken':
+    case 'policy_missing':
+      return {
+        ...wire('transaction_denied', `${refusal.tool} could not be decided; tell an administrator`),
+        ...adviceOf(refusal),
+      };
     case 'one_call_per_token':
       return wire('invalid_authorization_details', `the tool ${refusal.tool} needs a token of its own for each call`);
     case 'arguments_required':
@@ -139,6 +161,20 @@ export function toWire(refusal: Refusal): Wire {
     case 'session_ended':
     case 'session_expired':
       return wire('transaction_denied', 'the agent session has ended; the person has to authorise again');
+  }
+}
+
+function asking({ ask, decision, tool }: Ask): Wire {
+  switch (ask) {
+    case 'approval':
+      return wire('transaction_denied', `a person has to approve this call (decision ${decision})`);
+    case 'reauthentication':
+      return wire('insufficient_user_authentication', 'the person has to sign in again for this call');
+    case 'exact_call':
+      return wire(
+        'invalid_authorization_details',
+        `the tool ${tool} is decided on its exact arguments; ask again with them`,
+      );
   }
 }
 

@@ -174,6 +174,7 @@ function parseDetails(
     }
     tools.push({
       name: detail.identifier,
+      arguments: detail.arguments,
       argumentsSha256: argumentsSha256.value,
       definitionSha256: detail.definition_sha256,
       maxUses: detail.max_uses,

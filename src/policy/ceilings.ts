@@ -153,7 +153,13 @@ function toolsOfScopes(scopes: readonly string[], ceiling: Ceiling, tools: reado
         permits(ceiling, tool.name) &&
         tool.scopes.every((scope) => scopes.includes(scope)),
     )
-    .map(({ name }) => ({ name, argumentsSha256: undefined, definitionSha256: undefined, maxUses: undefined }));
+    .map(({ name }) => ({
+      name,
+      arguments: undefined,
+      argumentsSha256: undefined,
+      definitionSha256: undefined,
+      maxUses: undefined,
+    }));
 }
 
 const permits = ({ tools }: Ceiling, name: string): boolean => tools === '*' || tools.includes(name);

@@ -2,17 +2,20 @@ import { err, newId, ok, type Result, type Seconds } from '../base/index.js';
 import type { Delegation } from '../delegation/index.js';
 import { type RegisteredAgent, type RegisteredServer, unusableActor } from '../registry/index.js';
 import { narrow } from './ceilings.js';
+import { judge } from './judge.js';
 import { type Grant, Permit } from './permit.js';
+import type { PolicySet } from './set/index.js';
 import type { Ask, PolicyRefusal, Rules } from './types.js';
 
-/** The version of the rules below; it is in every record and token. A policy set brings its own hash. */
-export const POLICY_VERSION = 'registry-ceilings/1';
+/** The version of the policies that decided, as records and tokens name it. */
+export const policyVersion = (policies: Pick<PolicySet, 'hash'> | undefined): string => policies?.hash ?? 'none';
 
 export type Decision = Result<Permit, PolicyRefusal | Ask>;
 
 /**
- * Allow, deny, or ask a human. The only maker of a Permit. Decides on what it is given and nothing else; that the
- * registry has not changed meanwhile is for the commit to check.
+ * Allow, deny, or ask a human. The only maker of a Permit. First the registry's ceilings, then for every tool the policy
+ * set. Decides on what it is given and nothing else; that registry and policies have not changed meanwhile is for the
+ * commit to check.
  */
 export function decide(delegation: Delegation, rules: Rules, now: Seconds): Decision {
   const { clientId, kind } = delegation.presenter;
@@ -29,7 +32,14 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   if (isWithdrawn(delegation, rules)) return err({ reason: 'hand_over_withdrawn', term: 'agent' });
   const permitted = permit(delegation, client, rules);
   if (!permitted.ok) return permitted;
-  return ok(new Permit({ decision: newId('dec'), policy: POLICY_VERSION, delegation, notAfter, ...permitted.value }));
+  const { audience: resource, details } = permitted.value;
+  const tools = delegation.wanted.target.kind === 'server' ? (details ?? []).map(({ identifier }) => identifier) : [];
+  const judged = tools.length === 0 ? ok([]) : judge({ delegation, client, resource, tools, now }, rules.policies);
+  if (!judged.ok) return judged;
+  const policy = policyVersion(rules.policies);
+  return ok(
+    new Permit({ decision: newId('dec'), policy, policies: judged.value, delegation, notAfter, ...permitted.value }),
+  );
 }
 
 /** A hand-over holds only as long as the registry lets its maker hand over to this agent. */

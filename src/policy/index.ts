@@ -1,4 +1,5 @@
-export { decide, type Decision, POLICY_VERSION } from './decide.js';
+export { type ActivePolicies, openActivePolicies } from './active.js';
+export { decide, type Decision, policyVersion } from './decide.js';
 export type { Grant, Permit } from './permit.js';
 export {
   type Allow,
@@ -26,4 +27,4 @@ export {
   type Verdict,
 } from './set/index.js';
 export type { Activation, PolicySetInfo, PolicyStore } from './ports.js';
-export type { Ask, PolicyRefusal, Rules, Term } from './types.js';
+export type { Ask, PolicyDenial, PolicyRefusal, Rules, Term } from './types.js';

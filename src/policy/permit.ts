@@ -6,6 +6,8 @@ import type { McpToolCall } from '../protocol/index.js';
 export type Grant = Readonly<{
   decision: string;
   policy: string;
+  /** The ids of the policies that permit its tools. */
+  policies: readonly string[];
   delegation: Delegation;
   shape: 'txnat+jwt' | 'at+jwt' | 'txntoken+jwt' | 'hand-over';
   audience: string;

@@ -1,3 +1,4 @@
+import type { PolicySet } from './set/index.js';
 import type { RegisteredAgent, RegisteredServer, RegistrySnapshot } from '../registry/index.js';
 
 /** Whose word was missing. Permission is person AND agent AND server AND request. */
@@ -24,13 +25,41 @@ export type PolicyRefusal =
   | Readonly<{ reason: 'too_many_uses'; term: Term; tool: string }>
   | Readonly<{ reason: 'too_many_tools'; term: 'request' }>
   | Readonly<{ reason: 'tools_not_here'; term: 'request' }>
-  | Readonly<{ reason: 'life_is_over'; term: Term }>;
+  | Readonly<{ reason: 'life_is_over'; term: Term }>
+  | PolicyDenial;
 
-/** A human has to say yes first. */
-export type Ask = Readonly<{ ask: 'approval'; decision: string; reason: string }>;
+/** A policy set said no, or could not be asked. `policies`: the ids of those that decided; `messages`: their own reasons. */
+export type PolicyDenial = Readonly<{
+  reason: 'policy_forbids' | 'policy_does_not_permit' | 'policy_cannot_read' | 'policy_broken' | 'policy_missing';
+  term: Term | 'policy';
+  tool: string;
+  decision: string;
+  policies: readonly string[];
+  messages: readonly string[];
+  /** Where in the arguments a value stands that no policy can read. Its path, never its value. */
+  argument?: string;
+}>;
 
-/** The rules of one decision: today the registry's ceilings. */
-export type Rules = Readonly<{ registry: RegistrySnapshot; issuer: string; trustDomain: string }>;
+/** What has to happen before the answer can be yes; `ask` is what comes first. */
+export type Ask = Readonly<{
+  ask: 'approval' | 'reauthentication' | 'exact_call';
+  decision: string;
+  tool: string;
+  policies: readonly string[];
+  messages: readonly string[];
+  approvers: readonly string[];
+  /** RFC 9470 section 3. */
+  acrValues: readonly string[];
+  maxAge: number | undefined;
+}>;
+
+/** The rules of one decision: the registry's ceilings, and over them the active policy set. */
+export type Rules = Readonly<{
+  registry: RegistrySnapshot;
+  policies: PolicySet | undefined;
+  issuer: string;
+  trustDomain: string;
+}>;
 
 /** The registered objects that one decision is about. */
 export type Parties = Readonly<{ client: RegisteredAgent | RegisteredServer; server: RegisteredServer }>;

@@ -19,5 +19,25 @@ export const OAUTH_ERRORS = [
 ] as const;
 export type OAuthErrorCode = (typeof OAUTH_ERRORS)[number];
 
-/** The body of an error answer (RFC 6749 section 5.2), and nothing beside it. */
-export type OAuthErrorBody = Readonly<{ error: OAuthErrorCode; error_description: string; error_uri?: string }>;
+/** The body of an error answer (RFC 6749 section 5.2); a decision by policy says more, and nothing else is beside it. */
+export type OAuthErrorBody = Readonly<{ error: OAuthErrorCode; error_description: string; error_uri?: string }> &
+  Partial<PolicyAdvice>;
+
+/** A decision by policy, for the agent's program: which policies decided, whose word is missing, what would change it. */
+export type PolicyAdvice = Readonly<{
+  decision: string;
+  tool: string;
+  term: 'person' | 'agent' | 'server' | 'request' | 'policy';
+  /** Ids of the policies that decided; none when no policy spoke for the call. */
+  policies: readonly string[];
+  /** What the authors of those policies tell the caller. */
+  reasons?: readonly string[];
+  /**
+   * `approval`: a person has to approve the call. `reauthentication`: the person has to sign in again (RFC 9470).
+   * `exact_call`: ask again with the exact arguments. `correct_arguments`: they are not of the reviewed schema.
+   * `change_policy`: only an administrator can change the answer.
+   */
+  remedy: 'approval' | 'reauthentication' | 'exact_call' | 'correct_arguments' | 'change_policy';
+  acr_values?: string;
+  max_age?: number;
+}>;

@@ -22,7 +22,7 @@ export {
 } from './claims.js';
 export { isSecureUrl, Issuer, ServerMetadata, wellKnown } from './discovery.js';
 export { DPOP_WINDOW, type DpopFlaw, type DpopProof, thumbprint, verifyProof } from './dpop.js';
-export { OAUTH_ERRORS, type OAuthErrorBody, type OAuthErrorCode } from './errors.js';
+export { OAUTH_ERRORS, type OAuthErrorBody, type OAuthErrorCode, type PolicyAdvice } from './errors.js';
 export { type Answer, type FormRequest, tooManyRequests } from './http.js';
 export { type Notes, type Step, type Trace, untraced } from './http.js';
 export { copyJson, isObject, type Json, type JsonFlaw, type JsonObject, parseObject, parseStrict } from './json.js';

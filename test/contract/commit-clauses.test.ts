@@ -47,6 +47,7 @@ describeDatabases('the commit, clause by clause', (database) => {
     const at = changes.now ?? now();
     const grant = {
       decision: 'dec_1',
+      policies: [],
       policy: 'rules/1',
       delegation: delegation({}),
       shape: 'txnat+jwt' as const,

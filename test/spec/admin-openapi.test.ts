@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { adminTokenDigest, createAdmin } from '../../src/admin/index.js';
-import { openIdempotency, openLog, openSessions } from '../../src/storage/index.js';
+import { openIdempotency, openLog, openPolicies, openSessions } from '../../src/storage/index.js';
 import { type AdminServer, NOW, OUR_ISSUER, problem, startAdmin, statusAndBody } from '../support/admin.js';
 
 type Operation = {
@@ -44,6 +44,7 @@ describe('the description of the admin API', () => {
       writer: admin.registry,
       sessions: openSessions(admin.fresh.database, { now: () => NOW }),
       keys: admin.keys,
+      policies: openPolicies(admin.fresh.database, { now: () => NOW }),
       log: openLog(admin.fresh.database),
       idempotency: openIdempotency(admin.fresh.database),
       encryptionKeys: [new Uint8Array(32)],

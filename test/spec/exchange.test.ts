@@ -53,7 +53,7 @@ describe('RFC 8693 section 2.2.1, successful response', () => {
       act: { sub: 'agt_a1', iss: world.issuer, sub_profile: 'ai_agent' },
       writ: {
         decision: expect.stringMatching(/^dec_/),
-        policy: 'registry-ceilings/1',
+        policy: expect.stringMatching(/^sha256:[\w-]{43}$/),
         session: expect.stringMatching(/^ses_/),
         seen: 0,
         leaf: expect.stringMatching(/^[\w-]{43}$/),

@@ -1,4 +1,6 @@
 import type { DecisionInput, PolicyFlaw, PolicySet, PolicyTool } from '../../src/policy/index.js';
+import { readPolicyFiles } from '../../src/config/index.js';
+import type { TestWrit } from './writ.js';
 import { compilePolicySet } from '../../src/policy/index.js';
 
 export const FILES = 'https://mcp.example.com/files';
@@ -68,4 +70,20 @@ export function setOf(text: string, tools: readonly PolicyTool[] = [aTool(), tra
 export function flawsOf(text: string, tools: readonly PolicyTool[] = [aTool(), transfer]): readonly PolicyFlaw[] {
   const compiled = compilePolicySet([{ path: 'test.cedar', text }], tools);
   return compiled.ok ? [] : compiled.error;
+}
+
+/** Permits whatever the ceilings let through, for tests of everything but policies. */
+export function permitEverything(tools: readonly PolicyTool[]): PolicySet {
+  const set = compilePolicySet(readPolicyFiles('test/support/policies'), tools);
+  if (!set.ok) throw new Error(JSON.stringify(set.error));
+  return set.value;
+}
+
+/** Stages and activates these policies by the admin API; answers their hash. */
+export async function activate({ admin }: Pick<TestWrit, 'admin'>, text: string): Promise<string> {
+  const staged = await admin('POST', '/policies', { files: [{ path: 'rules.cedar', text }] });
+  const { hash } = staged.body as { hash: string };
+  const activated = await admin('POST', `/policies/${encodeURIComponent(hash)}/activate`);
+  if (activated.status !== 200) throw new Error(`${staged.text}\n${activated.text}`);
+  return hash;
 }

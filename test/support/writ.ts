@@ -54,6 +54,7 @@ export async function startTestWrit(
     WRIT_REQUESTS_PER_CLIENT: '1000000',
     WRIT_FAILURES_PER_NETWORK: '1000000',
     WRIT_TRUST_DOMAIN: 'trust.example',
+    WRIT_POLICIES: 'test/support/policies',
     WRIT_DATA_DIR: fresh.options.dataDir === '' ? `/tmp/writ-test-${randomUUID()}` : fresh.options.dataDir,
     ...(fresh.options.url === undefined ? {} : { DATABASE_URL: fresh.options.url }),
     ...options.env,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Subject, WantedTool } from '../../src/delegation/index.js';
-import { decide } from '../../src/policy/index.js';
+import { decide, policyTools } from '../../src/policy/index.js';
 import type { McpToolCall } from '../../src/protocol/index.js';
 import {
   Agent,
@@ -12,6 +12,7 @@ import {
   type ToolInput,
 } from '../../src/registry/index.js';
 import { delegation, ISS, NOW, presenter, RS, subject, wanted } from '../support/delegations.js';
+import { permitEverything } from '../support/policies.js';
 import { pinOf, reviewedTool } from '../support/tools.js';
 
 type World = Readonly<{ agent?: Partial<AgentInput>; server?: Partial<McpServerInput> }>;
@@ -51,17 +52,18 @@ const files = (changes: Partial<McpServerInput> = {}) => ({
   secretHash: undefined,
 });
 
-const rules = ({ agent: a, server: s }: World = {}) => ({
-  registry: makeSnapshot(1, {
+const rules = ({ agent: a, server: s }: World = {}) => {
+  const registry = makeSnapshot(1, {
     agents: [agent(a), agent({ client_id: 'agt_b' }), agent({ client_id: 'agt_off', status: 'disabled' })],
     servers: [files(s)],
     issuers: [],
-  }),
-  issuer: ISS,
-  trustDomain: 'trust.example',
-});
+  });
+  const policies = permitEverything(policyTools(registry.servers));
+  return { registry, policies, issuer: ISS, trustDomain: 'trust.example' };
+};
 const tool = (name: string, changes: Partial<WantedTool> = {}): WantedTool => ({
   name,
+  arguments: undefined,
   argumentsSha256: undefined,
   definitionSha256: undefined,
   maxUses: undefined,

@@ -47,6 +47,7 @@ describe('the configuration', () => {
       host: '127.0.0.1',
       port: 4455,
       dataDir: '.writ',
+      policies: undefined,
       databaseUrl: undefined,
       databasePoolSize: 10,
       allowEmbeddedDatabase: false,

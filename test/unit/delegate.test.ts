@@ -168,6 +168,7 @@ describe('the chain (RFC 8693 section 4.1, Actor Profile)', () => {
 describe('the call chain', () => {
   const tool = (name: string) => ({
     name,
+    arguments: undefined,
     argumentsSha256: undefined,
     definitionSha256: undefined,
     maxUses: undefined,
@@ -203,6 +204,7 @@ describe('CH-03: a tool that the transaction has called', () => {
   const MCP2 = 'https://mcp2.example';
   const tool = (name: string) => ({
     name,
+    arguments: undefined,
     argumentsSha256: undefined,
     definitionSha256: undefined,
     maxUses: undefined,

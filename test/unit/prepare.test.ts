@@ -25,6 +25,7 @@ const call = (changes: object = {}) => ({
 const grant = (changes: Partial<Grant> = {}): Grant => ({
   decision: 'dec_1',
   policy: 'rules/1',
+  policies: ['any'],
   delegation: delegation({ wanted: wanted({ task: 'T-1', purpose: 'p' }) }),
   shape: 'txnat+jwt',
   audience: RS,

@@ -5,6 +5,7 @@ import { decide, type Grant } from '../../src/policy/index.js';
 import { type McpToolCall, MAX_CHAIN } from '../../src/protocol/index.js';
 import { Agent, makeSnapshot, McpServer, type RegistrySnapshot } from '../../src/registry/index.js';
 import { ISS, NOW } from '../support/delegations.js';
+import { aTool, permitEverything } from '../support/policies.js';
 import { reviewedTool } from '../support/tools.js';
 
 const AGENTS = ['agt_a', 'agt_b', 'agt_c'] as const;
@@ -92,6 +93,7 @@ const presenterOf = (client: string): fc.Arbitrary<Presenter> => {
 
 const wantedTool = fc.record({
   name: fc.constantFrom(...TOOLS, 'unknown'),
+  arguments: fc.constant(undefined),
   argumentsSha256: maybe(digest),
   definitionSha256: fc.constant(undefined),
   maxUses: maybe(fc.integer({ min: 1, max: 120 })),
@@ -293,6 +295,9 @@ describe('a delegation', () => {
 });
 
 describe('a decision', () => {
+  const policies = permitEverything(
+    SERVERS.flatMap((server) => TOOLS.map((name) => aTool({ server: uriOf(server), name, action: 'write' }))),
+  );
   const decided = fc.record({ request, registry });
 
   it('never grants more than person, agent, server and request each have', () => {
@@ -301,7 +306,7 @@ describe('a decision', () => {
       fc.property(decided, ({ request: one, registry: snapshot }) => {
         const made = delegate(one, { issuer: ISS, maxActors: one.maxActors });
         if (!made.ok) return;
-        const decision = decide(made.value, { registry: snapshot, issuer: ISS, trustDomain: DOMAIN }, NOW);
+        const decision = decide(made.value, { registry: snapshot, policies, issuer: ISS, trustDomain: DOMAIN }, NOW);
         if (!decision.ok) return;
         granted[one.wanted.target.kind] += 1;
         expectNarrowed(decision.value.spend(), made.value, snapshot);
@@ -328,7 +333,7 @@ describe('a decision', () => {
           issuers: [],
         });
         const by = (registryThen: RegistrySnapshot) =>
-          decide(made.value, { registry: registryThen, issuer: ISS, trustDomain: DOMAIN }, NOW);
+          decide(made.value, { registry: registryThen, policies, issuer: ISS, trustDomain: DOMAIN }, NOW);
         const [wide, narrow] = [by(snapshot), by(narrower)];
         if (!narrow.ok) return;
         expect(wide.ok).toBe(true);

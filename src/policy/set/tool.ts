@@ -1,5 +1,5 @@
 import { ActionClass, copyJson, DataClass, isObject, type JsonObject, Tier } from '../../protocol/index.js';
-import { type McpServer, toolState } from '../../registry/index.js';
+import type { McpServer } from '../../registry/index.js';
 
 /** What a policy can know of a tool: its key is the pair of server and name (TL-02). */
 export type PolicyTool = Readonly<{
@@ -14,12 +14,15 @@ export type PolicyTool = Readonly<{
   sensitive: readonly string[];
 }>;
 
-/** The tools of these servers that a person has reviewed: nothing else can be called, so nothing else is decided over. */
+/**
+ * The tools of these servers as a person reviewed them. One that has changed since is still among them: it cannot be called,
+ * and a policy that names it still fits.
+ */
 export const policyTools = (servers: Iterable<Pick<McpServer, 'resource' | 'tools'>>): readonly PolicyTool[] =>
   [...servers].flatMap(({ resource, tools }) =>
     tools.flatMap((tool) => {
       const { name, action, data, tier, sensitive, definition } = tool;
-      if (toolState(tool) !== 'reviewed' || action === undefined || data === undefined) return [];
+      if (tool.reviewed === undefined || action === undefined || data === undefined) return [];
       return [
         {
           server: resource,

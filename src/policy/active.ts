@@ -1,0 +1,35 @@
+import type { RegistrySnapshot } from '../registry/index.js';
+import { compilePolicySet, type PolicySet, type PolicyTool, policyTools } from './set/index.js';
+
+/** The policy set that decides over this registry; `undefined` when there is none that fits it, and then nothing is permitted. */
+export type ActivePolicies = (registry: RegistrySnapshot) => PolicySet | undefined;
+
+/**
+ * Compiles the active set once for each set and catalogue of tools. A set is checked before it is activated, and a change
+ * of tools is checked against it; what does not fit all the same is reported and decides nothing.
+ */
+export function openActivePolicies(report: (fault: Error) => void): ActivePolicies {
+  const compiled = new WeakMap<RegistrySnapshot, PolicySet | undefined>();
+  let last: Readonly<{ key: string; set: PolicySet | undefined }> | undefined;
+  return (registry) => {
+    if (compiled.has(registry)) return compiled.get(registry);
+    const tools = policyTools(registry.servers);
+    const key = JSON.stringify([registry.policies?.hash, tools]);
+    if (last?.key !== key) last = { key, set: compile(registry, tools, report) };
+    compiled.set(registry, last.set);
+    return last.set;
+  };
+}
+
+function compile(
+  { policies }: RegistrySnapshot,
+  tools: readonly PolicyTool[],
+  report: (fault: Error) => void,
+): PolicySet | undefined {
+  if (policies === undefined) return undefined;
+  const set = compilePolicySet(policies.files, tools);
+  if (set.ok) return set.value;
+  const [first] = set.error;
+  report(new Error(`the active policy set does not fit the tools: ${first?.path ?? ''} ${first?.problem ?? ''}`));
+  return undefined;
+}

@@ -1,0 +1,86 @@
+import { err, newId, ok, type Result, type Seconds } from '../base/index.js';
+import type { Delegation } from '../delegation/index.js';
+import type { RegisteredAgent, RegisteredServer } from '../registry/index.js';
+import { combine, type DecisionInput, type Deny, type PolicySet, type Verdict } from './set/index.js';
+import type { Ask, PolicyDenial } from './types.js';
+
+/** The tools of one token and who asks for them, as far as the ceilings let it come. */
+export type Case = Readonly<{
+  delegation: Delegation;
+  client: RegisteredAgent | RegisteredServer;
+  resource: string;
+  tools: readonly string[];
+  now: Seconds;
+}>;
+
+/**
+ * What the policy set says of every tool of a token: of several any refusal refuses all, else any question asks for all.
+ * Answers the ids of the policies that permit it. Without a set nothing is permitted.
+ */
+export function judge(one: Case, policies: PolicySet | undefined): Result<readonly string[], PolicyDenial | Ask> {
+  const [first = ''] = one.tools;
+  if (policies === undefined) return err(denial('policy_missing', 'policy', first));
+  const verdicts = one.tools.map((tool) => ({ tool, verdict: policies.decide(inputOf(one, tool)) }));
+  const verdict = combine(verdicts.map((each) => each.verdict));
+  if (verdict.verdict === 'allow') return ok(verdict.policies);
+  const tool = verdicts.find((each) => each.verdict.verdict === verdict.verdict)?.tool ?? first;
+  return err(refusalOf(verdict, tool));
+}
+
+function refusalOf(verdict: Exclude<Verdict, { verdict: 'allow' }>, tool: string): PolicyDenial | Ask {
+  switch (verdict.verdict) {
+    case 'broken':
+      return denial('policy_broken', 'policy', tool);
+    case 'deny':
+      return denied(verdict, tool);
+    case 'ask': {
+      const [ask = 'approval'] = verdict.requires;
+      const { policies, reasons, demands, acrValues, maxAge } = verdict;
+      const approvers = [...new Set(demands.flatMap((demand) => demand.approvers))];
+      return { ask, decision: newId('dec'), tool, policies, messages: reasons, approvers, acrValues, maxAge };
+    }
+  }
+}
+
+function denied({ reason, term, policies, messages, argument }: Deny, tool: string): PolicyDenial {
+  switch (reason) {
+    case 'forbidden':
+      return { ...denial('policy_forbids', term, tool), policies, messages };
+    case 'not_permitted':
+      return denial('policy_does_not_permit', term, tool);
+    case 'unknown_tool':
+      return denial('policy_does_not_permit', 'server', tool);
+    case 'unreadable_arguments':
+      return { ...denial('policy_cannot_read', 'request', tool), ...(argument && { argument: argument.path }) };
+  }
+}
+
+const denial = (reason: PolicyDenial['reason'], term: PolicyDenial['term'], tool: string): PolicyDenial => ({
+  reason,
+  term,
+  tool,
+  decision: newId('dec'),
+  policies: [],
+  messages: [],
+});
+
+/** RFC 8693 section 4.1: nested actors inform, and are never authority; the person and the current actor are. */
+function inputOf({ delegation, client, resource, now }: Case, name: string): DecisionInput {
+  const { person, presenter, actors, context, subject, wanted, jkt } = delegation;
+  return {
+    tool: { server: resource, name },
+    person: { id: person.id, attributes: person.attributes },
+    agent: { id: presenter.clientId, owner: client.owner, kind: presenter.kind === 'server' ? 'mcp_server' : 'agent' },
+    chain: actors.map(({ sub }) => sub),
+    sessionAge: 0,
+    task: context.task,
+    purpose: context.purpose,
+    now,
+    ip: undefined,
+    acr: subject.acr,
+    authTime: subject.authTime,
+    senderConstrained: jkt !== undefined,
+    arguments: wanted.tools?.find((tool) => tool.name === name)?.arguments,
+    discharged: [],
+  };
+}
