@@ -25,12 +25,11 @@ export const FLOOD = { badPerSecond: 2_000, slowdown: 2, growthMb: 64 } as const
 /** Good requests come one after another, so that their time is the server's and not that of a queue of their own. */
 const GOOD_EVERY_MS = 20;
 
-/** Good exchanges alone, then while bad requests of every kind come in at a steady rate from the same address. */
-export async function flood(
-  { seconds, say }: Bounds,
-  { rate = FLOOD.badPerSecond, env }: Readonly<{ rate?: number; env?: Readonly<Record<string, string>> }> = {},
-): Promise<FloodResult> {
-  const rig = await openRig({ database: 'postgres', servers: 1, ...(env === undefined ? {} : { env }) });
+/** Good exchanges alone, then while bad requests of every kind come in at a steady rate, from a few other networks; limits as they are shipped. */
+export async function flood({ seconds, say }: Bounds): Promise<FloodResult> {
+  const env = { WRIT_TRUSTED_PROXIES: '127.0.0.1/32', WRIT_FAILURES_PER_NETWORK: '300' };
+  const rig = await openRig({ database: 'postgres', servers: 1, env });
+  const rate = FLOOD.badPerSecond;
   try {
     const [server] = rig.servers;
     const half = seconds * 500;
@@ -72,7 +71,11 @@ async function good(
   const took: number[] = [];
   let failed = 0;
   for (const began = performance.now(); performance.now() - began < ms;) {
-    const reply = await line.post('/token', { ...cast.exchange('alice'), ...cast.authentication('agt_planner') });
+    const reply = await line.post(
+      '/token',
+      { ...cast.exchange('alice'), ...cast.authentication('agt_planner') },
+      GOOD_NETWORK,
+    );
     if (reply.status === 200) took.push(reply.ms);
     else failed++;
     await pause(GOOD_EVERY_MS);
@@ -99,7 +102,7 @@ async function torrent(
     const due = Math.floor(((performance.now() - began) / 1_000) * rate);
     for (; count < due && open < MAX_OPEN; count++, open++) {
       const { path, form, headers } = bad[count % bad.length] ?? { path: '/token', form: {} };
-      void line.post(path, form, headers).then(take);
+      void line.post(path, form, { ...headers, 'x-forwarded-for': `203.0.113.${count % NETWORKS}` }).then(take);
     }
     await pause(5);
   }
@@ -108,6 +111,8 @@ async function torrent(
 }
 
 const MAX_OPEN = 512;
+const GOOD_NETWORK = { 'x-forwarded-for': '198.51.100.1' };
+const NETWORKS = 4;
 
 /** Made before the clock runs: assertions with wrong signatures, unknown clients, broken forms, tokens of nobody. */
 function prepare(cast: Cast): readonly Bad[] {
