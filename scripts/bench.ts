@@ -6,7 +6,18 @@ import { canPin, CORES, pin } from './bench/process.js';
 import { writeReport } from './bench/report.js';
 import { summaryOf, tableOf } from './bench/summary.js';
 
-const NAMES = ['exchange', 'embedded', 'dpop', 'library', 'introspection', 'connect', 'verify', 'growth', 'processes'];
+const NAMES = [
+  'exchange',
+  'embedded',
+  'dpop',
+  'library',
+  'introspection',
+  'connect',
+  'verify',
+  'decision',
+  'growth',
+  'processes',
+];
 const USAGE = `npm run bench -- [--only NAME[,NAME]] [--seconds N] [--rounds N] [--quick] [--json]
   [--against PATH/TO/main.js] [--profile DIRECTORY] [--report FILE]
   names: ${NAMES.join(', ')}`;

@@ -6,6 +6,7 @@ import { compilePolicySet, type PolicySet, type PolicyTool } from '../../src/pol
 import { projectArguments } from '../../src/policy/set/projection.js';
 import { ToolShelf } from '../../src/policy/set/schema.js';
 import { type Slice, Slices } from '../../src/policy/set/slices.js';
+import type { DecisionFigure } from './decision-figures.js';
 import { median, quantile } from './load.js';
 
 const { rounds, count } = JSON.parse(process.argv[2] ?? '') as { rounds: number; count: number };
@@ -17,17 +18,7 @@ const SIZES = [
 ] as const;
 const WARM = 3;
 
-type Seen = Readonly<{ p50: number; p99: number }>;
-/** Microseconds. */
-export type DecisionFigure = Readonly<{
-  policies: number;
-  tools: number;
-  compileMs: number;
-  varied: Seen;
-  bare: Seen;
-  repeating: Seen;
-  forgetful: Seen;
-}>;
+type Seen = DecisionFigure['varied'];
 
 function measureSize({ policies, tools }: (typeof SIZES)[number]): DecisionFigure {
   const catalogue = Array.from({ length: tools }, (_, index) => toolOf(index));

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type DecisionFigure, DecisionFigures } from './decision-figures.js';
 import { furnish, multiply, startHouse } from './house.js';
 import { askOnce, fullLoad, median, quantile, type Request, rush, type Seen, steadyLoad } from './load.js';
 import { makeKeys, type Mix, post, presigner, publicJwk } from './material.js';
@@ -37,6 +38,7 @@ export type Percentiles = Readonly<{ p50: number; p99: number }>;
 export type Results = Readonly<{
   figures: readonly Figure[];
   verify: Readonly<Record<string, number>> | undefined;
+  decision: readonly DecisionFigure[];
   connect: readonly Readonly<{ name: string; p50: number; p99: number; worst: number }>[];
   growth: readonly Readonly<{ count: number; rate: number; cpu: number; rssMb: number; startSeconds: number }>[];
   processes: Readonly<{ one: number; two: number; ratio: number; oneCpu: number; twoCpu: number }> | undefined;
@@ -63,6 +65,7 @@ export async function measure(plan: Plan): Promise<Results> {
       figures,
       connect: plan.only('connect') ? await bench.connect() : [],
       verify: plan.only('verify') ? await bench.verify() : undefined,
+      decision: plan.only('decision') ? await bench.decision() : [],
       growth: plan.only('growth') ? await bench.growth() : [],
       processes: plan.only('processes') ? await bench.processes() : undefined,
     };
@@ -207,6 +210,13 @@ class Bench {
     const setup = { rounds: this.#plan.rounds * 2 + 1, milliseconds: this.#plan.seconds * 150 };
     const child = this.#keep(await start({ script: beside('verifier'), args: [JSON.stringify(setup)] }));
     return z.record(z.string(), z.number()).parse(JSON.parse((await child.ended).trim()));
+  }
+
+  /** The policy decision in sets of ever more policies and tools. */
+  async decision(): Promise<Results['decision']> {
+    const setup = { rounds: this.#plan.rounds, count: Math.ceil(this.#plan.seconds * 700) };
+    const child = this.#keep(await start({ script: beside('decision'), args: [JSON.stringify(setup)] }));
+    return DecisionFigures.parse(JSON.parse((await child.ended).trim()));
   }
 
   /** The same agent beside ever more others. */

@@ -1,11 +1,19 @@
 import type { Figure, Results } from './measure.js';
 
 /** What scripts read: ratios and limits that the issue names, and nothing that was not measured. */
-export function summaryOf({ figures, verify, connect, growth, processes }: Results): Readonly<Record<string, number>> {
+export function summaryOf({
+  figures,
+  verify,
+  decision,
+  connect,
+  growth,
+  processes,
+}: Results): Readonly<Record<string, number>> {
   const figure = (name: string): Figure | undefined => figures.find((one) => one.name === name);
   const ratio = (ours: string, floor: string): number | undefined => over(figure(ours)?.rate, figure(floor)?.rate);
   const cpuRatio = (ours: string, floor: string): number | undefined => over(figure(floor)?.cpu, figure(ours)?.cpu);
   const [smallest, largest] = [growth[0], growth.at(-1)];
+  const [first, last] = [decision[0], decision.at(-1)];
   const dpop = minus(figure('exchange postgres dpop')?.cpu, figure('exchange postgres fresh')?.cpu);
   const all: Readonly<Record<string, number | undefined>> = {
     'floor.rate': figure('floor fresh')?.rate,
@@ -25,6 +33,12 @@ export function summaryOf({ figures, verify, connect, growth, processes }: Resul
     'oidc_provider.rate': figure('oidc-provider')?.rate,
     'verify.ratio_to_jose': over(verify?.['ours'], verify?.['jose']),
     'verify.ratio_to_jose_without_keys': over(verify?.['oursFresh'], verify?.['joseFresh']),
+    'decision.p50_ms': over(last?.varied.p50, 1_000),
+    'decision.p99_ms': over(last?.varied.p99, 1_000),
+    'decision.ratio_to_cedar': over(last?.varied.p50, last?.bare.p50),
+    'decision.growth_ratio': first === last ? undefined : over(last?.varied.p50, first?.varied.p50),
+    'decision.repeating_p50_ms': over(last?.repeating.p50, 1_000),
+    'decision.repeating_forgotten_p50_ms': over(last?.forgetful.p50, 1_000),
     'growth.cpu_ratio': smallest === largest ? undefined : over(largest?.cpu, smallest?.cpu),
     'processes.ratio': processes?.ratio,
   };
@@ -40,7 +54,7 @@ const minus = (a: number | undefined, b: number | undefined): number | undefined
 
 /** The figures for people, as text. */
 export function tableOf(results: Results): string {
-  const { figures, verify, connect, growth, processes } = results;
+  const { figures, verify, decision, connect, growth, processes } = results;
   const lines: string[] = [];
   if (figures.length > 0) {
     lines.push(
@@ -66,6 +80,14 @@ export function tableOf(results: Results): string {
   if (verify !== undefined) {
     lines.push('', row(['verify one token', 'µs CPU']));
     for (const [name, micros] of Object.entries(verify)) lines.push(row([VERIFIERS[name] ?? name, micros.toFixed(1)]));
+  }
+  if (decision.length > 0) {
+    const header = ['p50 µs', 'p99 µs', 'bare p50', 'bare p99', 'same p50', 'no memory', 'ready ms'];
+    lines.push('', row(['decision: policies / tools', ...header]));
+    for (const { policies, tools, varied, bare, repeating, forgetful, compileMs } of decision) {
+      const cells = [varied.p50, varied.p99, bare.p50, bare.p99, repeating.p50, forgetful.p50, compileMs];
+      lines.push(row([`${policies} / ${tools}`, ...cells.map(whole)]));
+    }
   }
   if (growth.length > 0) {
     lines.push('', row(['agents, servers, tools', 'answers/s', 'µs CPU', 'MB', 'start s']));
