@@ -29,6 +29,7 @@ import {
 } from './http/index.js';
 import { activateFirst } from './first-policies.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
+import { readTools } from './mcp/index.js';
 import { createEngine, type Engine } from './oauth/index.js';
 import { openOperations, type Operations, type OperationsDeps } from './operations.js';
 import { openActivePolicies } from './policy/index.js';
@@ -201,6 +202,7 @@ function app(house: House, secrets: Secrets): Koa {
     policies: openPolicies(database, clock),
     keys: keysAdmin({ ...keyRingDeps(house, secrets), ring: keys }),
     log: openLog(database),
+    readTools: readTools({ allowLoopback: config.isLocal }),
     idempotency: openIdempotency(database),
     encryptionKeys: secrets.encryptionKeys,
     adminTokenDigest: adminTokenDigest(secrets.adminToken),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ok } from '../base/index.js';
 import { fieldProblem, type FieldProblem } from '../http/index.js';
+import { withPending } from '../registry/index.js';
 import { type ChangeDeps, makeChange } from './change.js';
 import { agentKind, type Contents, issuerKind, KINDS, type ObjectKind, serverKind } from './contents.js';
 import { EXAMPLE_ISSUER, SENT_AGENT, SENT_SERVER } from './examples.js';
@@ -81,7 +82,8 @@ function wishOf({ agents, servers, issuers, prune }: Document, before: Contents)
   const unnamed = KINDS.flatMap((kind) =>
     [...before[kind].keys()].filter((id) => named[kind]?.has(id) === false).map((id) => ({ kind, id })),
   );
-  return { agent: agents ?? [], server: servers ?? [], issuer: issuers ?? [], remove: prune ? unnamed : [] };
+  const written = (servers ?? []).map((server) => withPending(server, before.server.get(server.resource)));
+  return { agent: agents ?? [], server: written, issuer: issuers ?? [], remove: prune ? unnamed : [] };
 }
 
 /** By the place in the document, or by name when the object at fault is not in it. */

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Agent, Authentication, McpServer, RegistrySnapshot, TrustedIssuer } from '../registry/index.js';
+import { withPending } from '../registry/index.js';
 import { agentKind, type Contents, issuerKind, type Kind, type ObjectKind, serverKind, split } from './contents.js';
 import { EXAMPLE_AGENT, EXAMPLE_ISSUER, EXAMPLE_SERVER, SENT_AGENT, SENT_SERVER } from './examples.js';
 import type { Wish } from './plan.js';
@@ -21,7 +22,8 @@ export type Collection<T extends object, V extends T> = Readonly<{
   shown: (snapshot: RegistrySnapshot) => readonly V[];
   /** As the object would be shown in the place of the one that is there. */
   would: (object: T, there: V | undefined) => V;
-  wish: (object: T) => Partial<Wish>;
+  /** What to write when this was sent; the registry may know what has to stay. */
+  wish: (object: T, before: Contents) => Partial<Wish>;
 }>;
 
 export const agents: Collection<Agent, AgentView> = {
@@ -55,7 +57,7 @@ export const servers: Collection<McpServer, ServerView> = {
   among: (contents) => contents.server,
   shown: (snapshot) => [...snapshot.servers].map(shownClient),
   would: (object, there) => ({ ...object, has_secret: keepsSecret(object, there) }),
-  wish: (object) => ({ server: [object] }),
+  wish: (object, before) => ({ server: [withPending(object, before.server.get(object.resource))] }),
 };
 
 export const issuers: Collection<TrustedIssuer, TrustedIssuer> = {

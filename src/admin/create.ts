@@ -2,10 +2,12 @@ import type { Clock } from '../base/index.js';
 import type { LogReader } from '../audit/index.js';
 import type { Route } from '../http/index.js';
 import type { PolicyStore } from '../policy/index.js';
-import type { RegistryReader, RegistryWriter } from '../registry/index.js';
+import type { RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
 import type { SessionsAdmin } from '../session/index.js';
 import type { KeysAdmin } from '../token/index.js';
 import { applyOperation } from './apply.js';
+import { importOperation } from './import.js';
+import { toolOperations } from './tools.js';
 import { makeTurns } from './change.js';
 import { agents, issuers, servers } from './collections.js';
 import { keyOperations } from './keys.js';
@@ -27,6 +29,7 @@ export type AdminDeps = ServeDeps &
     keys: KeysAdmin;
     policies: PolicyStore;
     log: LogReader;
+    readTools: ToolsReader;
     issuer: string;
     trustDomain: string;
     clock: Clock;
@@ -57,6 +60,8 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     ...objectOperations(servers, changes),
     ...objectOperations(issuers, changes),
     ...secretOperations(changes),
+    ...toolOperations(changes),
+    importOperation(changes),
     applyOperation(changes),
     ...policyOperations(changes),
     ...sessionOperations(sessions),

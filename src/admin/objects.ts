@@ -71,7 +71,7 @@ function putOne<T extends object, V extends T>(of: Collection<T, V>, deps: Chang
         return err(fieldProblem([{ param: of.idField, detail: 'differs from the id in the path' }]));
       }
       const request = {
-        wish: () => ({ ...NOTHING, ...of.wish(body) }),
+        wish: (before: Contents) => ({ ...NOTHING, ...of.wish(body, before) }),
         refuse: (flaws: readonly Flaw[]) => fieldProblem(flaws.map((flaw) => fieldOf(flaw, of.name, id))),
       };
       const dryRun = query.dry_run === 'true';

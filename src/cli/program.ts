@@ -8,6 +8,7 @@ import { followLog, type LogOptions } from './log.js';
 import { addObjects } from './objects.js';
 import { addPolicy } from './policy.js';
 import { decodeToken } from './token.js';
+import { addTools } from './tools.js';
 
 /** Runs one command line. Answers the exit code: 0 done, 1 refused, 2 wrong usage or no connection. */
 export async function run(args: readonly string[], io: Io): Promise<0 | 1 | 2> {
@@ -47,6 +48,7 @@ function program(io: Io): Command {
     .exitOverride();
   addApply(writ, io);
   addObjects(writ, io);
+  addTools(writ, connected, io);
   addSessions(writ, io);
   addKeys(writ, io);
   addLog(writ, io);

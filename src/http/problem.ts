@@ -90,6 +90,12 @@ export const PROBLEMS = {
     when: 'As many keys are kept as Writ keeps at all.',
     do: 'Send the request without a key, or later.',
   },
+  server_unreadable: {
+    status: 502,
+    title: 'The tools of the MCP server cannot be read',
+    when: 'The live server that is to be imported does not answer, wants another token, or is no MCP server.',
+    do: 'Look at the server as `detail` says, and import again.',
+  },
   internal: {
     status: 500,
     title: 'Something broke inside Writ',

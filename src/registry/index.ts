@@ -25,3 +25,6 @@ export { Finding, findingsIn, textsIn } from './findings.js';
 export { sentenceFor } from './sentence.js';
 export { visible } from './visible.js';
 export { Word, wordsOf } from './words-difference.js';
+export { IMPORT_RESULTS, type Import, type ImportedTool, type ImportResult, importTools } from './import-tools.js';
+export { withPending } from './pending.js';
+export { proposeTool } from './propose.js';

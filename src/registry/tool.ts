@@ -3,6 +3,7 @@ import { ok, type Result } from '../base/index.js';
 import {
   ActionClass,
   type CanonicalFlaw,
+  ClientId,
   DataClass,
   definitionDigest,
   Digest,
@@ -22,6 +23,7 @@ const ChangedDefinition = z.strictObject({
   definition: ToolDefinition.optional().describe('Absent where only its hash was reported.'),
   seen_by: z.enum(['import', 'verifier', 'agent']),
   seen_at: z.iso.datetime(),
+  by: ClientId.optional().describe('The agent or MCP server that reported it.'),
 });
 
 /**
@@ -44,6 +46,11 @@ export const Tool = z
       ),
     definition: ToolDefinition.optional().describe('As the server describes it in tools/list.'),
     reviewed: Digest.optional().describe('RFC 8785 SHA-256 of the definition that a person has reviewed.'),
+    disbelieved: z
+      .array(ClientId)
+      .max(64)
+      .optional()
+      .describe('Agents that reported a change of this definition which its server did not show: not heard again.'),
     changed: ChangedDefinition.optional().describe('A different definition that waits for a review.'),
   })
   .refine(({ name, definition }) => definition === undefined || definition.name === name, {
@@ -77,6 +84,7 @@ export function withReview(tool: Tool, definition: ToolDefinition): Result<Tool,
   if (!pin.ok) return pin;
   const reviewed: Tool = { ...tool, definition, reviewed: pin.value };
   delete reviewed.changed;
+  delete reviewed.disbelieved;
   return ok(reviewed);
 }
 
@@ -90,8 +98,12 @@ function pinFits(reviewed: string, definition: ToolDefinition | undefined): bool
 export const placeholdersOf = (sentence = ''): readonly string[] =>
   [...sentence.matchAll(/\{([^{}]+)\}/g)].map(([, name = '']) => name);
 
+/** The arguments that a definition has. */
+export function argumentsOf({ inputSchema }: ToolDefinition): readonly string[] {
+  const { properties } = inputSchema;
+  return typeof properties === 'object' && properties !== null ? Object.keys(properties) : [];
+}
+
 function hasArgument(definition: ToolDefinition | undefined, name: string): boolean {
-  if (definition === undefined) return true;
-  const { properties } = definition.inputSchema;
-  return typeof properties === 'object' && properties !== null && Object.hasOwn(properties, name);
+  return definition === undefined || argumentsOf(definition).includes(name);
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { adminTokenDigest, createAdmin } from '../../src/admin/index.js';
+import { readTools } from '../../src/mcp/index.js';
 import { openIdempotency, openLog, openPolicies, openSessions } from '../../src/storage/index.js';
 import { type AdminServer, NOW, OUR_ISSUER, problem, startAdmin, statusAndBody } from '../support/admin.js';
 
@@ -46,6 +47,7 @@ describe('the description of the admin API', () => {
       keys: admin.keys,
       policies: openPolicies(admin.fresh.database, { now: () => NOW }),
       log: openLog(admin.fresh.database),
+      readTools: readTools({ allowLoopback: true }),
       idempotency: openIdempotency(admin.fresh.database),
       encryptionKeys: [new Uint8Array(32)],
       adminTokenDigest: adminTokenDigest('x'),

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Koa from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from '../../src/admin/index.js';
+import { readTools } from '../../src/mcp/index.js';
 import { hashSecret } from '../../src/client/index.js';
 import { catchThrown, router } from '../../src/http/index.js';
 import {
@@ -77,6 +78,7 @@ export async function startAdmin(): Promise<AdminServer> {
     keys,
     policies: openPolicies(fresh.database, clock),
     log: openLog(fresh.database),
+    readTools: readTools({ allowLoopback: true }),
     idempotency: openIdempotency(fresh.database),
     encryptionKeys: [randomBytes(32)],
     adminTokenDigest: adminTokenDigest(ADMIN),
@@ -129,6 +131,7 @@ const TITLES: Record<string, [number, string]> = {
   in_use: [409, 'Something else still needs this'],
   conflict: [409, 'The state of the object does not allow this'],
   precondition_failed: [412, 'The object was changed meanwhile'],
+  server_unreadable: [502, 'The tools of the MCP server cannot be read'],
   too_large: [413, 'The body is too large'],
   unavailable: [503, 'Something that Writ depends on is down'],
 };
