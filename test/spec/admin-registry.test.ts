@@ -32,8 +32,8 @@ const server: McpServerInput = {
   authentication: { method: 'private_key_jwt', jwks_uri: 'https://mcp.example/files/jwks' },
   scopes: ['files:read', 'files:write'],
   tools: [
-    { name: 'read_file', scopes: ['files:read'], tier: 'low' },
-    { name: 'write_file', scopes: ['files:write'], tier: 'medium' },
+    { name: 'read_file', scopes: ['files:read'], tier: 'low', sensitive: [] },
+    { name: 'write_file', scopes: ['files:write'], tier: 'medium', sensitive: [] },
   ],
 };
 const agent: AgentInput = {

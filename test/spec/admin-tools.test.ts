@@ -265,6 +265,7 @@ describe('the command line', () => {
     const code = await run(args, {
       env: { WRIT_ISSUER: admin.url, WRIT_ADMIN_TOKEN: ADMIN },
       readFile: () => 'server-token\n',
+      makePrivateFile: () => false,
       readStdin: () => Promise.resolve(''),
       out: (line) => lines.push(line),
       err: (line) => lines.push(line),
