@@ -212,7 +212,10 @@ function app(house: House, secrets: Secrets): Koa {
   });
   // No forwarded header makes a link or a proof's URI: those come from the configured issuer alone.
   const koa = new Koa();
-  koa.on('error', report);
+  // Koa hands the whole request over beside the error, headers and all: that is for no log (LG-01).
+  koa.on('error', (thrown: unknown) => {
+    report(thrown);
+  });
   koa.use(refuseUnreadableTarget());
   koa.use(operations.middleware);
   koa.use(catchThrown(report, config.issuer));

@@ -139,7 +139,9 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
   });
   recordRefusals(provider, deps);
   const koa: EventEmitter = provider;
-  koa.on('error', deps.onFault);
+  koa.on('error', (thrown: unknown) => {
+    deps.onFault(thrown);
+  });
   return provider;
 }
 

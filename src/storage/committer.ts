@@ -3,6 +3,7 @@ import { err, Fault, ok } from '../base/index.js';
 import type { CommitRefusal, Committer, NotPermitted, Permitted, Stale } from '../exchange/index.js';
 import { Recorded } from '../token/recorded.js';
 import { COMMIT_SQL } from './commit-sql.js';
+import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
 import type { Database } from './database.js';
 import { guarded, sqlState } from './outage.js';
 import { closeExpiredRun } from './session-store.js';
@@ -29,8 +30,6 @@ const BATCH = 32;
 const GATHER_MS = 2;
 /** What waits beyond this is told to come back: it would be answered too late to be of use. */
 const MAX_QUEUE = 2_048;
-/** Our clock and the database's may differ by this many seconds before we stop deciding anything. */
-const MAX_CLOCK_DIFFERENCE = 30;
 
 /** Who wants to know how commits go. */
 export type CommitWatch = Readonly<{
@@ -177,10 +176,7 @@ async function refusalOf(
     case 'stale':
       return { reason: 'stale' };
     case 'clock':
-      throw new Fault(
-        'database_unavailable',
-        `the database's clock differs from ours by more than ${MAX_CLOCK_DIFFERENCE} s`,
-      );
+      throw clocksDiffer();
     case 'replayed':
       return { reason: 'replayed', what: outcome.spends.find(({ key }) => key === lost_key)?.what ?? 'assertion' };
     case 'session_expired':

@@ -33,9 +33,7 @@ export function openEngineStore({ prisma }: Database): EngineStore {
       );
     },
     prune: async (before) => {
-      await run('DELETE FROM engine_record WHERE expires_at < to_timestamp($1::float8)', before);
-      await run('DELETE FROM replay WHERE expires_at < to_timestamp($1::float8)', before);
-      await run('DELETE FROM token_use WHERE expires_at < to_timestamp($1::float8)', before);
+      for (const table of ['engine_record', 'replay', 'token_use']) await run(`DELETE FROM ${table} ${OVER}`, before);
     },
   };
 }
@@ -71,6 +69,9 @@ const PUT = `
   SET payload = excluded.payload, grant_id = excluded.grant_id, uid = excluded.uid, expires_at = excluded.expires_at`;
 
 const CONSUME = `UPDATE engine_record SET consumed_at = to_timestamp($2::float8) WHERE key = $1 AND consumed_at IS NULL`;
+
+/** CL-04: a process whose clock is ahead forgets nothing that others may still be shown. */
+const OVER = `WHERE expires_at < least(to_timestamp($1::float8), clock_timestamp() - interval '60 seconds')`;
 
 const SPEND = `
   INSERT INTO replay (key, spender, expires_at) VALUES ($1, 'engine', to_timestamp($2::float8))

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { type Clock, Fault } from '../base/index.js';
+import { type Clock, Fault, type Seconds } from '../base/index.js';
 import type { StateQuestion, TokenRevoker, TokenStates } from '../introspection/index.js';
 import { sha256 } from '../protocol/index.js';
+import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
@@ -11,9 +12,10 @@ import { revokeWithin } from './revocations.js';
 export function openTokenStates({ prisma }: Database, clock: Clock): TokenStates & TokenRevoker {
   return {
     ask: async (question) => {
-      const [sql, parameters] = statementOf(question);
+      const [sql, parameters] = statementOf(question, clock.now());
       const [row] = Rows.parse(await guarded(() => prisma.$queryRawUnsafe(sql, ...parameters)));
       if (row === undefined) throw new Fault('internal', 'the database has no registry state');
+      if (row.off) throw clocksDiffer();
       return { live: row.live, registryVersion: Number(row.registry), replayed: row.replayed, consumed: row.consumed };
     },
     revokeToken: ({ tokenHash, txn }, by) =>
@@ -35,31 +37,34 @@ export function openTokenStates({ prisma }: Database, clock: Clock): TokenStates
 }
 
 /** A plain question takes no use, and its statement does not look for one. */
-function statementOf(question: StateQuestion): readonly [sql: string, parameters: readonly unknown[]] {
+function statementOf(question: StateQuestion, now: Seconds): readonly [sql: string, parameters: readonly unknown[]] {
   const { requestId, registryVersion, spends, tokenHash, consume } = question;
   const keys = spends.map(({ key }) => key);
   const ends = spends.map(({ expiresAt }) => expiresAt);
-  const basis = [requestId, keys, ends, tokenHash ?? null, registryVersion];
+  const basis = [requestId, keys, ends, tokenHash ?? null, registryVersion, now, MAX_CLOCK_DIFFERENCE];
   if (consume === undefined || tokenHash === undefined) return [ASK, basis];
   const { tool, maxUses, expiresAt, record, session, txn } = consume;
   return [ASK_FOR_USE, [...basis, sha256(`${tokenHash} ${tool}`), maxUses, expiresAt, record, session, txn]];
 }
 
-/** A stale caller spends nothing: it is authenticated anew against the newer registry. A replayed one consumes nothing. */
+/**
+ * A stale caller spends nothing: it is authenticated anew against the newer registry. A replayed one consumes nothing, and
+ * nor does one whose clock the database cannot believe (CL-05): what it takes for alive may be long over.
+ */
 const STATE = `
 WITH state AS MATERIALIZED (
-  SELECT version FROM registry_state WHERE id = 1
+  SELECT version, abs(extract(epoch FROM clock_timestamp())::bigint - $6::bigint) > $7::int AS off FROM registry_state WHERE id = 1
 ), spent AS (
   INSERT INTO replay (key, spender, expires_at)
   SELECT key, $1, to_timestamp(ends) FROM unnest($2::text[], $3::bigint[]) AS s(key, ends), state
-  WHERE state.version = $5::bigint ORDER BY key
+  WHERE state.version = $5::bigint AND NOT state.off ORDER BY key
   ON CONFLICT (key) DO NOTHING RETURNING key
 ), replayed AS MATERIALIZED (
   SELECT EXISTS (
     SELECT 1 FROM unnest($2::text[]) AS s(key)
     WHERE NOT EXISTS (SELECT 1 FROM spent WHERE spent.key = s.key)
       AND NOT EXISTS (SELECT 1 FROM replay r WHERE r.key = s.key AND r.spender = $1)
-  ) AND (SELECT version FROM state) = $5::bigint AS yes
+  ) AND (SELECT version = $5::bigint AND NOT off FROM state) AS yes
 ), token AS MATERIALIZED (
   SELECT 1 AS one FROM log_leaf l JOIN agent_session s ON s.id = l.session_id JOIN person p ON p.id = s.person_id
   LEFT JOIN trusted_issuer voucher ON voucher.issuer = p.issuer
@@ -67,7 +72,7 @@ WITH state AS MATERIALIZED (
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(l.lineage))
 )`;
 
-const ANSWER = `SELECT (SELECT version FROM state)::text AS registry, (SELECT yes FROM replayed) AS replayed,
+const ANSWER = `SELECT (SELECT version FROM state)::text AS registry, (SELECT off FROM state) AS off, (SELECT yes FROM replayed) AS replayed,
   EXISTS (SELECT 1 FROM token) AS live`;
 
 const ASK = `${STATE}
@@ -75,24 +80,24 @@ ${ANSWER}, false AS consumed`;
 
 /** The use and its record are one; a use that was refused is recorded too. `sequence` numbers the decisions of a session only. */
 const ASK_FOR_USE = `${STATE}, asked AS MATERIALIZED (
-  SELECT 1 FROM replayed, state WHERE NOT replayed.yes AND state.version = $5::bigint
+  SELECT 1 FROM replayed, state WHERE NOT replayed.yes AND state.version = $5::bigint AND NOT state.off
 ), taken AS (
-  INSERT INTO token_use (key, used, expires_at) SELECT $6, 1, to_timestamp($8::bigint) FROM token, asked WHERE $7::int > 0
-  ON CONFLICT (key) DO UPDATE SET used = token_use.used + 1 WHERE token_use.used < $7::int
+  INSERT INTO token_use (key, used, expires_at) SELECT $8, 1, to_timestamp($10::bigint) FROM token, asked WHERE $9::int > 0
+  ON CONFLICT (key) DO UPDATE SET used = token_use.used + 1 WHERE token_use.used < $9::int
   RETURNING used
 ), written AS MATERIALIZED (
-  SELECT convert_to($9::text || ',"outcome":{'
+  SELECT convert_to($11::text || ',"outcome":{'
     || CASE WHEN EXISTS (SELECT 1 FROM taken) THEN '"decision":"done","reason":"used"'
             WHEN EXISTS (SELECT 1 FROM token) THEN '"decision":"refuse","reason":"no_use_left"'
             ELSE '"decision":"refuse","reason":"not_live"' END
-    || ',"session":' || to_json($10::text)::text || ',"sequence":null,"seen":0}}', 'UTF8') AS leaf
+    || ',"session":' || to_json($12::text)::text || ',"sequence":null,"seen":0}}', 'UTF8') AS leaf
   FROM asked
 ), leaf AS (
   INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, txn, lineage)
-  SELECT leaf, sha256('\\x00'::bytea || leaf), 'introspection', $10, $11, ARRAY[]::text[] FROM written
+  SELECT leaf, sha256('\\x00'::bytea || leaf), 'introspection', $12, $13, ARRAY[]::text[] FROM written
 )
 ${ANSWER}, EXISTS (SELECT 1 FROM taken) AS consumed`;
 
 const Rows = z.array(
-  z.object({ registry: z.string(), replayed: z.boolean(), live: z.boolean(), consumed: z.boolean() }),
+  z.object({ registry: z.string(), off: z.boolean(), replayed: z.boolean(), live: z.boolean(), consumed: z.boolean() }),
 );
