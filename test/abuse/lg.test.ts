@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { createConnection } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { change, startSignInWorld, type SignInWorld } from './sign-in.js';
-import { bearerAssertion, type Form, type Reply, sendForm, tokenOf, type Tokens } from '../support/writ.js';
+import { startWrit } from '../../src/server.js';
+import { freePort, bearerAssertion, type Form, type Reply, sendForm, tokenOf, type Tokens } from '../support/writ.js';
 import { RS1, tool, tools } from '../support/world.js';
 
 let world: SignInWorld;
@@ -100,6 +102,25 @@ describe('LG-06 a stolen copy of the database', () => {
       expect([redeem.status, asSecret.status]).toEqual([400, 401]);
     }
   });
+});
+
+it('LG-01 a connection that ends in the middle of a request puts nothing of its headers into the log', async () => {
+  const port = await freePort();
+  const told: unknown[] = [];
+  const report = (_thrown: unknown, ...more: unknown[]): void => {
+    told.push(...more);
+  };
+  const node = await startWrit({ ...world.config, port }, { report });
+  for (const path of ['/token', '/request', '/nothing']) {
+    const socket = createConnection({ host: '127.0.0.1', port });
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    const head = [`POST ${path} HTTP/1.1`, 'Host: x', `Authorization: Bearer ${CANARY_ARGUMENT}`, 'Content-Length: 90'];
+    socket.on('error', () => undefined).resume();
+    socket.end(`${head.join('\r\n')}\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\ngrant_type=`);
+    await closed;
+  }
+  await node.close();
+  expect(told.filter((one) => one !== undefined && typeof one !== 'string')).toEqual([]);
 });
 
 describe('LG-04 what is thrown', () => {

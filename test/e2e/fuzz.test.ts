@@ -21,7 +21,7 @@ beforeAll(() => {
 
 describe('a server that gets thousands of broken forms, headers, tokens and JSON bodies', () => {
   it('answers each with a 4xx in time, keeps no memory of them, and exchanges as before', async () => {
-    const { code, result, said } = await fuzz('--seconds', '10');
+    const { code, result, said } = await fuzz('--seconds', '10', '--seed', 'ci');
     expect({ code, result, said }).toMatchObject({
       code: 0,
       result: { found: 0, findings: [], exchanges_at_end: true },
