@@ -28,8 +28,8 @@ function measureSize({ policies, tools }: (typeof SIZES)[number]): DecisionFigur
   const compileMs = performance.now() - started;
   const forgetful = compiled(text, catalogue, 0);
   const bare = bareEvaluations(set, catalogue);
-  const varied = Array.from({ length: count }, (_, index) => inputOf(index, tools));
-  const few = Array.from({ length: count }, (_, index) => inputOf(index % 64, tools));
+  const varied = Array.from({ length: count }, (_, index) => inputOf(index, { policies, tools }));
+  const few = Array.from({ length: count }, (_, index) => inputOf(index % 64, { policies, tools }));
   const work = {
     varied: () => each(varied, (input) => forgetful.decide(input).verdict === 'allow'),
     bare: () =>
@@ -154,11 +154,11 @@ function toolOf(index: number): PolicyTool {
   };
 }
 
-/** Half payments, half reads; another person and other arguments each time. */
-const inputOf = (index: number, tools: number): DecisionInput => ({
+/** Half payments, each of a tool with a policy of its own, half reads; another person and other arguments each time. */
+const inputOf = (index: number, { policies, tools }: Readonly<{ policies: number; tools: number }>): DecisionInput => ({
   tool: {
     server: SERVER,
-    name: `tool_${String(index % 2 === 0 ? (index * 5) % Math.min(tools, 8_000) : index % tools)}`,
+    name: `tool_${String(index % 2 === 0 ? (Math.floor(index / 2) % (policies - 8)) * 5 : index % tools)}`,
   },
   person: { id: `prs_${String(index)}`, attributes: { department: 'finance', level: 'staff' } },
   agent: { id: 'agt_planner', owner: 'platform@example.com', kind: 'agent' },

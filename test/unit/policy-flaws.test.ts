@@ -238,7 +238,12 @@ describe('a policy set is refused whole, with line and column,', () => {
       ],
       'is in the set twice',
     ],
-    ['half a surrogate pair', [{ path: 'a.cedar', text: `${fine}// \ud800` }], 'is not well-formed Unicode text'],
+    ['half a surrogate pair', [{ path: 'a.cedar', text: `${fine}// \ud800` }], 'is not plain Unicode text'],
+    [
+      'a character that no database keeps',
+      [{ path: 'a.cedar', text: `${fine}// \u0000` }],
+      'is not plain Unicode text',
+    ],
   ])('for %s', (_name, files, problem) => {
     expect(compilePolicySet(files, [])).toEqual({
       ok: false,

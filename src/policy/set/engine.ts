@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import {
   type AuthorizationAnswer,
   type CedarValueJson,
@@ -14,6 +15,10 @@ import {
   validate,
 } from '@cedar-policy/cedar-wasm/nodejs';
 import { err, ok, type Result } from '../../base/index.js';
+
+// Node.js 20 dies ("unreachable code" in its deoptimizer) when optimised JavaScript that calls WebAssembly is thrown away
+// while the call runs and the call gives back an object, as every one of the engine does. Not inlining such calls avoids it.
+setFlagsFromString('--no-turbo-inline-js-wasm-calls');
 
 // The one door to the engine. Nothing that it may say, and nothing that it may throw, gets past here as a yes.
 

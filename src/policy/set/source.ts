@@ -1,4 +1,5 @@
 import { err, ok, type Result } from '../../base/index.js';
+import { isPlainText } from '../../protocol/index.js';
 import { flawAt, type PolicyFile, type PolicyFlaw, type PolicyText } from './flaw.js';
 
 /** What a whole set and one policy may measure. */
@@ -33,7 +34,8 @@ function tooMuch(files: readonly PolicyFile[]): PolicyFlaw | undefined {
     if (!file.path.endsWith('.cedar')) return flawAt(whole, 'is not a .cedar file');
     if (seen.has(file.path)) return flawAt(whole, 'is in the set twice');
     if (seen.add(file.path).size > MAX_FILES) return flawAt(whole, `the set has more than ${String(MAX_FILES)} files`);
-    if (!file.text.isWellFormed()) return flawAt(whole, 'is not well-formed Unicode text');
+    if (!isPlainText(file.path) || !file.text.isWellFormed() || file.text.includes('\u0000'))
+      return flawAt(whole, 'is not plain Unicode text');
   }
   return undefined;
 }
