@@ -42,6 +42,14 @@ export async function startFilesServer(issuer: string, port: number, notes: Note
         return text(stored.delete(path) ? `Deleted ${path}.` : 'There is no such file.');
       }),
     );
+    server.registerTool(
+      'share_file',
+      { description: 'Shares a file with anybody.', inputSchema: z.object({ path: z.string() }) },
+      guard.tool('share_file', ({ path }, { delegation }) => {
+        notes.ran('share_file', delegation);
+        return text(`Everybody can read ${path}.`);
+      }),
+    );
     return server;
   };
 

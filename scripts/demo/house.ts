@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -100,6 +100,7 @@ async function furnish(
   const registryFile = join(folder, 'registry.yaml');
   await writeFile(registryFile, stringify(registry));
   await writ('apply', '-f', registryFile);
+  await writ('policy', 'stage', await policies(folder), '--activate');
 
   const wire = new Wire();
   const planner = createPlanner({ issuer, key: keys.planner.privateJwk, fetch: wire.fetch });
@@ -115,6 +116,14 @@ const configuration = (issuer: string, folder: string, company: Company): object
   const secret = credential.kind === 'secret' ? { clientSecret: credential.secret } : {};
   return { issuer, dataDir: join(folder, 'data'), identityProviders: [{ ...provider, ...secret }] };
 };
+
+/** The set that comes with Writ, but for payments: small ones need nobody, and large ones are refused. */
+async function policies(folder: string): Promise<string> {
+  const set = join(folder, 'policies');
+  await cp('config/policies', set, { recursive: true });
+  await cp('config/examples/policies', set, { recursive: true });
+  return set;
+}
 
 /** The command line in this process; what it would print is the answer. */
 async function command(args: readonly string[]): Promise<string> {

@@ -30,6 +30,7 @@ export function demoRegistry({ filesUrl, paymentsUrl, companyIssuer, redirectUri
           reviewedTool('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
           reviewedTool('write_file', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
           reviewedTool('delete_file', { scopes: ['files:write'], tier: 'high', action: 'delete' }),
+          reviewedTool('share_file', { scopes: ['files:write'], tier: 'medium', action: 'send' }),
         ],
       },
       {
@@ -41,7 +42,16 @@ export function demoRegistry({ filesUrl, paymentsUrl, companyIssuer, redirectUri
         scopes: ['payments:read', 'payments:write'],
         tools: [
           reviewedTool('list_invoices', { scopes: ['payments:read'], tier: 'low', action: 'read' }),
-          reviewedTool('pay_invoice', { scopes: ['payments:write'], tier: 'high', action: 'pay' }),
+          reviewedTool('pay_invoice', {
+            scopes: ['payments:write'],
+            tier: 'high',
+            action: 'pay',
+            inputSchema: {
+              type: 'object',
+              properties: { invoice: { type: 'string' }, euros: { type: 'number' } },
+              required: ['invoice', 'euros'],
+            },
+          }),
         ],
       },
     ],
@@ -53,9 +63,13 @@ export function demoRegistry({ filesUrl, paymentsUrl, companyIssuer, redirectUri
         purpose: 'Plans and publishes the weekly report',
         authentication: by(keys.planner),
         redirect_uris: [redirectUri],
-        // Not delete_file: nobody gave it that.
+        // Not share_file: nobody gave it that.
         allow: [
-          { resource: filesUrl, scopes: ['files:read', 'files:write'], tools: ['read_file', 'write_file'] },
+          {
+            resource: filesUrl,
+            scopes: ['files:read', 'files:write'],
+            tools: ['read_file', 'write_file', 'delete_file'],
+          },
           { resource: paymentsUrl, scopes: ['payments:read', 'payments:write'], tools: '*' },
         ],
         hand_over_to: ['agt_writer'],

@@ -30,6 +30,8 @@ export function makeStory(house: House): Readonly<{ steps: readonly Step[]; told
     step('Alice signs in and allows Planner to act for her', (stage) => aliceSignsIn(stage, house, told, browser)),
     step('An allowed call', (stage) => anAllowedCall(stage, house, told)),
     step('A tool that nobody granted', (stage) => aToolNotGranted(stage, house, told)),
+    step('A delete that a person has to approve', (stage) => aDelete(stage, house, told)),
+    step('A payment that policy refuses', (stage) => aLargePayment(stage, house, told)),
     step('Changed arguments', (stage) => changedArguments(stage, house, told)),
     step('A token at the wrong server', (stage) => theWrongServer(stage, house, told)),
     step('A token past its end', (stage) => pastItsEnd(stage, house, told, browser)),
@@ -85,21 +87,79 @@ async function anAllowedCall({ terminal, expect }: Stage, house: House, told: To
 }
 
 async function aToolNotGranted({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
-  terminal.say(
-    'Files has a tool delete_file, but nobody gave it to Planner. The answer is no before there is a token.',
-  );
+  terminal.say('Files has a tool share_file, but nobody gave it to Planner. The answer is no before there is a token.');
   terminal.show('');
   const mcp = await connect(house.planner, house.files.resource, told.personToken);
   const seen = house.notes.length;
-  const refusal = await refusalOf(mcp.callTool({ name: 'delete_file', arguments: { path: 'notes/week-47.md' } }));
+  const refusal = await refusalOf(mcp.callTool({ name: 'share_file', arguments: { path: NOTES.arguments.path } }));
   await mcp.close();
   expect(
     'Writ refuses the exchange, and the agent is told why',
     [refusal?.code, refusal?.message],
-    ['invalid_authorization_details', 'the tool delete_file is not granted here'],
+    ['invalid_authorization_details', 'the tool share_file is not granted here'],
   );
   expect('Files heard nothing of it', house.notes.slice(seen), []);
 }
+
+async function aDelete({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    'Planner may delete files, but what deletes is decided by a person: so says the policy that comes with Writ.',
+    'It wants to know the exact call first, so that a person can say yes to that one and nothing else.',
+  );
+  terminal.show('');
+  const mcp = await connect(house.planner, house.files.resource, told.personToken);
+  const seen = house.notes.length;
+  const refusal = await refusalOf(mcp.callTool({ name: 'delete_file', arguments: { path: NOTES.arguments.path } }));
+  await mcp.close();
+  terminal.show(...sayingOf(refusal), '');
+  expect(
+    'the agent is told which policy decided and what would change it',
+    [refusal?.code, refusal?.advice?.policies, refusal?.advice?.remedy],
+    ['transaction_denied', ['delete-approved'], 'approval'],
+  );
+  expect('Files heard nothing of it', house.notes.slice(seen), []);
+}
+
+async function aLargePayment({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    'A policy of this company lets agents pay up to 500 EUR by themselves. It reads the arguments of the call.',
+  );
+  terminal.show('');
+  const pay = (euros: unknown): Promise<AgentError | undefined> =>
+    refusalOf(
+      house.planner.exchange({
+        ...wish(house.payments.resource, told, PAYMENT),
+        tools: [{ name: PAYMENT.tool, argumentsText: JSON.stringify({ invoice: 'INV-7', euros }) }],
+      }),
+    );
+  const large = await pay(9_999);
+  terminal.show(...sayingOf(large), '');
+  expect(
+    '9999 EUR are refused, and the policy says why',
+    [large?.code, large?.advice?.policies, large?.advice?.reasons],
+    ['transaction_denied', ['large-payments'], ['Agents pay at most 500.']],
+  );
+  for (const [how, euros] of UNREADABLE) {
+    const refused = await pay(euros);
+    expect(
+      `an amount that is ${how} is no way around it`,
+      [refused?.code, refused?.advice?.remedy],
+      ['invalid_authorization_details', 'correct_arguments'],
+    );
+  }
+}
+
+const UNREADABLE = [
+  ['missing', undefined],
+  ['a string', '120'],
+  ['more than a decimal holds', 1e15],
+] as const;
+
+/** What the policies tell the agent. */
+const sayingOf = (refusal: AgentError | undefined): readonly string[] => {
+  const { policies = [], reasons = [], remedy = '' } = refusal?.advice ?? {};
+  return [`policies  ${policies.join(', ')}`, `reasons   ${reasons.join(' ')}`, `remedy    ${remedy}`];
+};
 
 async function changedArguments({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
   terminal.say(
@@ -173,7 +233,7 @@ async function usedTwice({ terminal, expect }: Stage, house: House, told: Told):
   );
   const paidTwice = await callByHand(house.payments.resource, told.paymentToken, PAYMENT);
   expect(
-    'so is the payment of step 4, by Payments, which asked Writ',
+    'so is the payment of step 6, by Payments, which asked Writ',
     [...refusedBy(paidTwice), lastNote(house)],
     [401, 'invalid_token', 'refused inactive'],
   );

@@ -19,9 +19,11 @@ import { Failure, type Io } from './io.js';
 
 type Options = Readonly<{ registry?: string; json?: boolean }>;
 
-/** `writ policy`: what authors run before a set goes anywhere. It talks to no server. */
-export function addPolicy(writ: Command, io: Io): void {
-  const policy = writ.command('policy').description('Checks and tests policy sets, without a server.');
+/** `writ policy check | test`: what authors run before a set goes anywhere. They talk to no server. */
+export function addPolicy(writ: Command, io: Io): Command {
+  const policy = writ
+    .command('policy')
+    .description('Checks and tests policy sets without a server, and changes them in one.');
   const offline = (verb: string, description: string, action: (directory: string, options: Options) => void): Command =>
     policy
       .command(`${verb} <directory>`)
@@ -35,6 +37,7 @@ export function addPolicy(writ: Command, io: Io): void {
   offline('test', 'Runs the cases of every *.test.yaml beside the policies.', (directory, options) => {
     test(directory, options, io);
   });
+  return policy;
 }
 
 function check(directory: string, { registry, json = false }: Options, io: Io): void {
@@ -73,7 +76,8 @@ function test(directory: string, { registry, json = false }: Options, io: Io): v
 const sentence = ({ path, line, column, policy, problem }: PolicyFlaw): string =>
   `${path}:${String(line)}:${String(column)}: ${policy === undefined ? '' : `${policy}: `}${problem}`;
 
-function policyFiles(directory: string, io: Io): readonly PolicyFile[] {
+/** The `.cedar` files of a directory, in the order of their names. */
+export function policyFiles(directory: string, io: Io): readonly PolicyFile[] {
   const files = named(directory, '.cedar').map((path) => ({ path, text: io.readFile(join(directory, path)) ?? '' }));
   if (files.length === 0) throw new Failure(2, `there is no *.cedar in ${directory}`);
   return files;

@@ -6,6 +6,7 @@ import { doctor } from './doctor.js';
 import { Failure, harmless, type Io } from './io.js';
 import { followLog, type LogOptions } from './log.js';
 import { addObjects } from './objects.js';
+import { addPolicySets } from './policy-sets.js';
 import { addPolicy } from './policy.js';
 import { decodeToken } from './token.js';
 import { addTools } from './tools.js';
@@ -52,7 +53,7 @@ function program(io: Io): Command {
   addSessions(writ, io);
   addKeys(writ, io);
   addLog(writ, io);
-  addPolicy(writ, io);
+  addPolicySets(addPolicy(writ, io), io);
   connected(writ.command('doctor'))
     .description('Looks at everything that Writ stands on, and says what is wrong and what to do. Changes nothing.')
     .action((options: Connected) => doctor(options, io));

@@ -82,6 +82,8 @@ describe('npm run demo', () => {
       ['Alice signs in and allows Planner to act for her', true],
       ['An allowed call', true],
       ['A tool that nobody granted', true],
+      ['A delete that a person has to approve', true],
+      ['A payment that policy refuses', true],
       ['Changed arguments', true],
       ['A token at the wrong server', true],
       ['A token past its end', true],

@@ -72,6 +72,55 @@ const file = (text: string): string => {
   return path;
 };
 
+describe('writ policy', () => {
+  const rules = (text: string): string => {
+    const folder = mkdtempSync(join(directory, 'policies-'));
+    writeFileSync(join(folder, 'rules.cedar'), text);
+    return folder;
+  };
+  const parsed = async (...args: string[]): Promise<unknown> => JSON.parse((await writ([...args, '--json'])).out);
+
+  it('stages a set, activates it, goes back to the one before, and shows what there is', async () => {
+    const [one, two] = [
+      rules('@id("one")\npermit (principal, action, resource);\n'),
+      rules('@id("two")\npermit (principal, action, resource);\n'),
+    ];
+    const { hash: first } = (await parsed('policy', 'stage', one)) as { hash: string };
+    const activated = await parsed('policy', 'activate', first);
+    expect(activated).toEqual({ result: 'activated', hash: first, before: null, version: base + 1 });
+    const staged = await writ(['policy', 'stage', two, '--activate']);
+    const second = /hash: (\S+)/.exec(staged.out)?.[1] ?? '';
+    expect([staged.code, staged.err, staged.out]).toEqual([
+      0,
+      '',
+      [
+        ...['result: staged', `hash: ${second}`, 'policies: 1'],
+        ...['result: activated', `hash: ${second}`, `before: ${first}`, `version: ${base + 2}`],
+        '',
+      ].join('\n'),
+    ]);
+    expect(await parsed('policy', 'rollback', '--dry-run')).toMatchObject({
+      result: 'would_be_activated',
+      hash: first,
+    });
+    expect(await parsed('policy', 'rollback')).toMatchObject({ result: 'activated', hash: first, before: second });
+    const sets = (await parsed('policy', 'list')) as { hash: string; active: boolean }[];
+    expect(new Map(sets.map(({ hash, active }) => [hash, active]))).toEqual(
+      new Map([
+        [first, true],
+        [second, false],
+      ]),
+    );
+    expect(await parsed('policy', 'show', second)).toMatchObject({ hash: second, files: [{ path: 'rules.cedar' }] });
+  });
+
+  it('ends with 1 and names file, line and column when the set is refused', async () => {
+    const { code, out, err } = await writ(['policy', 'stage', rules('permit (principal, action, resource);')]);
+    expect([code, out]).toEqual([1, '']);
+    expect(err).toMatch(/rules\.cedar:1:1.*has no @id/);
+  });
+});
+
 describe('writ apply', () => {
   it('prints what it would do, does it, and has nothing to do the second time', async () => {
     const created = [

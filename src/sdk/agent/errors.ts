@@ -1,4 +1,4 @@
-import { OAUTH_ERRORS, type OAuthErrorCode } from '../../protocol/index.js';
+import { OAUTH_ERRORS, type OAuthErrorCode, type PolicyAdvice } from '../../protocol/index.js';
 
 /** What the issuer answered, or what went wrong on the way to it. */
 export type AgentErrorCode = OAuthErrorCode | LocalCode;
@@ -15,15 +15,18 @@ export class AgentError extends Error {
   readonly code: AgentErrorCode;
   /** Seconds after which trying again makes sense, where the issuer said so. */
   readonly retryAfter: number | undefined;
+  /** Of a decision by policy: which policies decided, and what would change the answer. */
+  readonly advice: PolicyAdvice | undefined;
 
   constructor(
     code: AgentErrorCode,
     message: string,
-    options: { cause?: unknown; retryAfter?: number | undefined } = {},
+    options: { cause?: unknown; retryAfter?: number | undefined; advice?: PolicyAdvice | undefined } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryAfter = options.retryAfter;
+    this.advice = options.advice;
   }
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Seconds } from '../../base/index.js';
+import type { PolicyAdvice } from '../../protocol/index.js';
 import { AgentError, isOAuthError } from './errors.js';
 import type { JsonAnswer } from './http.js';
 
@@ -50,6 +51,18 @@ const Granted = z.object({
 
 const Refused = z.object({ error: z.string().max(128), error_description: z.string().optional() });
 
+/** Texts of the issuer's administrators, for the agent's program. An answer that says less is no advice. */
+const Advice = z.object({
+  decision: z.string().max(128),
+  tool: z.string().max(128),
+  term: z.enum(['person', 'agent', 'server', 'request', 'policy']),
+  policies: z.array(z.string().max(128)).max(1_024),
+  reasons: z.array(z.string().max(1_024)).max(64).exactOptional(),
+  remedy: z.enum(['approval', 'reauthentication', 'exact_call', 'correct_arguments', 'change_policy']),
+  acr_values: z.string().max(2_048).exactOptional(),
+  max_age: z.number().int().nonnegative().exactOptional(),
+}) satisfies z.ZodType<PolicyAdvice>;
+
 const NAMES = { bearer: 'Bearer', dpop: 'DPoP', n_a: 'N_A' } as const;
 
 /** RFC 8693 section 2.2. `now` is the time before the request, so that a token is never thought younger than it is. */
@@ -81,6 +94,7 @@ function refusal({ status, headers, body }: JsonAnswer): AgentError {
   if (refused.success && isOAuthError(refused.data.error)) {
     return new AgentError(refused.data.error, printable(refused.data.error_description ?? refused.data.error), {
       retryAfter,
+      advice: Advice.safeParse(body).data,
     });
   }
   if (status === 429 || status === 503)

@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { connect } from './api.js';
+import { type Connected, connected, list, print } from './command.js';
+import type { Io } from './io.js';
+import { policyFiles } from './policy.js';
+
+const COLUMNS = ['hash', 'active', 'staged_at', 'staged_by', 'activated_at', 'replaced'];
+const Staged = z.object({ hash: z.string() });
+type Trial = Connected & Readonly<{ dryRun?: boolean }>;
+
+/** `writ policy list | get | stage | activate | rollback`: the sets of a running Writ. */
+export function addPolicySets(policy: Command, io: Io): void {
+  const change = (name: string, about: string): Command =>
+    connected(policy.command(name)).description(about).option('--dry-run', 'only check, and say what would be');
+  connected(policy.command('list'))
+    .description('Lists the policy sets of Writ, the newest first.')
+    .action((options: Connected) => list(connect(options, io).all('/policies'), COLUMNS, { io, ...options }));
+  connected(policy.command('get <hash>').alias('show'))
+    .description('Shows the files of a policy set.')
+    .action(async (hash: string, options: Connected) => {
+      print(await connect(options, io).get(`/policies/${encodeURIComponent(hash)}`), options, io);
+    });
+  change('stage <directory>', 'Keeps the *.cedar files of a directory as a set; it decides nothing yet.')
+    .option('--activate', 'let it decide at once')
+    .action(async (directory: string, options: Trial & Readonly<{ activate?: boolean }>) => {
+      const api = connect(options, io);
+      const staged = await api.send('POST', `/policies${trial(options)}`, { files: policyFiles(directory, io) });
+      print(staged, options, io);
+      if (options.activate === true && options.dryRun !== true)
+        print(await api.send('POST', activation(Staged.parse(staged).hash)), options, io);
+    });
+  change('activate <hash>', 'Lets a kept set decide, in one step that every later exchange obeys.').action(
+    async (hash: string, options: Trial) => {
+      print(await connect(options, io).send('POST', `${activation(hash)}${trial(options)}`), options, io);
+    },
+  );
+  change('rollback', 'Lets the set decide that was active before this one.').action(async (options: Trial) => {
+    print(await connect(options, io).send('POST', `/policies/rollback${trial(options)}`), options, io);
+  });
+}
+
+const activation = (hash: string): string => `/policies/${encodeURIComponent(hash)}/activate`;
+const trial = ({ dryRun }: Trial): string => (dryRun === true ? '?dry_run=true' : '');
