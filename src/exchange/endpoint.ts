@@ -1,5 +1,5 @@
 import { asClient, type AsClientDeps } from '../client/index.js';
-import type { Answer, FormRequest, JsonObject, Notes } from '../protocol/index.js';
+import type { Answer, FormRequest, Notes } from '../protocol/index.js';
 import type { Issued } from '../token/index.js';
 import { exchange, type ExchangeDeps } from './exchange.js';
 import { reasonOf, type Refusal, toWire } from './refusal.js';
@@ -19,14 +19,14 @@ const NO_STORE = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
 
 /** RFC 8693 section 2.2.1. Never a refresh token. */
 function answer({ token, issuedTokenType, tokenType, expiresIn, scope, details }: Issued): Answer {
-  const body: JsonObject = {
+  const body = {
     access_token: token,
     issued_token_type: issuedTokenType,
     token_type: tokenType,
     expires_in: expiresIn,
     // RFC 6749 section 3.3 has no empty scope: a token that names no tool has none.
-    ...(scope === '' ? {} : { scope }),
-    ...(details === undefined ? {} : { authorization_details: details }),
+    scope: scope === '' ? undefined : scope,
+    authorization_details: details,
   };
   return { status: 200, headers: NO_STORE, body, notes: { outcome: 'permitted' } };
 }

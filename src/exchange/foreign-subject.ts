@@ -14,7 +14,7 @@ import {
 } from '../protocol/index.js';
 import type { AcceptedToken, TrustedIssuer } from '../registry/index.js';
 import type { SubjectFlaw } from './own-subject.js';
-import type { Remembered } from './remembered.js';
+import { readOnce, type Remembered } from './remembered.js';
 
 /** A foreign token's claims, each of a size and type that nothing behind it has to check again. */
 const Claims = z.looseObject({
@@ -33,6 +33,7 @@ const Claims = z.looseObject({
   cnf: Confirmation.optional(),
 });
 type Claims = z.infer<typeof Claims>;
+const readClaims = readOnce(Claims);
 
 export type ForeignFacts = Readonly<{
   issuer: string;
@@ -56,18 +57,18 @@ export async function readForeignSubject(
   if (accepted === undefined) return err('wrong_type');
   const keys = await facts.keys.keysAt(facts.trusted, jws);
   if (!candidates(jws, keys).some((key) => facts.remembered.verify(jws, key))) return err('wrong_signature');
-  const parsed = Claims.safeParse(jws.payload);
-  if (!parsed.success) return err('wrong_claims');
+  const claims = readClaims(jws.payload);
+  if (claims === undefined) return err('wrong_claims');
   // OpenID Connect Back-Channel Logout section 2.4: `events` marks a logout token, whose `typ` may say nothing (TX-07).
   if ('events' in jws.payload) return err('wrong_type');
-  const live = checkLife(parsed.data, facts);
+  const live = checkLife(claims, facts);
   if (!live.ok) return live;
   // Actors that another issuer vouches for have no identity here; dropping them would make the chain look clean (TX-02).
   if ('act' in jws.payload || 'may_act' in jws.payload) return err('foreign_actors');
-  if (!namesUs(parsed.data, accepted, caller, facts)) return err('wrong_audience');
+  if (!namesUs(claims, accepted, caller, facts)) return err('wrong_audience');
   const scopes = scopesOf(jws, accepted, facts.trusted);
   if (scopes === undefined) return err('unknown_scope');
-  return ok(subjectOf(parsed.data, { jws, caller, scopes, trusted: facts.trusted }));
+  return ok(subjectOf(claims, { jws, caller, scopes, trusted: facts.trusted }));
 }
 
 /** A NUL cannot be stored, and no control character helps anybody to read a name. */

@@ -15,7 +15,7 @@ import {
   Typ,
   type VerificationKey,
 } from '../protocol/index.js';
-import type { Remembered } from './remembered.js';
+import { readOnce, type Remembered } from './remembered.js';
 
 /** Why a subject token is no good. For the record; the client gets one description for all of them. */
 export type SubjectFlaw =
@@ -38,6 +38,10 @@ export type OwnFacts = Readonly<{
   skew: Seconds;
   remembered: Remembered;
 }>;
+
+const readPersonsClaims = readOnce(PersonsAccessToken);
+const readTransactionalClaims = readOnce(TransactionalAccessToken);
+const readTransactionTokenClaims = readOnce(TransactionToken);
 
 /** A token that Writ itself signed, presented under exactly the type that it is (TX-07). */
 export function readOwnSubject(
@@ -64,9 +68,8 @@ function readShape(jws: Jws, type: TokenType, caller: Caller, facts: OwnFacts): 
 }
 
 function readPersons(jws: Jws, facts: OwnFacts): Result<Subject, SubjectFlaw> {
-  const parsed = PersonsAccessToken.safeParse(jws.payload);
-  if (!parsed.success) return err('wrong_claims');
-  const claims = parsed.data;
+  const claims = readPersonsClaims(jws.payload);
+  if (claims === undefined) return err('wrong_claims');
   if (claims.aud !== facts.issuer) return err('wrong_audience');
   const live = checkLife(claims, facts);
   if (!live.ok) return live;
@@ -92,9 +95,8 @@ function readPersons(jws: Jws, facts: OwnFacts): Result<Subject, SubjectFlaw> {
 }
 
 function readTransactional(jws: Jws, caller: Caller, facts: OwnFacts): Result<Subject, SubjectFlaw> {
-  const parsed = TransactionalAccessToken.safeParse(jws.payload);
-  if (!parsed.success) return err('wrong_claims');
-  const claims = parsed.data;
+  const claims = readTransactionalClaims(jws.payload);
+  if (claims === undefined) return err('wrong_claims');
   const live = checkLife(claims, facts);
   if (!live.ok) return live;
   // DESIGN 2: a token with an MCP server as audience is exchanged only by that server.
@@ -108,9 +110,8 @@ function readTransactional(jws: Jws, caller: Caller, facts: OwnFacts): Result<Su
 }
 
 function readTransactionToken(jws: Jws, caller: Caller, facts: OwnFacts): Result<Subject, SubjectFlaw> {
-  const parsed = TransactionToken.safeParse(jws.payload);
-  if (!parsed.success) return err('wrong_claims');
-  const claims = parsed.data;
+  const claims = readTransactionTokenClaims(jws.payload);
+  if (claims === undefined) return err('wrong_claims');
   if (claims.aud !== facts.trustDomain) return err('wrong_audience');
   const live = checkLife(claims, facts);
   if (!live.ok) return live;

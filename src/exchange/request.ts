@@ -9,7 +9,7 @@ import {
   type Json,
   type JsonObject,
   MCP_TOOL_CALL,
-  parseArguments,
+  parseExact,
   parseScope,
   parseStrict,
   TokenType,
@@ -185,9 +185,9 @@ function parseDetails(
 
 /** The same rules for numbers, keys and depth as the verifier's, so that both ends hash the same thing or refuse. */
 function checkNumbers(raw: string): Result<Json, string> {
-  const wrapped = parseArguments(`{"details":${raw}}`);
+  const wrapped = parseExact(`{"details":${raw}}`);
   if (!wrapped.ok) return wrapped;
-  const { details: value, ...behind } = wrapped.value.arguments;
+  const { details: value, ...behind } = wrapped.value;
   // `[],"x":1` would close our wrapping: it is not one JSON value.
   if (value === undefined || Object.keys(behind).length > 0) return err('not_json');
   return ok(value);

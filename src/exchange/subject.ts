@@ -1,7 +1,7 @@
 import { err, type Result } from '../base/index.js';
 import type { Caller, KeySource } from '../client/index.js';
 import type { Subject } from '../delegation/index.js';
-import { parseJws, type TokenType } from '../protocol/index.js';
+import type { TokenType } from '../protocol/index.js';
 import type { RegistrySnapshot } from '../registry/index.js';
 import { readForeignSubject } from './foreign-subject.js';
 import { type OwnFacts, readOwnSubject, type SubjectFlaw } from './own-subject.js';
@@ -20,7 +20,7 @@ export async function verifySubject(
   facts: SubjectFacts,
 ): Promise<Result<Subject, SubjectRefusal>> {
   const invalid = (cause: SubjectFlaw) => err({ reason: 'subject_invalid' as const, cause });
-  const jws = parseJws(token);
+  const jws = facts.remembered.parse(token);
   if (!jws.ok) return invalid('malformed');
   const issuer = jws.value.payload['iss'];
   if (issuer === facts.issuer) {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { err, ok, type Result } from '../base/index.js';
 import { endOfString, isObject, type Json, type JsonFlaw, type JsonObject, parseObject } from './json.js';
 
@@ -25,7 +25,7 @@ export function digest(value: Json): Result<string, CanonicalFlaw> {
 
 /** SHA-256, base64url without padding. */
 export function sha256(data: string | Uint8Array): string {
-  return createHash('sha256').update(data).digest('base64url');
+  return hash('sha256', data, 'base64url');
 }
 
 /**
@@ -35,11 +35,20 @@ export function sha256(data: string | Uint8Array): string {
 export function parseArguments(
   raw: string,
 ): Result<{ arguments: JsonObject; sha256: string }, JsonFlaw | CanonicalFlaw> {
+  const parsed = parseExact(raw);
+  if (!parsed.ok) return parsed;
+  const hashed = digest(parsed.value);
+  return hashed.ok ? ok({ arguments: parsed.value, sha256: hashed.value }) : hashed;
+}
+
+/** {@link parseObject} of what RFC 8785 can represent: the rules of {@link parseArguments} without the digest. */
+export function parseExact(raw: string): Result<JsonObject, JsonFlaw | CanonicalFlaw> {
   const parsed = parseObject(raw);
   if (!parsed.ok) return parsed;
   if (hasUnsafeLiteral(raw)) return err('unsafe_number');
-  const hashed = digest(parsed.value);
-  return hashed.ok ? ok({ arguments: parsed.value, sha256: hashed.value }) : hashed;
+  // Half a surrogate pair is in the text itself, or is written as an escape.
+  const canonical = raw.isWellFormed() && !raw.includes('\\u') ? parsed : canonicalize(parsed.value);
+  return canonical.ok ? parsed : canonical;
 }
 
 function list(values: readonly Json[]): Result<string, CanonicalFlaw> {

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { err, ok, type Result, type Seconds } from '../base/index.js';
 import { sha256 } from './canonical.js';
 import { Digest, Identifier } from './claims.js';
-import { importKey, parseJws, PublicJwk, verifySignature } from './jws.js';
+import type { JsonObject } from './json.js';
+import { importKey, parseJws, PublicJwk, type VerificationKey, verifySignature } from './jws.js';
 import { Typ } from './names.js';
 
 /** RFC 9449 section 4.2. */
@@ -33,11 +33,9 @@ export function verifyProof(
   const jws = parseJws(proof);
   if (!jws.ok) return err('malformed');
   if (jws.value.typ !== Typ.dpop) return err('wrong_typ');
-  const jwk = PublicJwk.safeParse(jws.value.header['jwk']);
-  if (!jwk.success) return err('bad_key');
-  const key = importKey(jwk.data);
-  if (!key.ok) return err('bad_key');
-  if (!verifySignature(jws.value, key.value)) return err('bad_signature');
+  const key = keyOf(jws.value.header);
+  if (key === undefined) return err('bad_key');
+  if (!verifySignature(jws.value, key)) return err('bad_signature');
   const claims = Proof.safeParse(jws.value.payload);
   if (!claims.success) return err('malformed');
   const { jti, htm, htu, iat, ath } = claims.data;
@@ -45,17 +43,34 @@ export function verifyProof(
   if (!sameUri(htu, wanted.uri)) return err('wrong_uri');
   if (Math.abs(wanted.now - iat) > DPOP_WINDOW) return err('stale');
   if (wanted.accessToken !== undefined && ath !== sha256(wanted.accessToken)) return err('wrong_token');
-  return ok({ jkt: thumbprint(jwk.data), jti, iat });
+  return ok({ jkt: key.jkt, jti, iat });
+}
+
+type ProofKey = VerificationKey & Readonly<{ jkt: string }>;
+
+/** Making a key ready costs as much as a signature; a header that came before is the same object again. */
+const keys = new WeakMap<JsonObject, ProofKey>();
+
+function keyOf(header: JsonObject): ProofKey | undefined {
+  const known = keys.get(header);
+  if (known !== undefined) return known;
+  const jwk = PublicJwk.safeParse(header['jwk']);
+  const key = jwk.success ? importKey(jwk.data) : undefined;
+  if (!jwk.success || key?.ok !== true) return undefined;
+  const made = { ...key.value, jkt: thumbprint(jwk.data) };
+  keys.set(header, made);
+  return made;
 }
 
 /** RFC 7638: SHA-256 over the required members in lexical order, base64url. */
 export function thumbprint({ kty, crv, x, y, n, e }: PublicJwk): string {
   const members = kty === 'RSA' ? { e, kty, n } : kty === 'EC' ? { crv, kty, x, y } : { crv, kty, x };
-  return createHash('sha256').update(JSON.stringify(members)).digest('base64url');
+  return sha256(JSON.stringify(members));
 }
 
 /** RFC 9449 section 4.3 point 9: without query and fragment, after the normalisation of RFC 3986 section 6.2.2 and 6.2.3. */
 function sameUri(htu: string, uri: string): boolean {
+  if (htu === uri) return true;
   if (!URL.canParse(htu)) return false;
   const [theirs, ours] = [new URL(htu), new URL(uri)];
   if (theirs.username !== '' || theirs.password !== '') return false;

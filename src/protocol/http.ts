@@ -1,4 +1,4 @@
-import type { Json } from './json.js';
+import type { Writable } from './json.js';
 
 /** A form request as http/ has read it: sizes checked, decoded, each parameter with all its values in order. */
 export type FormRequest = Readonly<{
@@ -37,7 +37,7 @@ export type Notes = Readonly<{
 export type Answer = Readonly<{
   status: number;
   headers: Readonly<Record<string, string>>;
-  body: Json | undefined;
+  body: Writable;
   notes?: Notes;
 }>;
 

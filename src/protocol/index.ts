@@ -1,5 +1,5 @@
 export { McpToolCall, McpToolCalls } from './authorization-details.js';
-export { type CanonicalFlaw, canonicalize, digest, parseArguments, sha256 } from './canonical.js';
+export { type CanonicalFlaw, canonicalize, digest, parseArguments, parseExact, sha256 } from './canonical.js';
 export {
   Act,
   Actor,
@@ -26,7 +26,7 @@ export { OAUTH_ERRORS, type OAuthErrorBody, type OAuthErrorCode, type PolicyAdvi
 export { type Answer, type FormRequest, tooManyRequests } from './http.js';
 export { type Notes, type Step, type Trace, untraced } from './http.js';
 export { copyJson, isObject, type Json, type JsonFlaw, type JsonObject, parseObject, parseStrict } from './json.js';
-export { readJsonLoosely } from './json.js';
+export { readJsonLoosely, type Writable } from './json.js';
 export {
   candidates,
   importKey,

@@ -4,6 +4,10 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 // eslint-disable-next-line @typescript-eslint/consistent-indexed-object-style -- a Record of itself is circular to the compiler
 export type JsonObject = { readonly [key: string]: Json };
 
+/** What JSON.stringify makes JSON of: members that are undefined are left out. */
+// eslint-disable-next-line @typescript-eslint/consistent-indexed-object-style -- a Record of itself is circular to the compiler
+export type Writable = Json | undefined | readonly Writable[] | { readonly [key: string]: Writable };
+
 export type JsonFlaw = 'not_json' | 'too_deep' | 'duplicate_key' | 'reserved_key' | 'not_an_object' | 'unsafe_number';
 
 const RESERVED = new Set(['__proto__', 'constructor', 'prototype']);
@@ -107,13 +111,16 @@ function takeKey(quoted: string, seen: Set<string>): JsonFlaw | undefined {
   return undefined;
 }
 
-/** Index of the quote that closes the string opened at `start`, or -1. */
-export /** Where the string that opens at `start` closes, or -1. */
-function endOfString(text: string, start: number): number {
-  for (let i = start + 1; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    if (c === 0x5c /* \ */) i++;
-    else if (c === 0x22) return i;
-  }
-  return -1;
+/** Where the string that opens at `start` closes, or -1. */
+export function endOfString(text: string, start: number): number {
+  let end = text.indexOf('"', start + 1);
+  while (end >= 0 && isEscaped(text, end)) end = text.indexOf('"', end + 1);
+  return end;
+}
+
+/** Behind an odd number of backslashes. */
+function isEscaped(text: string, at: number): boolean {
+  let first = at;
+  while (text.charCodeAt(first - 1) === 0x5c /* \ */) first--;
+  return (at - first) % 2 === 1;
 }

@@ -34,25 +34,42 @@ export function parseJws(token: string): Result<Jws, JwsFlaw> {
   if (token.length > MAX_TOKEN_LENGTH) return err('too_long');
   const [head, body, tail, ...rest] = token.split('.');
   if (head === undefined || body === undefined || tail === undefined || rest.length > 0) return err('not_compact');
-  const header = part(head);
+  const header = readHeader(head);
   if (!header.ok) return header;
   const payload = part(body);
   if (!payload.ok) return payload;
   const signature = base64url(tail);
   if (signature === undefined) return err('bad_base64url');
+  return ok({ ...header.value, payload: payload.value, signingInput: `${head}.${body}`, signature });
+}
+
+type ReadHeader = Result<Pick<Jws, 'alg' | 'kid' | 'typ' | 'header'>, JwsFlaw>;
+
+/** A signer's headers are alike, so a header is read once: one text always reads the same. */
+const headers = new Map<string, ReadHeader>();
+const HEADERS = 1_000;
+const HEADER_LENGTH = 1_024;
+
+function readHeader(segment: string): ReadHeader {
+  const known = headers.get(segment);
+  if (known !== undefined) return known;
+  const read = parseHeader(segment);
+  if (!read.ok || segment.length > HEADER_LENGTH) return read;
+  const oldest = headers.size >= HEADERS ? headers.keys().next() : undefined;
+  if (oldest?.done === false) headers.delete(oldest.value);
+  headers.set(segment, read);
+  return read;
+}
+
+function parseHeader(segment: string): ReadHeader {
+  const header = part(segment);
+  if (!header.ok) return header;
   // RFC 7515 section 4.1.11: we understand no extension, so any `crit`, even an empty one, is refused.
   if ('crit' in header.value || 'b64' in header.value) return err('unknown_crit');
   const known = Header.safeParse(header.value);
   if (!known.success) return err('bad_header');
-  return ok({
-    alg: known.data.alg,
-    kid: known.data.kid,
-    typ: known.data.typ?.toLowerCase().replace(/^application\//, ''),
-    header: header.value,
-    payload: payload.value,
-    signingInput: `${head}.${body}`,
-    signature,
-  });
+  const { alg, kid, typ } = known.data;
+  return ok({ alg, kid, typ: typ?.toLowerCase().replace(/^application\//, ''), header: header.value });
 }
 
 /** A public key that may verify exactly the algorithms in `algs`: the key decides, never the token. */
@@ -142,7 +159,8 @@ function part(segment: string): Result<JsonObject, JwsFlaw> {
 }
 
 /** Strict: the one spelling that encoding the bytes again gives, so that no token has two texts (RFC 4648 section 3.5). */
-function base64url(segment: string): Buffer | undefined {
-  const bytes = Buffer.from(segment, 'base64url');
-  return segment.length > 0 && bytes.toString('base64url') === segment ? bytes : undefined;
-}
+const base64url = (segment: string): Buffer | undefined =>
+  segment.length > 0 && CANONICAL.test(segment) ? Buffer.from(segment, 'base64url') : undefined;
+
+/** The bits that the last character does not need are zero. */
+const CANONICAL = /^(?:[\w-]{4})*(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?$/;

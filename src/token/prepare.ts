@@ -1,6 +1,6 @@
 import { randomText, type Seconds } from '../base/index.js';
 import type { Grant, Permit } from '../policy/index.js';
-import { Act, formatScope, type JsonObject, nestAct, sha256, TokenType, Typ } from '../protocol/index.js';
+import { formatScope, nestAct, sha256, TokenType, Typ, type Writable } from '../protocol/index.js';
 
 /** Lives of each shape, in seconds (STANDARDS 10.8). */
 export type Lifetimes = Readonly<{ transactionalAccessToken: Seconds; transactionToken: Seconds; handOver: Seconds }>;
@@ -14,7 +14,7 @@ export type PreparedToken = Readonly<{
   kid: string;
   issuedTokenType: TokenType;
   tokenType: 'Bearer' | 'DPoP' | 'N_A';
-  claims: JsonObject;
+  claims: Readonly<Record<string, Writable>>;
   receipt: Readonly<{ decision: string; policy: string; bind?: true; uses?: 'local' }>;
   grant: Grant;
   scope: string;
@@ -87,11 +87,14 @@ function namesOf({ shape, delegation }: Grant): Pick<PreparedToken, 'typ' | 'iss
 
 type Facts = Making & Readonly<{ jti: string; transaction: string; expiresAt: Seconds; scope: string }>;
 
-function claimsOf(grant: Grant, { issuer, personId, now, jti, transaction, expiresAt, scope }: Facts): JsonObject {
+function claimsOf(
+  grant: Grant,
+  { issuer, personId, now, jti, transaction, expiresAt, scope }: Facts,
+): PreparedToken['claims'] {
   const { delegation, shape, audience, details } = grant;
   const { subject, presenter, context } = delegation;
   const workload = shape === 'txntoken+jwt' ? { req_wl: presenter.workload } : { client_id: presenter.clientId };
-  return dropUndefined({
+  return {
     iss: issuer,
     aud: audience,
     sub: personId,
@@ -101,34 +104,17 @@ function claimsOf(grant: Grant, { issuer, personId, now, jti, transaction, expir
     jti,
     txn: transaction,
     scope,
-    authorization_details: details === undefined ? undefined : details.map((one) => dropUndefined(one)),
-    tctx: dropUndefined({ ...context, call_chain: delegation.callChain.map((hop) => dropUndefined(hop)) }),
-    rctx: dropUndefined({ authn: subject.acr }),
+    authorization_details: details,
+    tctx: { ...context, call_chain: delegation.callChain },
+    rctx: { authn: subject.acr },
     acr: subject.acr,
     auth_time: subject.authTime,
     // A hand-over is bound by its one redeemer's own authentication; the key of the hand-over's maker would lock it.
     cnf: delegation.jkt === undefined || shape === 'hand-over' ? undefined : { jkt: delegation.jkt },
-    act: actOf(grant),
+    act: nestAct(delegation.actors),
     may_act: shape === 'hand-over' ? { sub: handedTo(grant), iss: issuer } : undefined,
-  });
+  };
 }
 
 const handedTo = ({ delegation: { wanted } }: Grant): string =>
   wanted.target.kind === 'agent' ? wanted.target.clientId : '';
-
-function actOf({ delegation }: Grant): JsonObject | undefined {
-  const act = nestAct(delegation.actors);
-  return act && jsonOf(act);
-}
-
-function jsonOf({ act, ...actor }: Act): JsonObject {
-  return dropUndefined({ ...actor, act: act && jsonOf(act) });
-}
-
-type Droppable = Readonly<Record<string, JsonObject[string] | undefined>>;
-
-function dropUndefined(members: Droppable): JsonObject {
-  const kept: Record<string, JsonObject[string]> = {};
-  for (const [name, value] of Object.entries(members)) if (value !== undefined) kept[name] = value;
-  return kept;
-}

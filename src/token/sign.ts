@@ -1,5 +1,5 @@
 import type { Seconds } from '../base/index.js';
-import type { Json, JsonObject, TokenType } from '../protocol/index.js';
+import type { TokenType, Writable } from '../protocol/index.js';
 import type { KeyRing } from './keyring.js';
 import type { Recorded } from './recorded.js';
 
@@ -10,7 +10,7 @@ export type Issued = Readonly<{
   tokenType: 'Bearer' | 'DPoP' | 'N_A';
   expiresIn: Seconds;
   scope: string;
-  details: Json | undefined;
+  details: Writable;
 }>;
 
 /** The only line that a transaction's private key touches: takes nothing but a Recorded. RFC 7515 section 5.1. */
@@ -31,4 +31,5 @@ export function sign(recorded: Recorded, keys: KeyRing): Issued {
   };
 }
 
-const encode = (value: JsonObject): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+const encode = (value: Readonly<Record<string, Writable>>): string =>
+  Buffer.from(JSON.stringify(value)).toString('base64url');
