@@ -24,25 +24,23 @@ async function collect(ctx: Context, limit: number): Promise<Result<Buffer, 'too
     const chunks: Buffer[] = [];
     let size = 0;
     const { req } = ctx;
-    const end = (result: Result<Buffer, 'too_large' | 'aborted'>): void => {
-      req.off('data', take).off('end', finish).off('error', abort).off('close', abort);
-      resolve(result);
-    };
     const take = (chunk: Buffer): void => {
       size += chunk.length;
       if (size <= limit) {
         chunks.push(chunk);
         return;
       }
-      req.pause();
-      end(err('too_large'));
+      req.pause().off('data', take);
+      resolve(err('too_large'));
     };
-    const finish = (): void => {
-      end(ok(Buffer.concat(chunks)));
-    };
-    const abort = (): void => {
-      end(err('aborted'));
-    };
-    req.on('data', take).on('end', finish).on('error', abort).on('close', abort);
+    // Every request closes, ended or not; the first word counts.
+    req.on('data', take);
+    req.once('end', () => {
+      const [only, ...more] = chunks;
+      resolve(ok(only !== undefined && more.length === 0 ? only : Buffer.concat(chunks)));
+    });
+    req.once('close', () => {
+      resolve(err('aborted'));
+    });
   });
 }

@@ -2,7 +2,7 @@ import type { Context } from 'koa';
 import { err, newId, ok, type Result } from '../base/index.js';
 import type { Answer, FormRequest } from '../protocol/index.js';
 import { readText } from './body.js';
-import { note, traceOf } from './observe.js';
+import { endWhenStopping, note, traceOf } from './observe.js';
 import { requestId } from './problem.js';
 
 /** A form may be this large and have this many parameters; a token exchange with two tokens and arguments fits well. */
@@ -39,17 +39,15 @@ export async function readForm(ctx: Context): Promise<Result<ReadForm, Answer>> 
   return ok({ request, raw: text.value });
 }
 
-/** Renders an answer of one of our routes. */
+/** Writes an answer of one of our routes, all of it at once. */
 export function sendAnswer(ctx: Context, { status, headers, body, notes }: Answer): void {
   if (notes !== undefined) note(ctx, { notes });
-  ctx.status = status;
-  for (const [name, value] of Object.entries(headers)) ctx.set(name, value);
-  if (body === undefined) {
-    ctx.body = '';
-    return;
-  }
-  ctx.body = JSON.stringify(body);
-  ctx.type = 'application/json';
+  endWhenStopping(ctx);
+  ctx.respond = false;
+  const text = body === undefined ? '' : JSON.stringify(body);
+  const type = body === undefined ? undefined : { 'Content-Type': 'application/json; charset=utf-8' };
+  ctx.res.writeHead(status, { ...headers, ...type, 'Content-Length': Buffer.byteLength(text) });
+  ctx.res.end(ctx.method === 'HEAD' ? undefined : text);
 }
 
 /** An OAuth answer for what is thrown: 503 with Retry-After, and nothing of the cause. */
@@ -92,7 +90,7 @@ function parseForm(text: string): Map<string, string[]> | undefined {
 
 function decode(text: string): string | undefined {
   try {
-    return decodeURIComponent(text.replaceAll('+', ' '));
+    return /[%+]/.test(text) ? decodeURIComponent(text.replaceAll('+', ' ')) : text;
   } catch {
     return undefined;
   }
@@ -100,7 +98,8 @@ function decode(text: string): string | undefined {
 
 /** Node joins repeated headers; the raw list is the only place where two are still two. */
 function headerValues(ctx: Context, name: string): readonly string[] {
-  const { rawHeaders } = ctx.req;
+  const { rawHeaders, headers } = ctx.req;
+  if (headers[name] === undefined) return [];
   const values: string[] = [];
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     if (rawHeaders[at]?.toLowerCase() === name) values.push(rawHeaders[at + 1] ?? '');

@@ -17,7 +17,7 @@ export function answerInTime<T>(
 ): Promise<T> {
   let over = false;
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
+  return new Promise((resolve, reject) => {
     const end = (): void => {
       if (request?.complete === false) {
         timer = setTimeout(end, withinMs);
@@ -27,9 +27,11 @@ export function answerInTime<T>(
       reject(new Fault('database_unavailable', `The database does not answer within ${withinMs} ms.`));
     };
     timer = setTimeout(end, withinMs);
-  });
-  return Promise.race([begin(() => over), late]).finally(() => {
-    clearTimeout(timer);
+    void begin(() => over)
+      .then(resolve, reject)
+      .then(() => {
+        clearTimeout(timer);
+      });
   });
 }
 

@@ -37,11 +37,11 @@ export function observe(watch: Watch): Middleware {
     const started = performance.now();
     const method = METHODS.has(ctx.method) ? ctx.method : 'other';
     const span = watch.beginSpan?.({ method, traceparent: ctx.get('traceparent') });
-    const seen: Seen = { path: ctx.path, span };
+    const seen: Seen = { path: ctx.path, span, watch };
     known.set(ctx, seen);
     const id = requestId(ctx);
     watch.onBegin?.({ requestId: id, method });
-    if (watch.isStopping()) ctx.set('Connection', 'close');
+    endWhenStopping(ctx);
     ctx.res.once('close', () => {
       const ended: SeenRequest = {
         requestId: id,
@@ -58,14 +58,19 @@ export function observe(watch: Watch): Middleware {
       watch.onEnd(ended);
     });
     await next();
-    // A stop that began meanwhile: this connection takes no other request.
-    if (watch.isStopping() && !ctx.headerSent) ctx.set('Connection', 'close');
+    endWhenStopping(ctx);
   };
+}
+
+/** A stop that began meanwhile: this connection takes no other request. */
+export function endWhenStopping(ctx: Context): void {
+  if (known.get(ctx)?.watch.isStopping() === true && !ctx.headerSent) ctx.set('Connection', 'close');
 }
 
 type Seen = {
   readonly path: string;
   readonly span: RequestSpan | undefined;
+  readonly watch: Pick<Watch, 'isStopping'>;
   route?: string;
   recordId?: string;
   traceId?: string | undefined;

@@ -5,7 +5,6 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 export type JsonObject = { readonly [key: string]: Json };
 
 /** What JSON.stringify makes JSON of: members that are undefined are left out. */
-// eslint-disable-next-line @typescript-eslint/consistent-indexed-object-style -- a Record of itself is circular to the compiler
 export type Writable = Json | undefined | readonly Writable[] | { readonly [key: string]: Writable };
 
 export type JsonFlaw = 'not_json' | 'too_deep' | 'duplicate_key' | 'reserved_key' | 'not_an_object' | 'unsafe_number';

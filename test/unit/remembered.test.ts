@@ -11,8 +11,8 @@ const keyOf = ({ jwk }: ClientKey) => {
 };
 const signed = (by: ClientKey, sub = 'a') =>
   new SignJWT({ sub }).setProtectedHeader({ alg: 'ES256' }).sign(by.privateKey);
-function partsOf(token: string, { parse } = rememberSignatures()) {
-  const jws = parse(token);
+function partsOf(token: string, remembered = rememberSignatures()) {
+  const jws = remembered.parse(token);
   if (!jws.ok) throw new Error(jws.error);
   return jws.value;
 }
