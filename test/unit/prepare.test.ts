@@ -35,7 +35,11 @@ const grant = (changes: Partial<Grant> = {}): Grant => ({
   notAfter: NOW + 600,
   ...changes,
 });
-const prepared = (changes: Partial<Grant> = {}): PreparedToken => prepare(new Permit(grant(changes)), MAKING);
+/** With its claims as they are written: JSON leaves out what is undefined. */
+function prepared(changes: Partial<Grant> = {}): PreparedToken {
+  const token = prepare(new Permit(grant(changes)), MAKING);
+  return { ...token, claims: JSON.parse(JSON.stringify(token.claims)) as PreparedToken['claims'] };
+}
 
 const handOver = (parts: Parameters<typeof delegation>[0] = {}): Partial<Grant> => ({
   shape: 'hand-over',
