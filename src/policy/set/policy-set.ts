@@ -89,7 +89,7 @@ export class PolicySet {
     const known = key === undefined ? undefined : this.#remembered?.get(key);
     if (known !== undefined) return known;
     const verdict = this.#judge({ person, agent }, pair, lifted);
-    if (key !== undefined && verdict.verdict !== 'broken') this.#remembered?.set(key, verdict);
+    if (key !== undefined && key.length <= MAX_KEY && verdict.verdict !== 'broken') this.#remembered?.set(key, verdict);
     return verdict;
   }
 
@@ -114,6 +114,9 @@ export class PolicySet {
     return second.kind === 'forbidden' ? deny('forbidden', 'policy', { policies: second.policies }) : verdictOf(second);
   }
 }
+
+/** Longer inputs are decided anew, so that what is remembered stays within 40 MB. */
+const MAX_KEY = 2_048;
 
 type Questions = Readonly<{ person: Question; agent: Question }>;
 
