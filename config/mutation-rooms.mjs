@@ -12,4 +12,17 @@ export const rooms = {
     mutate: ['src/token/*.ts'],
     tests: ['unit/prepare', 'unit/keyring', 'unit/keys-admin'],
   },
+  // Everything of the corridor that can be judged without a server; the rest, with the server that the suites start.
+  exchange: {
+    mutate: ['src/exchange/*.ts', '!src/exchange/exchange.ts', '!src/exchange/endpoint.ts', '!src/exchange/index.ts'],
+    tests: ['unit/actor', 'unit/subject', 'unit/request', 'unit/remembered', 'unit/refusal', 'unit/exchange-record'],
+  },
+  corridor: {
+    mutate: ['src/exchange/exchange.ts', 'src/exchange/endpoint.ts'],
+    tests: ['spec/exchange', 'spec/derived', 'spec/dpop-exchange'],
+  },
+  committer: {
+    mutate: ['src/storage/committer.ts'],
+    tests: ['contract/commit-clauses', 'contract/committer'],
+  },
 };

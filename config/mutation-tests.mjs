@@ -78,10 +78,12 @@ export class Tests {
     return this.#stray;
   }
 
+  /** Ends what the suites have started; the next run starts it anew. */
   async dispose() {
     const visit = async (suite) => {
       for (const child of suite.children) if (child.children !== undefined) await visit(child);
       if (suite.isReady) await this.#attempt(suite.after);
+      suite.isReady = false;
     };
     if (this.#suites !== undefined) await visit(this.#suites);
   }

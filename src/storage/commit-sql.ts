@@ -67,7 +67,6 @@ WITH input AS MATERIALIZED (
       WHEN coalesce(by_id.status, by_run.status) = 'ended' THEN 'session_ended'
       WHEN by_id.expires_at < to_timestamp(i.token_ends) THEN 'session_ended'
       WHEN by_run.expires_at < to_timestamp(i.token_ends) THEN 'session_expired'
-      WHEN NOT i.opens AND by_id.id IS NULL THEN 'session_ended'
       WHEN coalesce(by_id.person_id, by_run.person_id) <> i.person THEN 'revoked'
     END AS verdict
   FROM input i CROSS JOIN state
@@ -92,7 +91,7 @@ WITH input AS MATERIALIZED (
   GROUP BY w.request
 ), judged AS MATERIALIZED (
   SELECT c.*, lost.key AS lost_key,
-    CASE WHEN c.verdict IN ('stale', 'clock', 'session_expired') THEN c.verdict WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS ruling
+    CASE WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS ruling
   FROM checked c LEFT JOIN lost ON lost.request = c.request
 ), met AS (
   INSERT INTO person (id, issuer, subject, attributes)

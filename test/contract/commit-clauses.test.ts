@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { type LogRecord, readRecord, recordHead } from '../../src/audit/index.js';
 import type { Committer } from '../../src/exchange/index.js';
@@ -19,7 +20,7 @@ const fresh = (what: string): string => `${what}-${process.pid}-${(counter += 1)
 
 type Wish = Partial<Permitted> & Readonly<{ kid?: string; expiresAt?: number; transaction?: string }>;
 
-describeDatabases('the commit, clause by clause', (database) => {
+describeDatabases('the commit, clause by clause', (database, kind) => {
   let registryVersion = 0;
   let person = '';
   let committer: Committer;
@@ -457,4 +458,54 @@ describeDatabases('the commit, clause by clause', (database) => {
     const renewed = await sessionOf(outcome);
     expect(renewed).not.toBe(id);
   });
+
+  it('leaves no gap for what it does not number: stale, too far off, ended, and to be opened anew', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    await end(id, { expiresAt: new Date((now() + 100) * 1000) });
+    const again = open(session.open.runKey);
+    const soon = now() + 60;
+    const last = permitted({ session: again, expiresAt: soon });
+    const verdicts = await Promise.allSettled([
+      commit(permitted({ session: again, expiresAt: soon, registryVersion: registryVersion + 1 })),
+      commit(permitted({ session: again, expiresAt: soon, now: now() + 120 })),
+      commit(permitted({ session: again })),
+      commit(permitted({ session: { continue: id } })),
+      commit(last),
+    ]);
+    expect(verdicts.map((one) => (one.status === 'fulfilled' ? one.value : 'outage'))).toEqual([
+      { reason: 'stale' },
+      'outage',
+      { reason: 'stale' },
+      { reason: 'session_ended' },
+      'permitted',
+    ]);
+    expect((await leafOf(last)).sequence).toBe(2);
+    const numbered = await database().prisma.logLeaf.findMany({
+      where: { sessionId: id },
+      orderBy: { sequence: 'asc' },
+    });
+    expect(numbered.map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
+    expect((await database().prisma.agentSession.findUniqueOrThrow({ where: { id } })).lastSequence).toBe(3);
+  });
+
+  // The embedded database has one connection, and so no such race.
+  if (kind === 'server') {
+    it('refuses what continues a session that ends while it is committed', async () => {
+      const session = open();
+      const id = await sessionOf(permitted({ session }));
+      for (const wish of [open(session.open.runKey), { continue: id }]) {
+        await end(id, { status: 'active' });
+        const outcome = permitted({ session: wish });
+        let late: Promise<unknown> | undefined;
+        await database().prisma.$transaction(async (transaction) => {
+          await transaction.agentSession.update({ where: { id }, data: { status: 'ended' } });
+          late = commit(outcome);
+          await pause(100);
+        });
+        expect(await late).toEqual({ reason: 'session_ended' });
+        expect((await leafOf(outcome)).record.outcome).toMatchObject({ decision: 'refuse', session: null });
+      }
+    });
+  }
 });

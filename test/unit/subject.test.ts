@@ -126,9 +126,8 @@ const transactional = (changes = {}): Record<string, unknown> => ({
   writ: receipt(),
   ...changes,
 });
-const { client_id: _, ...workloads } = transactional();
 const transactionToken = (changes = {}): Record<string, unknown> => ({
-  ...workloads,
+  ...transactional({ client_id: undefined }),
   aud: DOMAIN,
   req_wl: 'agt_c',
   ...changes,
