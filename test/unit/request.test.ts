@@ -53,7 +53,7 @@ describe('RFC 8693 section 2.1 in our words', () => {
       wanted: {
         target: { kind: 'server', resource: RS },
         scopes: ['b', 'a'],
-        tools: [{ name: 'read', argumentsSha256: sha256.ok && sha256.value, maxUses: 1 }],
+        tools: [{ name: 'read', arguments: { path: '/a' }, argumentsSha256: sha256.ok && sha256.value, maxUses: 1 }],
         task: 'T-1',
         purpose: undefined,
       },
