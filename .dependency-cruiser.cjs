@@ -14,6 +14,7 @@ const may = {
   client: [...below, 'registry'],
   exchange: corridor,
   mcp: [...below, 'registry'],
+  drift: [...below, 'client', 'registry'],
   introspection: [...below, 'client', 'registry', 'session', 'token', 'audit'],
   config: [...below, 'policy'],
   storage: corridor.concat('exchange', 'introspection', 'oauth', 'human', 'admin'),

@@ -29,6 +29,7 @@ import {
 } from './http/index.js';
 import { activateFirst } from './first-policies.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
+import { markChanged, type ReportDeps, reportsEndpoint } from './drift/index.js';
 import { readTools } from './mcp/index.js';
 import { createEngine, type Engine } from './oauth/index.js';
 import { openOperations, type Operations, type OperationsDeps } from './operations.js';
@@ -183,8 +184,15 @@ function app(house: House, secrets: Secrets): Koa {
     people: openPeople(people),
     policies: openActivePolicies(report),
     committer: openCommitter(database, operations.commits),
+    drift: {
+      seen: (sighting) => {
+        const report = { ...sighting, definition: undefined, seenBy: 'agent' } as const;
+        behind.add(markChanged(report, { registry, writer: registry, clock }).then(ignore));
+      },
+    },
   };
-  const introspection: RevocationDeps = {
+  const introspection: RevocationDeps & ReportDeps = {
+    writer: registry,
     settings,
     clock,
     registry,
@@ -233,7 +241,7 @@ function app(house: House, secrets: Secrets): Koa {
 type OAuthParts = Readonly<{
   engine: Engine;
   exchange: TokenExchangeDeps;
-  introspection: RevocationDeps;
+  introspection: RevocationDeps & ReportDeps;
 }>;
 
 /** Our own routes, before the engine: the exchange, and everything about the tokens that we sign ourselves. */
@@ -255,6 +263,11 @@ function oauthRoutes(
     handle: (request) => tokenExchangeEndpoint(request, exchange),
     otherwise,
   };
+  const reports: FormRoute = {
+    ours: always,
+    handle: (request) => reportsEndpoint(request, introspection),
+    otherwise,
+  };
   const introspect: FormRoute = {
     ours: always,
     handle: (request) => introspectionEndpoint(request, introspection),
@@ -267,6 +280,7 @@ function oauthRoutes(
   return [
     formRoute(at('/token'), token, report),
     formRoute(at('/introspect'), introspect, report),
+    formRoute(at('/tools/v1/reports'), reports, report),
     formRoute(at('/revoke'), revoke, report),
     { method: 'GET', path: at('/jwks'), handle: jwks },
   ];

@@ -62,5 +62,11 @@ export function errorFlaws(): readonly string[] {
   ];
 }
 
-const WIRE = ['POST /token, token exchange', 'POST /introspect', 'POST /revoke', 'All three'];
+const WIRE = [
+  'POST /token, token exchange',
+  'POST /introspect',
+  'POST /revoke',
+  'POST /tools/v1/reports',
+  'All of these',
+];
 const isCode = (code: string): boolean => OAUTH_ERRORS.some((known) => known === code);

@@ -6,7 +6,7 @@ import { type FormRequest, TokenType } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
 import { verifyActor } from './actor.js';
-import type { Committer, NotPermitted, People, Permitted, Stale } from './ports.js';
+import type { Committer, Drift, NotPermitted, People, Permitted, Stale } from './ports.js';
 import { verifyRequestProof } from './proof.js';
 import { exchangeRecord, type Known } from './record.js';
 import { evidenceOf, type Refusal, reasonOf } from './refusal.js';
@@ -34,6 +34,7 @@ export type ExchangeDeps = Readonly<{
   people: People;
   policies: ActivePolicies;
   committer: Committer;
+  drift: Drift;
 }>;
 
 /** RFC 8693 section 2: decide, record, sign. Nothing is signed that is not durably recorded, and the commit may still refuse. */
@@ -216,7 +217,17 @@ async function refuse(
     session: sessionOf(known.delegation),
   };
   const kept = await known.http.trace('commit', () => deps.committer.refuse(outcome));
+  if (kept.ok) reportDrift(refusal, known, deps.drift);
   return kept.ok ? err(refusal) : kept;
+}
+
+/** TL-01: what an agent itself was shown counts; a pin that its subject token has from earlier says nothing new. */
+function reportDrift(refusal: Refusal, { caller, request }: Known, drift: Drift): void {
+  if (!('reason' in refusal) || refusal.reason !== 'tool_changed' || caller.party.kind !== 'agent') return;
+  if (request?.wanted.target.kind !== 'server') return;
+  const shown = request.wanted.tools?.find(({ name }) => name === refusal.tool)?.definitionSha256;
+  if (shown !== refusal.seen) return;
+  drift.seen({ resource: request.wanted.target.resource, tool: refusal.tool, sha256: shown, by: caller.clientId });
 }
 
 /** A refusal joins the session that there is; it never opens one. */

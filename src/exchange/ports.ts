@@ -50,6 +50,14 @@ export interface Committer {
   refuse(outcome: NotPermitted): Promise<Result<null, CommitRefusal | Stale>>;
 }
 
+/**
+ * Told when an agent was shown another definition of a tool than the reviewed one. Nobody waits for it. Only agents are
+ * heard that the person and the ceilings allow this very tool.
+ */
+export interface Drift {
+  seen(sighting: Readonly<{ resource: string; tool: string; sha256: string; by: string }>): void;
+}
+
 /** People as the exchange needs them. `find` may answer from memory: an id never changes. */
 export interface People {
   find(issuer: string, subject: string): Promise<string | undefined>;

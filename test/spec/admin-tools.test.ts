@@ -298,7 +298,7 @@ describe('the command line', () => {
     ];
     expect(await writ(...args, 'A'.repeat(43))).toEqual({
       code: 1,
-      out: `writ: conflict: What waits for a review is ${pin}; look at it again`,
+      out: `writ: conflict: What waits for a review is ${pin}; look at it again\n  see https://writ.example/admin/v1/problems/conflict`,
     });
     expect(await writ(...args, pin)).toEqual({ code: 0, out: `reviewed read_file as ${pin}` });
     live.pages = [[describedAs('Does read_file or not.'), WIPE]];

@@ -1,0 +1,2 @@
+export { type DriftDeps, markChanged } from './mark-changed.js';
+export { type ReportDeps, reportsEndpoint } from './reports.js';
