@@ -51,8 +51,8 @@ export interface Committer {
 }
 
 /**
- * Told when an agent was shown another definition of a tool than the reviewed one. Nobody waits for it. Only agents are
- * heard that the person and the ceilings allow this very tool.
+ * Told when an agent was shown another definition of a tool than the reviewed one; nobody waits for it. Only an agent is
+ * heard that has this very tool in its ceiling, and the token of a person.
  */
 export interface Drift {
   seen(sighting: Readonly<{ resource: string; tool: string; sha256: string; by: string }>): void;

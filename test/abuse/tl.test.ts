@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectRefused, recordsAfter, stateOf } from '../support/invariants.js';
-import { listed, type Listed, REVISIONS, startToolServer, type ToolServer } from '../support/tool-server.js';
+import { listed, type Listed, startToolServer, type ToolServer } from '../support/tool-server.js';
 import { type Client, RS1, startWorld, tool, tools, type World } from '../support/world.js';
 import { bearerAssertion, type Form, makeKey, type Reply } from '../support/writ.js';
 
@@ -99,15 +99,12 @@ describe('a tool that changes after its review', () => {
     expect((await call()).status).toBe(200);
   });
 
-  it.each(REVISIONS)(
-    'TL-01 what nobody acts on may change: icons, version and metadata of a server of %s',
-    async () => {
-      await importNow(READ);
-      await review();
-      await importNow({ ...READ, icons: [{ src: 'https://x.example/a.png' }], _meta: { version: 2 } });
-      expect((await call()).status).toBe(200);
-    },
-  );
+  it('TL-01 what nobody acts on may change: icons and metadata', async () => {
+    await importNow(READ);
+    await review();
+    await importNow({ ...READ, icons: [{ src: 'https://x.example/a.png' }], _meta: { version: 2 } });
+    expect((await call()).status).toBe(200);
+  });
 
   it('TL-01 a token says which definition it is for, and what it is exchanged into says the same', async () => {
     await importNow(READ);
@@ -153,10 +150,10 @@ describe('a difference that an agent has seen', () => {
     expect((await show()).state).toBe('reviewed');
   });
 
-  it('TL-01 counts only from an agent that may call the tool for this person', async () => {
+  it('TL-01 counts only from an agent with the token of a person and the tool in its ceiling', async () => {
     const before = await show();
     for (const changes of [
-      { subject_token: await world.personToken('alice', { scope: 'repo:read', client_id: 'agt_other' }) },
+      { subject_token: await world.personToken('alice', { exp: Math.floor(Date.now() / 1000) - 60 }) },
       { subject_token: 'not-a-token' },
       { ...(await bearerAssertion(world.issuer, world.a2)) },
     ])

@@ -2,7 +2,7 @@ import { dpopProof } from '../../protocol/index.js';
 import type { Exchange } from './exchange.js';
 import { AgentError } from './errors.js';
 
-import { toolCallIn } from './mcp.js';
+import { asksForTools, createShownTools, type ShownTools, toolCallIn } from './mcp.js';
 import type { Nonces } from './nonces.js';
 import type { Settings } from './options.js';
 import type { ExchangeRequest, WantedTool } from './request.js';
@@ -33,20 +33,30 @@ type Sent = Readonly<{ url: string; request: Request; body: string | undefined }
  */
 export function createMcpFetch(options: CallOptions, deps: FetchDeps): McpFetch {
   const tokens = createTokens(options, deps);
+  const shown = createShownTools();
   return async (input, init) => {
     const request = new Request(input, init);
     requireSameResource(request.url, options.resource);
     const body = request.method === 'POST' ? await request.text() : undefined;
     const sent = { url: request.url, request, body };
-    const call = body === undefined ? undefined : toolCallIn(body);
+    const call = body === undefined ? undefined : shownCall(body, shown);
+    const watched = (response: Response): Response =>
+      body !== undefined && asksForTools(body) ? shown.watch(response) : response;
     const token = await tokens.for(call);
     const first = await send(sent, token, deps);
-    if (first.status !== 401) return first;
+    if (first.status !== 401) return watched(first);
     const learned = deps.nonces.learn(sent.url, first.headers) && asksForNonce(first);
     if (!learned && !refusedToken(first)) return first;
     await first.body?.cancel();
-    return send(sent, learned ? token : await tokens.anew(call, token), deps);
+    return watched(await send(sent, learned ? token : await tokens.anew(call, token), deps));
   };
+}
+
+/** The call with the pin of what its tool was shown to be, so that there is no token when somebody reviewed another. */
+function shownCall(body: string, shown: ShownTools): WantedTool | undefined {
+  const call = toolCallIn(body);
+  const definitionSha256 = call && shown.pinOf(call.name);
+  return call && definitionSha256 !== undefined ? { ...call, definitionSha256 } : call;
 }
 
 interface Tokens {

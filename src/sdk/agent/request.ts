@@ -1,5 +1,6 @@
 import {
   type JsonObject,
+  listedPin,
   MCP_TOOL_CALL,
   parseArguments,
   TOKEN_EXCHANGE_GRANT,
@@ -15,6 +16,10 @@ export type WantedTool = Readonly<{
   arguments?: JsonObject;
   /** The arguments as JSON text, byte for byte as they will be sent. */
   argumentsText?: string;
+  /** The tool as `tools/list` showed it: if that is not what was reviewed, there is no token. */
+  definition?: JsonObject;
+  /** The RFC 8785 SHA-256 of that definition, where only this is at hand. */
+  definitionSha256?: string;
   /** How many calls; 1 when left out. */
   uses?: number;
 }>;
@@ -65,10 +70,19 @@ function toDetail(tool: WantedTool, fallback: string | undefined): string {
     actions: ['tools/call'],
     identifier: tool.name,
     max_uses: tool.uses ?? 1,
+    definition_sha256: pinOf(tool),
   };
   const text = JSON.stringify(detail);
   const sent = argumentsOf(tool);
   return sent === undefined ? text : `${text.slice(0, -1)},"arguments":${sent}}`;
+}
+
+function pinOf({ name, definition, definitionSha256 }: WantedTool): string | undefined {
+  if (definition === undefined) return definitionSha256;
+  const pin = listedPin(definition);
+  if (pin === undefined || definition['name'] !== name)
+    throw new AgentError('unsafe_request', `the definition of ${name} is another tool's, or has no one reading`);
+  return pin;
 }
 
 function argumentsOf({ arguments: given, argumentsText }: WantedTool): string | undefined {

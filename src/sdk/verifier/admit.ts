@@ -7,6 +7,7 @@ import { grantFor, scopesOf, type ToolScopes } from './grant.js';
 import type { Introspect } from './introspection.js';
 import { type Message, readMessage, type ToolCall } from './message.js';
 import { type OnceStore, takeOnce } from './once.js';
+import type { OwnTools } from './own-tools.js';
 
 /** A request that may go on to the MCP server, which is to be given `message.body` and nothing that was parsed elsewhere. */
 export type Admitted = Readonly<{ authInfo: AuthInfo; message: Message | undefined }>;
@@ -15,7 +16,7 @@ export type Admitted = Readonly<{ authInfo: AuthInfo; message: Message | undefin
 export type ReadBody = (limit: number) => Promise<string | undefined>;
 
 /** A request that was refused, and why exactly: for the log of this server, never for the client. */
-export type Refused = Readonly<{ reason: Reason | 'arguments_changed'; tool: string | undefined }>;
+export type Refused = Readonly<{ reason: Reason | 'arguments_changed' | 'tool_changed'; tool: string | undefined }>;
 
 export type GuardRules = Readonly<{
   scopes: ToolScopes;
@@ -27,6 +28,7 @@ export type GuardDeps = Readonly<{
   /** Rejects with a {@link VerifierError} when the token or its proof is refused. */
   authenticate(request: Inbound): Promise<AuthInfo>;
   introspect: Introspect;
+  tools: OwnTools;
   once: OnceStore;
   uses: 'local' | 'writ';
   resource: string;
@@ -73,6 +75,10 @@ async function refuseCall(
 ): Promise<Answer | undefined> {
   const grant = grantFor(call, delegation, { resource: deps.resource, scopes: rules.scopes });
   if (grant.ok) {
+    if (grant.value && !(await deps.tools.isAsReviewed(grant.value))) {
+      rules.onRefused({ reason: 'tool_changed', tool: call.tool });
+      return toolChanged(call, delegation);
+    }
     if (grant.value) await consume(grant.value, { token, delegation }, deps);
     return undefined;
   }
@@ -103,6 +109,11 @@ async function consume(
 function argumentsChanged(call: ToolCall, { decision, transaction }: Delegation): Answer {
   const text = `Refused: these are not the arguments that "${call.tool}" was approved with.`;
   return toolRefusal(call, text, { error: 'arguments_changed', tool: call.tool, decision, transaction });
+}
+
+function toolChanged(call: ToolCall, { decision, transaction }: Delegation): Answer {
+  const text = `Refused: "${call.tool}" is not what was reviewed any more. List the tools again.`;
+  return toolRefusal(call, text, { error: 'tool_changed', tool: call.tool, decision, transaction });
 }
 
 function schemeOf(request: Inbound, { dpopRequired }: GuardDeps): 'Bearer' | 'DPoP' {

@@ -74,11 +74,12 @@ export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within):
       );
       if (!admitted.ok) return answerFetch(admitted.error);
       const { authInfo, message } = admitted.value;
-      return within(authInfo, () =>
+      const answer = await within(authInfo, () =>
         message
           ? handler(withText(request, message.text), { authInfo, parsedBody: message.body })
           : handler(request, { authInfo }),
       );
+      return message?.body['method'] === 'tools/list' ? deps.tools.watch(answer) : answer;
     },
     node: (handler) => (request, response) => {
       const serve = async (): Promise<void> => {

@@ -18,7 +18,7 @@ export const IntrospectionClient = z.union([
   z.strictObject({ clientId: z.string().min(1), secret: z.string().min(16) }),
 ]);
 export type IntrospectionClient = z.input<typeof IntrospectionClient>;
-type Client = z.output<typeof IntrospectionClient>;
+export type Client = z.output<typeof IntrospectionClient>;
 
 /** RFC 7662 section 2.2. `claims` are those of the token. */
 export type Introspection = Readonly<{ active: false }> | Readonly<{ active: true; claims: TransactionalAccessToken }>;
@@ -77,7 +77,10 @@ async function ask(
 
 type Credentials = { headers?: Record<string, string>; client_assertion_type?: string; client_assertion?: string };
 
-function authenticate(client: Client, { issuerId, clock }: IntrospectionOptions): Credentials {
+export function authenticate(
+  client: Client,
+  { issuerId, clock }: Pick<IntrospectionOptions, 'issuerId' | 'clock'>,
+): Credentials {
   if ('secret' in client) {
     // RFC 6749 section 2.3.1: both parts are form-encoded before they are joined.
     const pair = `${encodeURIComponent(client.clientId)}:${encodeURIComponent(client.secret)}`;

@@ -5,6 +5,7 @@ import type { ErrorClasses } from './errors.js';
 import type { Fetch } from './http.js';
 import { IntrospectionClient } from './introspection.js';
 import type { OnceStore } from './once.js';
+import type { Tools } from './own-tools.js';
 
 const SecureUrl = z.string().refine(isSecureUrl, { error: 'must be an https URL (http on loopback)' });
 
@@ -43,23 +44,36 @@ export type VerifierOptions = z.input<typeof Options> &
     errors?: ErrorClasses;
     /** Where one-time things are counted; give several replicas a shared one. */
     once?: OnceStore;
+    /**
+     * The tools of this server as its `tools/list` has them now, or how to get one: a token for another definition is
+     * refused and, where `introspection` has credentials, reported to Writ. Left out, what the guard hears this server
+     * answer to `tools/list` counts, as far as it has heard anything.
+     */
+    tools?: Tools;
     fetch?: Fetch;
     clock?: Clock;
   }>;
 
 export type Settings = z.output<typeof Options> &
-  Readonly<{ errors: ErrorClasses | undefined; once: OnceStore | undefined; fetch: Fetch; clock: Clock }>;
+  Readonly<{
+    errors: ErrorClasses | undefined;
+    once: OnceStore | undefined;
+    tools: Tools | undefined;
+    fetch: Fetch;
+    clock: Clock;
+  }>;
 
 /** Refuses to start rather than run with a hole. */
 export function readOptions({
   errors,
   once,
+  tools,
   fetch = globalThis.fetch,
   clock = systemClock,
   ...rest
 }: VerifierOptions): Settings {
   const read = Options.safeParse(rest);
-  if (read.success) return Object.freeze({ ...read.data, errors, once, fetch, clock });
+  if (read.success) return Object.freeze({ ...read.data, errors, once, tools, fetch, clock });
   const flaws = read.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`);
   throw new TypeError(`createVerifier: ${flaws.join('; ')}`);
 }

@@ -8,6 +8,7 @@ import { createGuard, type Guard } from './guard.js';
 import { createIntrospect, type Introspect } from './introspection.js';
 import { createIssuer } from './issuer.js';
 import { memoryOnceStore } from './once.js';
+import { createOwnTools, createReport } from './own-tools.js';
 import { readOptions, type VerifierOptions } from './options.js';
 import { resourceMetadata, type ResourceMetadata, type ResourceMetadataOptions } from './resource-metadata.js';
 import { verifyToken } from './token.js';
@@ -46,6 +47,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const issuer = createIssuer({ ...settings, jwks: settings.jwks });
   const once = settings.once ?? memoryOnceStore(clock);
   const introspect = createIntrospect({ ...settings, client: settings.introspection, issuerId, issuer });
+  const tools = createOwnTools(settings.tools, createReport({ ...settings, client: settings.introspection, issuerId }));
   const admitted = new AsyncLocalStorage<AuthInfo>();
   const rules = { issuer: issuerId, resource, shapes: settings.shapes, maxLifetime: settings.maxLifetimeSeconds, skew };
 
@@ -81,6 +83,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
         {
           authenticate,
           introspect,
+          tools,
           once,
           uses: settings.uses,
           resource,
