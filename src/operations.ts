@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Middleware } from 'koa';
+import type { PointWatch } from './authzen/index.js';
 import type { FailureLog } from './client/index.js';
 import type { Config } from './config/index.js';
 import { Fault } from './base/index.js';
@@ -17,6 +18,7 @@ export type Operations = Readonly<{
   /** `/livez`, `/readyz`, `/metrics`. */
   routes: readonly Route[];
   commits: CommitWatch;
+  decisionPoints: PointWatch;
   /** Counts what passes through. */
   failures(log: FailureLog): FailureLog;
   engineLog(log: EngineLog): EngineLog;
@@ -27,12 +29,12 @@ export type Operations = Readonly<{
 }>;
 
 export type OperationsDeps = Readonly<{
-  config: Pick<Config, 'issuer' | 'isLocal' | 'metricsToken' | 'traceEndpoint'>;
+  config: Pick<Config, 'issuer' | 'isLocal' | 'metricsToken' | 'traceEndpoint' | 'decisionPoints'>;
   database: Database;
   registry: RegistryReader;
   keys: Pick<KeyRing, 'active'>;
   report: (thrown: unknown, requestId?: string) => void;
-  log: Pick<Log, 'began' | 'ended' | 'committed'> | undefined;
+  log: (Pick<Log, 'began' | 'ended' | 'committed'> & Partial<Pick<Log, 'warn'>>) | undefined;
 }>;
 
 export async function openOperations(deps: OperationsDeps): Promise<Operations> {
@@ -45,6 +47,7 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
     isReady: () => isReady && !isStopping,
     database: database.kind,
   });
+  for (const { id: point } of config.decisionPoints) metrics.circuitChanged({ point, isOpen: false });
   const traces = config.traceEndpoint === undefined ? undefined : await openTraces(config.traceEndpoint);
   const report: Operations['report'] = (thrown, requestId) => {
     metrics.faulted(thrown instanceof Fault ? thrown.code : 'internal');
@@ -80,6 +83,16 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
       onCommit: (batch) => {
         metrics.committed(batch);
         log?.committed(batch);
+      },
+    },
+    decisionPoints: {
+      onOpinion: metrics.opinionHeard,
+      onCircuit: (change) => {
+        const { point, isOpen, because } = change;
+        metrics.circuitChanged(change);
+        if (isOpen)
+          report(new Fault('decision_point_unavailable', `the decision point ${point} is silent: ${because}`));
+        else log?.warn?.('the decision point answers again', { point });
       },
     },
     failures: (inner) => ({

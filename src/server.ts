@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
+import { openDecisionPoints } from './authzen/index.js';
 import { type Clock, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
 import { type Config, openSecrets, readPolicyFiles, type Secrets } from './config/index.js';
@@ -97,7 +98,9 @@ export async function startWrit(
     await activateFirst(readPolicyFiles(config.policies), { store: openPolicies(database, clock), registry });
     const operations = await openOperations({ config, database, registry, keys, report: reportTo, log });
     const behind = writesBehind(operations.report);
-    const house: House = { config, clock, report: operations.report, operations, database, keys, registry, behind };
+    const decisionPoints = openDecisionPoints(config.decisionPoints, operations.decisionPoints);
+    const watched = { report: operations.report, operations, decisionPoints };
+    const house: House = { config, clock, ...watched, database, keys, registry, behind };
     const server = await listen(config, inTurns(withoutPromise(app(house, secrets))));
     const stopWatching = registry.watch();
     const stopTurning = keys.watch();
@@ -109,6 +112,7 @@ export async function startWrit(
       operations.beginStop();
       await stopListening(server);
       await behind.flush();
+      decisionPoints?.close();
       await operations.close();
       await database.close();
     };
@@ -131,6 +135,7 @@ type House = Readonly<{
   clock: Clock;
   report: NonNullable<WritOptions['report']>;
   operations: Operations;
+  decisionPoints: ReturnType<typeof openDecisionPoints>;
   database: Database;
   keys: LiveKeyRing;
   registry: RegistryStore;
@@ -150,7 +155,7 @@ function keyRingDeps(
 }
 
 function app(house: House, secrets: Secrets): Koa {
-  const { config, clock, report, operations, database, keys, registry, behind } = house;
+  const { config, clock, report, operations, decisionPoints, database, keys, registry, behind } = house;
   const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
   const failures = operations.failures(openFailureLog(database, clock, behind));
   const states = openTokenStates(database, clock);
@@ -183,6 +188,7 @@ function app(house: House, secrets: Secrets): Koa {
     remembered: rememberSignatures(),
     people: openPeople(people),
     policies: openActivePolicies(report),
+    decisionPoints,
     committer: openCommitter(database, operations.commits),
     drift: {
       seen: (sighting) => {

@@ -17,6 +17,7 @@ export type FaultCode =
   | 'registry_unsettled'
   | 'keys_unavailable'
   | 'issuer_keys_unavailable'
+  | 'decision_point_unavailable'
   | 'log_rejected'
   | 'overloaded'
   | 'configuration_invalid'

@@ -1,5 +1,5 @@
 import type { JsonObject } from '../protocol/index.js';
-import type { IdentityProviderSettings, Settings } from './settings.js';
+import type { DecisionPointSettings, IdentityProviderSettings, Settings } from './settings.js';
 
 /** Everything that an administrator decides before the start. Deeply frozen; holds secrets, so it is never logged. */
 export type Config = Readonly<{
@@ -27,6 +27,8 @@ export type Config = Readonly<{
   trustedProxies: readonly string[];
   tls: Tls | undefined;
   identityProviders: readonly IdentityProvider[];
+  /** Every one of them must say yes to a call at its servers. */
+  decisionPoints: readonly DecisionPoint[];
   lifetimes: Readonly<Settings['lifetimes']>;
   limits: Readonly<Settings['limits']>;
   logLevel: Settings['logLevel'];
@@ -44,5 +46,18 @@ export type IdentityProvider = Readonly<
   Pick<IdentityProviderSettings, 'id' | 'name' | 'issuer' | 'clientId'> & {
     scopes: readonly string[];
     credential: Readonly<{ kind: 'secret'; secret: string }> | Readonly<{ kind: 'private_key'; jwk: JsonObject }>;
+  }
+>;
+
+/** A decision point beside our own policies: an AuthZEN 1.0 service. */
+export type DecisionPoint = Readonly<
+  Pick<DecisionPointSettings, 'id' | 'timeoutMs'> & {
+    /** Its evaluation endpoint; `undefined` where `discover` finds it. */
+    url: string | undefined;
+    /** Its identifier: the base of its metadata. */
+    discover: string | undefined;
+    servers: '*' | readonly string[];
+    /** Bearer token. */
+    credential: string | undefined;
   }
 >;

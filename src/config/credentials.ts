@@ -1,10 +1,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { err, ok, type Result } from '../base/index.js';
 import { isObject, type JsonObject, parseObject } from '../protocol/index.js';
-import type { IdentityProvider, Tls } from './config.js';
+import type { DecisionPoint, IdentityProvider, Tls } from './config.js';
 import { readNamed, type ReadFile } from './file.js';
 import { type ConfigProblem, problem } from './problem.js';
-import type { IdentityProviderSettings, Settings } from './settings.js';
+import type { DecisionPointSettings, IdentityProviderSettings, Settings } from './settings.js';
 
 /** The certificate and key that Writ itself serves with, read and looked at before anything listens. */
 export function readTls(files: Settings['tls'], readFile: ReadFile): Result<Tls | undefined, ConfigProblem> {
@@ -43,6 +43,25 @@ export function readIdentityProvider(
     ? err(problem(`${at}.privateJwkFile`, 'holds no private JWK of type EC, OKP or RSA'))
     : ok({ ...rest, credential: { kind: 'private_key', jwk } });
 }
+
+/** A decision point with its credential, if it wants one, read from its file. */
+export function readDecisionPoint(
+  { credentialFile, url, discover, ...rest }: DecisionPointSettings,
+  index: number,
+  readFile: ReadFile,
+): Result<DecisionPoint, ConfigProblem> {
+  const found = { ...rest, url, discover };
+  if (credentialFile === undefined) return ok({ ...found, credential: undefined });
+  const at = `decisionPoints.${index}.credentialFile`;
+  const text = readNamed(credentialFile, readFile);
+  if (!text.ok) return err(problem(at, text.error));
+  const credential = text.value.trim();
+  return BEARER.test(credential)
+    ? ok({ ...found, credential })
+    : err(problem(at, 'holds no bearer token (RFC 6750 section 2.1)'));
+}
+
+const BEARER = /^[A-Za-z0-9\-._~+/]+=*$/;
 
 function privateJwk(text: string): JsonObject | undefined {
   const parsed = parseObject(text);

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
 import type { JsonObject } from '../protocol/index.js';
 import type { Config } from './config.js';
-import { readIdentityProvider, readTls } from './credentials.js';
+import { readDecisionPoint, readIdentityProvider, readTls } from './credentials.js';
 import { type Environment, environmentSettings, readSetting } from './environment.js';
 import { readConfigFile, type ReadFile } from './file.js';
 import { type ConfigProblem, problem } from './problem.js';
@@ -34,14 +34,16 @@ function finish(
 ): Result<Config, readonly ConfigProblem[]> {
   const tls = readTls(settings.tls, readFile);
   const providers = settings.identityProviders.map((idp, index) => readIdentityProvider(idp, index, readFile));
-  const unread = [tls, ...providers].flatMap((read) => (read.ok ? [] : [read.error]));
+  const points = settings.decisionPoints.map((point, index) => readDecisionPoint(point, index, readFile));
+  const unread = [tls, ...providers, ...points].flatMap((read) => (read.ok ? [] : [read.error]));
   const problems = [...known, ...unsafeTogether(settings, flawed), ...unread];
   if (problems.length > 0 || !tls.ok) return err(problems);
   const identityProviders = providers.flatMap((read) => (read.ok ? [read.value] : []));
-  return ok(freeze(complete(settings, { tls: tls.value, identityProviders })));
+  const decisionPoints = points.flatMap((read) => (read.ok ? [read.value] : []));
+  return ok(freeze(complete(settings, { tls: tls.value, identityProviders, decisionPoints })));
 }
 
-function complete(settings: Settings, read: Pick<Config, 'tls' | 'identityProviders'>): Config {
+function complete(settings: Settings, read: Pick<Config, 'tls' | 'identityProviders' | 'decisionPoints'>): Config {
   const { keyEncryptionKey: key, keyEncryptionKeyPrevious: previous, ...rest } = settings;
   return {
     ...rest,

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { isLoopback, ResourceUri, ScopeToken } from '../protocol/index.js';
+import { isLoopback, isSecureUrl, ResourceUri, ScopeToken } from '../protocol/index.js';
 
 const FilePath = z.string().min(1).max(4_096);
 
@@ -45,6 +45,28 @@ const IdentityProvider = z
       [idp.clientSecret, idp.clientSecretFile, idp.privateJwkFile].filter((given) => given !== undefined).length === 1,
     { error: 'give exactly one of clientSecret, clientSecretFile and privateJwkFile' },
   );
+
+const PointUrl = z.string().max(512).refine(isSecureUrl, { error: 'must be an https URL (http on loopback only)' });
+
+const SERVERS = { error: 'must be 1 to 256 resources, or "*" for every MCP server' };
+
+const DecisionPoint = z
+  .strictObject({
+    id: z.string().regex(/^[a-z0-9-]{1,32}$/, { error: 'must be 1 to 32 of a to z, 0 to 9 and -' }),
+    url: PointUrl.optional(),
+    discover: PointUrl.refine((text) => !text.includes('?'), { error: 'must not have a query' }).optional(),
+    servers: z.union([z.literal('*'), z.array(ResourceUri).min(1, SERVERS).max(256, SERVERS)], SERVERS),
+    timeoutMs: z
+      .number({ error: 'must be a whole number of milliseconds' })
+      .int({ error: 'must be a whole number of milliseconds' })
+      .min(10, { error: 'must be at least 10' })
+      .max(200, { error: 'must be at most 200' })
+      .default(200),
+    credentialFile: FilePath.optional(),
+  })
+  .refine(({ url, discover }) => (url === undefined) !== (discover === undefined), {
+    error: 'give exactly one of url and discover',
+  });
 
 const Tls = z.strictObject({
   certFile: FilePath.describe('Certificate chain in PEM, when Writ itself speaks TLS.').meta({
@@ -192,6 +214,11 @@ export const Settings = z.strictObject({
     .max(16)
     .default([])
     .refine((all) => new Set(all.map(({ id }) => id)).size === all.length, { error: 'names one id twice' }),
+  decisionPoints: z
+    .array(DecisionPoint)
+    .max(8)
+    .default([])
+    .refine((all) => new Set(all.map(({ id }) => id)).size === all.length, { error: 'names one id twice' }),
   lifetimes: Lifetimes.prefault({}),
   limits: Limits.prefault({}),
   logLevel: z
@@ -225,6 +252,7 @@ export const Settings = z.strictObject({
     .meta({ env: 'WRIT_STOP_DELAY_SECONDS' }),
 });
 export type Settings = z.infer<typeof Settings>;
+export type DecisionPointSettings = z.infer<typeof DecisionPoint>;
 export type IdentityProviderSettings = z.infer<typeof IdentityProvider>;
 
 function isPostgresUrl(text: string): boolean {

@@ -1,7 +1,15 @@
 import { type Clock, err, newId, ok, type Result, type Seconds } from '../base/index.js';
 import type { Caller, KeySource, Spend } from '../client/index.js';
 import { delegate, type Delegation, type Subject } from '../delegation/index.js';
-import { type ActivePolicies, decide, type Permit, policyVersion } from '../policy/index.js';
+import {
+  type ActivePolicies,
+  decide,
+  type DecisionPoints,
+  type Opinions,
+  type Permit,
+  policyVersion,
+  questionOf,
+} from '../policy/index.js';
 import { type FormRequest, TokenType } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
@@ -33,6 +41,8 @@ export type ExchangeDeps = Readonly<{
   remembered: Remembered;
   people: People;
   policies: ActivePolicies;
+  /** `undefined` where none is configured. */
+  decisionPoints: DecisionPoints | undefined;
   committer: Committer;
   drift: Drift;
 }>;
@@ -92,11 +102,29 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
   if (!delegation.ok) return delegation;
   const fits = checkRequestedType(request.value, registry);
   if (!fits.ok) return fits;
+  const { decisionPoints } = deps;
+  const opinions =
+    decisionPoints && (await http.trace('opinions', () => collect(delegation.value, step, decisionPoints)));
   const { issuer, trustDomain } = settings;
   const permit = http.trace('policy', () =>
-    decide(delegation.value, { registry, policies: deps.policies(registry), issuer, trustDomain }, now),
+    decide(delegation.value, { registry, policies: deps.policies(registry), opinions, issuer, trustDomain }, now),
   );
   return permit.ok ? ok({ permit: permit.value, delegation: delegation.value }) : permit;
+}
+
+/** What the other decision points of this target say. No transaction is open while they are asked. */
+async function collect(
+  delegation: Delegation,
+  { registry, story }: Step,
+  points: DecisionPoints,
+): Promise<Opinions | undefined> {
+  const { target } = delegation.wanted;
+  const wanted = target.kind === 'server' ? points.idsFor(target.resource) : [];
+  if (wanted.length === 0) return undefined;
+  const question = questionOf(delegation, registry);
+  const given = question === undefined ? [] : await points.ask(question, story.known.http.requestId);
+  story.known = { ...story.known, opinions: given };
+  return { wanted, given };
 }
 
 async function readSubject(

@@ -113,6 +113,16 @@ export function toWire(refusal: Refusal): Wire {
         ...wire('transaction_denied', `${refusal.tool} could not be decided; tell an administrator`),
         ...adviceOf(refusal),
       };
+    case 'decision_point_refuses':
+      return {
+        ...wire('transaction_denied', `a decision point beside Writ refuses ${refusal.tool}`),
+        ...adviceOf(refusal),
+      };
+    case 'decision_point_silent':
+      return {
+        ...wire('transaction_denied', `${refusal.tool} waits for a decision point that does not answer; try again`),
+        ...adviceOf(refusal),
+      };
     case 'one_call_per_token':
       return wire('invalid_authorization_details', `the tool ${refusal.tool} needs a token of its own for each call`);
     case 'arguments_required':

@@ -6,6 +6,7 @@ import { judge } from './judge.js';
 import { type Grant, Permit } from './permit.js';
 import type { PolicySet } from './set/index.js';
 import type { Ask, PolicyRefusal, Rules } from './types.js';
+import { dissent } from './unanimity.js';
 
 /** The version of the policies that decided, as records and tokens name it. */
 export const policyVersion = (policies: Pick<PolicySet, 'hash'> | undefined): string => policies?.hash ?? 'none';
@@ -14,7 +15,7 @@ export type Decision = Result<Permit, PolicyRefusal | Ask>;
 
 /**
  * Allow, deny, or ask a human. The only maker of a Permit. First the registry's ceilings, then for every tool the policy
- * set. Decides on what it is given and nothing else; that registry and policies have not changed meanwhile is for the
+ * set and every other decision point: each of them must say yes, and nobody is asked for what one of them refuses. Decides on what it is given and nothing else; that registry and policies have not changed meanwhile is for the
  * commit to check.
  */
 export function decide(delegation: Delegation, rules: Rules, now: Seconds): Decision {
@@ -35,6 +36,9 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   const { audience: resource, details } = permitted.value;
   const tools = delegation.wanted.target.kind === 'server' ? (details ?? []).map(({ identifier }) => identifier) : [];
   const judged = tools.length === 0 ? ok([]) : judge({ delegation, client, resource, tools, now }, rules.policies);
+  if (!judged.ok && 'reason' in judged.error) return judged;
+  const refused = tools.length === 0 ? undefined : dissent(rules.opinions, tools);
+  if (refused !== undefined) return err(refused);
   if (!judged.ok) return judged;
   const policy = policyVersion(rules.policies);
   return ok(

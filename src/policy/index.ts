@@ -1,6 +1,8 @@
 export { type ActivePolicies, openActivePolicies } from './active.js';
 export { decide, type Decision, policyVersion } from './decide.js';
+export type { AskedTool, DecisionPoints, Opinion, Opinions, PointRefusal, Question, Silence } from './opinion.js';
 export type { Grant, Permit } from './permit.js';
+export { questionOf } from './question.js';
 export {
   type Allow,
   type ArgumentFlaw,

@@ -1,3 +1,4 @@
+import type { Opinions, PointRefusal } from './opinion.js';
 import type { PolicySet } from './set/index.js';
 import type { RegisteredAgent, RegisteredServer, RegistrySnapshot } from '../registry/index.js';
 
@@ -26,7 +27,8 @@ export type PolicyRefusal =
   | Readonly<{ reason: 'too_many_tools'; term: 'request' }>
   | Readonly<{ reason: 'tools_not_here'; term: 'request' }>
   | Readonly<{ reason: 'life_is_over'; term: Term }>
-  | PolicyDenial;
+  | PolicyDenial
+  | PointRefusal;
 
 /** A policy set said no, or could not be asked. `policies`: the ids of those that decided; `messages`: their own reasons. */
 export type PolicyDenial = Readonly<{
@@ -53,10 +55,12 @@ export type Ask = Readonly<{
   maxAge: number | undefined;
 }>;
 
-/** The rules of one decision: the registry's ceilings, and over them the active policy set. */
+/** The rules of one decision: the registry's ceilings, over them the active policy set, and what other decision points say. */
 export type Rules = Readonly<{
   registry: RegistrySnapshot;
   policies: PolicySet | undefined;
+  /** `undefined`: no other decision point is configured for the target. */
+  opinions?: Opinions | undefined;
   issuer: string;
   trustDomain: string;
 }>;

@@ -16,8 +16,11 @@ export const Issuer = z
     error: 'must be an https URI (http on loopback) without query or fragment',
   });
 
-/** RFC 8414 section 3.1 and RFC 9728 section 3.1: the well-known part goes between host and path. */
-export function wellKnown(name: 'oauth-authorization-server' | 'oauth-protected-resource', identifier: string): string {
+/** RFC 8414 section 3.1, RFC 9728 section 3.1 and AuthZEN 1.0: the well-known part goes between host and path. */
+export function wellKnown(
+  name: 'oauth-authorization-server' | 'oauth-protected-resource' | 'authzen-configuration',
+  identifier: string,
+): string {
   const { origin, pathname } = new URL(identifier);
   return `${origin}/.well-known/${name}${pathname === '/' ? '' : pathname}`;
 }

@@ -35,9 +35,9 @@ export type PolicyAdvice = Readonly<{
   /**
    * `approval`: a person has to approve the call. `reauthentication`: the person has to sign in again (RFC 9470).
    * `exact_call`: ask again with the exact arguments. `correct_arguments`: they are not of the reviewed schema.
-   * `change_policy`: only an administrator can change the answer.
+   * `change_policy`: only an administrator can change the answer. `try_again`: who has to decide too does not answer.
    */
-  remedy: 'approval' | 'reauthentication' | 'exact_call' | 'correct_arguments' | 'change_policy';
+  remedy: 'approval' | 'reauthentication' | 'exact_call' | 'correct_arguments' | 'change_policy' | 'try_again';
   acr_values?: string;
   max_age?: number;
 }>;

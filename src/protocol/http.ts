@@ -15,7 +15,7 @@ export type FormRequest = Readonly<{
 }>;
 
 /** The steps of a request that a trace shows. */
-export type Step = 'client' | 'subject' | 'policy' | 'commit' | 'sign';
+export type Step = 'client' | 'subject' | 'opinions' | 'policy' | 'commit' | 'sign';
 
 /** Runs one step, and times it where somebody wants to know; adds nothing to what it answers or throws. */
 export type Trace = <T>(step: Step, work: () => T) => T;

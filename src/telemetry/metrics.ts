@@ -21,6 +21,9 @@ export type Metrics = Readonly<{
   authenticationFailed(failure: Readonly<{ route: string; cause: string }>): void;
   personTokenIssued(): void;
   faulted(code: string): void;
+  /** Points are those of the configuration, outcomes words of a closed set. */
+  opinionHeard(opinion: Readonly<{ point: string; outcome: string; seconds: number }>): void;
+  circuitChanged(change: Readonly<{ point: string; isOpen: boolean }>): void;
   /** The text that Prometheus reads. */
   scrape(): Promise<string>;
   close(): Promise<void>;
@@ -77,6 +80,13 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
   const personTokens = meter.createCounter('writ_person_tokens_total', {
     description: "Persons' access tokens issued by the code flow and by refreshing",
   });
+  const opinions = meter.createHistogram('writ_decision_point_duration_seconds', {
+    description: 'Time until a decision point beside ours was heard or given up, by point and outcome',
+    advice: { explicitBucketBoundaries: SECONDS },
+  });
+  const circuits = meter.createGauge('writ_decision_point_open', {
+    description: '1 while the circuit to a decision point is open, and whatever it decides on is refused',
+  });
   const faults = meter.createCounter('writ_faults_total', { description: 'Outages and bugs by code' });
   const interned = interning();
   return {
@@ -95,6 +105,12 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
     },
     personTokenIssued: () => {
       personTokens.add(1);
+    },
+    opinionHeard: ({ point, outcome, seconds }) => {
+      opinions.record(seconds, { point, outcome: word(outcome) });
+    },
+    circuitChanged: ({ point, isOpen }) => {
+      circuits.record(isOpen ? 1 : 0, { point });
     },
     faulted: (code) => {
       faults.add(1, { code: word(code) });

@@ -42,7 +42,12 @@ export type Reply = Readonly<{ status: number; headers: Headers; body: unknown; 
 
 /** Writ as it is run, on a database of its own and a free port. */
 export async function startTestWrit(
-  options: Readonly<{ kind?: DatabaseKind; env?: Record<string, string>; file?: string }> = {},
+  options: Readonly<{
+    kind?: DatabaseKind;
+    env?: Record<string, string>;
+    file?: string;
+    files?: Record<string, string>;
+  }> = {},
 ): Promise<TestWrit> {
   const kind = options.kind ?? databaseKinds.at(-1) ?? 'embedded';
   const fresh = await freshDatabase(kind);
@@ -59,7 +64,7 @@ export async function startTestWrit(
     ...(fresh.options.url === undefined ? {} : { DATABASE_URL: fresh.options.url }),
     ...options.env,
   };
-  const config = loadConfig(env, () => options.file);
+  const config = loadConfig(env, (path) => options.files?.[path] ?? options.file);
   if (!config.ok) throw new Error(JSON.stringify(config.error));
   const faults: unknown[] = [];
   const writ = await startWrit(config.value, { report: (thrown) => faults.push(thrown) });

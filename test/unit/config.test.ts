@@ -58,6 +58,7 @@ describe('the configuration', () => {
       trustedProxies: [],
       tls: undefined,
       identityProviders: [],
+      decisionPoints: [],
       lifetimes: {
         userAccessTokenSeconds: 600,
         transactionalAccessTokenSeconds: 180,
@@ -106,7 +107,7 @@ describe('the configuration', () => {
     expect([lifetimes, identityProviders, started({}), rest.trustedProxies].every(Object.isFrozen)).toBe(true);
   });
 
-  it('has a name in the environment for every setting but the identity providers', () => {
+  it('has a name in the environment for every setting but the identity providers and decision points', () => {
     const known = environmentSettings.map(({ path }) => path.join('.'));
     const groups = Settings.parse({});
     const leaves = Object.keys(Settings.shape).flatMap((name) => {
@@ -114,7 +115,7 @@ describe('the configuration', () => {
       if (name === 'limits') return Object.keys(groups.limits).map((inner) => `limits.${inner}`);
       return name === 'tls' ? ['tls.certFile', 'tls.keyFile'] : [name];
     });
-    expect(known).toStrictEqual(leaves.filter((name) => name !== 'identityProviders'));
+    expect(known).toStrictEqual(leaves.filter((name) => name !== 'identityProviders' && name !== 'decisionPoints'));
   });
 
   it('has no setting that nothing reads', () => {
@@ -318,6 +319,41 @@ describe('a refusal to start', () => {
       `issuer: https://login.example\ntrustedProxies: [10.0.0.1]\nallowEmbeddedDatabase: true\nkeyEncryptionKey: ${KEY}\n${idp('clientSecret: s')}`,
       ['identityProviders: names our own issuer; a person cannot sign in to Writ by Writ'],
     ],
+    [
+      'a decision point found in two ways',
+      point('url: https://pdp.example/evaluation\n    discover: https://pdp.example'),
+      ['decisionPoints.0: give exactly one of url and discover'],
+    ],
+    [
+      'a decision point found in no way',
+      point('timeoutMs: 100'),
+      ['decisionPoints.0: give exactly one of url and discover'],
+    ],
+    [
+      'a decision point without TLS',
+      point('url: http://pdp.example/evaluation'),
+      ['decisionPoints.0.url: must be an https URL (http on loopback only)'],
+    ],
+    [
+      'a decision point that may take its time',
+      point('discover: https://pdp.example\n    timeoutMs: 201'),
+      ['decisionPoints.0.timeoutMs: must be at most 200'],
+    ],
+    [
+      'a decision point for no server',
+      'decisionPoints: [{ id: pdp, discover: "https://pdp.example", servers: [] }]',
+      ['decisionPoints.0.servers: must be 1 to 256 resources, or "*" for every MCP server'],
+    ],
+    [
+      'a decision point whose credential is none',
+      point('discover: https://pdp.example\n    credentialFile: w.yaml'),
+      ['decisionPoints.0.credentialFile: holds no bearer token (RFC 6750 section 2.1)'],
+    ],
+    [
+      'two decision points of one name',
+      'decisionPoints: [{ id: p, discover: "https://a.example", servers: "*" }, { id: p, discover: "https://b.example", servers: "*" }]',
+      ['decisionPoints: names one id twice'],
+    ],
   ])('names the place in the file for %s', (_, text, problems) => {
     expect(refused(...yaml(text))).toStrictEqual(problems);
   });
@@ -360,6 +396,20 @@ describe('credentials in files', () => {
     ]);
   });
 
+  it('gives the bearer token of a decision point without the line end', () => {
+    const [env, files] = yaml(point('discover: https://pdp.example\n    credentialFile: token'));
+    expect(started(env, { ...files, token: 'a-token\n' }).decisionPoints).toStrictEqual([
+      {
+        id: 'pdp',
+        url: undefined,
+        discover: 'https://pdp.example',
+        servers: '*',
+        timeoutMs: 200,
+        credential: 'a-token',
+      },
+    ]);
+  });
+
   it('gives the private key of an identity provider as a JWK', () => {
     const jwk = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
     const [env, files] = yaml(idp('privateJwkFile: key.json'));
@@ -384,6 +434,10 @@ describe('credentials in files', () => {
 
 function idp(credential: string): string {
   return `identityProviders:\n  - id: company\n    name: Company\n    issuer: https://login.example\n    clientId: writ\n    ${credential}`;
+}
+
+function point(found: string): string {
+  return `decisionPoints:\n  - id: pdp\n    servers: '*'\n    ${found}`;
 }
 
 function bomb(): string {

@@ -1,0 +1,3 @@
+export { openDecisionPoints } from './call.js';
+export { admit, type Breaker, CLOSED, isOpen, PROBE_EVERY_MS, settle, SILENCES } from './call-breaker.js';
+export type { PointSettings, PointWatch } from './call-point.js';
