@@ -186,7 +186,7 @@ function app(house: House, secrets: Secrets): Koa {
     failures,
     limits,
     remembered: rememberSignatures(),
-    people: openPeople(people),
+    people: openPeople(people, clock),
     policies: openActivePolicies(report),
     decisionPoints,
     committer: openCommitter(database, operations.commits),
@@ -283,11 +283,12 @@ function oauthRoutes(
   const jwks: Route['handle'] = (ctx) => {
     sendKeys(ctx, keys.published, keys.isFresh() ? config.lifetimes.keyCacheSeconds : 0);
   };
+  const deps = { report, networkOf: networkOf(config.trustedProxies) };
   return [
-    formRoute(at('/token'), token, report),
-    formRoute(at('/introspect'), introspect, report),
-    formRoute(at('/tools/v1/reports'), reports, report),
-    formRoute(at('/revoke'), revoke, report),
+    formRoute(at('/token'), token, deps),
+    formRoute(at('/introspect'), introspect, deps),
+    formRoute(at('/tools/v1/reports'), reports, deps),
+    formRoute(at('/revoke'), revoke, deps),
     { method: 'GET', path: at('/jwks'), handle: jwks },
   ];
 }

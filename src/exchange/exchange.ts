@@ -107,7 +107,11 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
     decisionPoints && (await http.trace('opinions', () => collect(delegation.value, step, decisionPoints)));
   const { issuer, trustDomain } = settings;
   const permit = http.trace('policy', () =>
-    decide(delegation.value, { registry, policies: deps.policies(registry), opinions, issuer, trustDomain }, now),
+    decide(
+      delegation.value,
+      { registry, policies: deps.policies(registry), opinions, network: http.network, issuer, trustDomain },
+      now,
+    ),
   );
   return permit.ok ? ok({ permit: permit.value, delegation: delegation.value }) : permit;
 }
@@ -142,7 +146,10 @@ async function readSubject(
   });
   if (!subject.ok) return subject;
   const { person } = subject.value;
-  if (person.id !== undefined || person.issuer === undefined || person.subject === undefined) return subject;
+  if (person.issuer === undefined || person.subject === undefined) {
+    if (person.id === undefined) return subject;
+    return ok({ ...subject.value, person: { ...person, attributes: await deps.people.attributes(person.id) } });
+  }
   return ok({ ...subject.value, person: { ...person, id: await deps.people.find(person.issuer, person.subject) } });
 }
 

@@ -60,5 +60,7 @@ export interface Drift {
 
 /** People as the exchange needs them. `find` may answer from memory: an id never changes. */
 export interface People {
+  /** What is known of a person whom a token of ours names, some seconds old at most; nothing of one that is gone. */
+  attributes(id: string): Promise<Readonly<Record<string, string>>>;
   find(issuer: string, subject: string): Promise<string | undefined>;
 }

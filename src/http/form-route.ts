@@ -16,17 +16,22 @@ export type FormRoute = Readonly<{
   otherwise(ctx: Context, raw: string): Promise<void>;
 }>;
 
+export type FormRouteDeps = Readonly<{
+  report: (thrown: unknown, requestId: string) => void;
+  networkOf: NetworkOf;
+}>;
+
 /** A POST of a form, answered in the words of OAuth whatever happens. */
 export function formRoute(
   path: string,
   { ours, handle, otherwise }: FormRoute,
-  report: (thrown: unknown, requestId: string) => void,
+  { report, networkOf }: FormRouteDeps,
 ): Route {
   return {
     method: 'POST',
     path,
     handle: async (ctx) => {
-      const read = await readForm(ctx);
+      const read = await readForm(ctx, networkOf);
       if (!read.ok) sendAnswer(ctx, read.error);
       else if (ours(read.value.request))
         sendAnswer(

@@ -2,6 +2,7 @@ import type { Context } from 'koa';
 import { err, newId, ok, type Result } from '../base/index.js';
 import type { Answer, FormRequest } from '../protocol/index.js';
 import { readText } from './body.js';
+import type { NetworkOf } from './network.js';
 import { endWhenStopping, note, traceOf } from './observe.js';
 import { requestId } from './problem.js';
 
@@ -12,7 +13,7 @@ const MAX_PARAMETERS = 64;
 export type ReadForm = Readonly<{ request: FormRequest; raw: string }>;
 
 /** Reads `application/x-www-form-urlencoded` (RFC 6749 appendix B) strictly, or says what is wrong with it in OAuth's words. */
-export async function readForm(ctx: Context): Promise<Result<ReadForm, Answer>> {
+export async function readForm(ctx: Context, networkOf: NetworkOf): Promise<Result<ReadForm, Answer>> {
   if (ctx.querystring !== '') return refuse(400, 'parameters belong in the body, not in the URL');
   if (!/^application\/x-www-form-urlencoded(\s*;\s*charset="?utf-8"?)?$/i.test(ctx.get('Content-Type'))) {
     return refuse(400, 'Content-Type must be application/x-www-form-urlencoded');
@@ -33,6 +34,7 @@ export async function readForm(ctx: Context): Promise<Result<ReadForm, Answer>> 
     header: (name) => headerValues(ctx, name),
     requestId: recordId,
     traceId,
+    network: networkOf(ctx.req),
     trace,
     isOver: () => false,
   };

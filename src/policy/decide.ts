@@ -35,7 +35,10 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   if (!permitted.ok) return permitted;
   const { audience: resource, details } = permitted.value;
   const tools = delegation.wanted.target.kind === 'server' ? (details ?? []).map(({ identifier }) => identifier) : [];
-  const judged = tools.length === 0 ? ok([]) : judge({ delegation, client, resource, tools, now }, rules.policies);
+  const judged =
+    tools.length === 0
+      ? ok([])
+      : judge({ delegation, client, resource, tools, network: rules.network, now }, rules.policies);
   if (!judged.ok && 'reason' in judged.error) return judged;
   const refused = tools.length === 0 ? undefined : dissent(rules.opinions, tools);
   if (refused !== undefined) return err(refused);

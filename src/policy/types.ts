@@ -59,6 +59,8 @@ export type Ask = Readonly<{
 export type Rules = Readonly<{
   registry: RegistrySnapshot;
   policies: PolicySet | undefined;
+  /** Where the request comes from, as policies see it. */
+  network?: string | undefined;
   /** `undefined`: no other decision point is configured for the target. */
   opinions?: Opinions | undefined;
   issuer: string;

@@ -9,6 +9,8 @@ export type FormRequest = Readonly<{
   requestId: string;
   /** W3C trace id, when the caller sent a valid `traceparent`. */
   traceId: string | undefined;
+  /** Where it comes from: an IPv4 address, or an IPv6 network (`2001:db8::/64`). */
+  network: string;
   trace: Trace;
   /** True once the client has been told that this takes too long: nothing new is begun for it then. */
   isOver: () => boolean;

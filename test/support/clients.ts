@@ -62,6 +62,7 @@ export const formRequest = (
   header: (name) => [headers[name] ?? []].flat(),
   requestId: 'req_1',
   traceId: undefined,
+  network: '192.0.2.1',
   trace: untraced,
   isOver: () => false,
 });

@@ -12,8 +12,8 @@ export type DecisionInput = Readonly<{
   agent: Readonly<{ id: string; owner: string; kind: 'agent' | 'mcp_server' }>;
   /** Every actor of the new token, the current one included. */
   chain: readonly string[];
-  /** Seconds since the session was opened; 0 for one that this request opens. */
-  sessionAge: Seconds;
+  /** Seconds since the session was opened, where that is known. */
+  sessionAge: Seconds | undefined;
   task: string | undefined;
   purpose: string | undefined;
   now: Seconds;
@@ -47,7 +47,7 @@ export const FACTS: readonly Fact[] = [
   { path: ['agent'], type: { type: 'Entity', name: 'Agent' }, of: (input) => ({ __entity: agentId(input) }) },
   { path: ['chain', 'depth'], type: LONG, of: ({ chain }) => chain.length },
   { path: ['chain', 'agents'], type: { type: 'Set', element: STRING }, of: ({ chain }) => [...chain] },
-  { path: ['session', 'age'], type: LONG, of: ({ sessionAge }) => sessionAge },
+  { path: ['session', 'age'], type: LONG, optional: true, of: ({ sessionAge }) => sessionAge },
   { path: ['task'], type: STRING, optional: true, of: ({ task }) => task },
   { path: ['purpose'], type: STRING, optional: true, of: ({ purpose }) => purpose },
   { path: ['time', 'now'], type: { type: 'Extension', name: 'datetime' }, of: ({ now }) => datetime(now) },
