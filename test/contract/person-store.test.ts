@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { openPersons } from '../../src/storage/index.js';
+import { openPeople, openPersons } from '../../src/storage/index.js';
 import { describeDatabases } from '../support/databases.js';
 
 const ISSUER = 'https://idp.example';
@@ -32,6 +32,18 @@ describeDatabases('people', (database) => {
     };
     expect(await people().ensure(ISSUER, 'bob', { name: 'Robert' })).toEqual(renamed);
     expect(await people().byId(id)).toEqual(renamed);
+  });
+
+  it('tells the exchange what is known of a person, some seconds old at most, and nothing of one that is not there', async () => {
+    const { id } = await people().ensure(ISSUER, 'dora', { name: 'Dora' });
+    let now = 1_795_305_600;
+    const seen = openPeople(people(), { now: () => now });
+    expect(await seen.attributes(id)).toEqual({ name: 'Dora' });
+    await people().ensure(ISSUER, 'dora', { name: 'Dorothea' });
+    expect(await seen.attributes(id)).toEqual({ name: 'Dora' });
+    now += 5;
+    expect(await seen.attributes(id)).toEqual({ name: 'Dorothea' });
+    expect(await seen.attributes('prs_none')).toEqual({});
   });
 
   it('tells people of one subject at two issuers apart', async () => {

@@ -27,6 +27,10 @@ when { context has arguments && context.arguments.amount.greaterThan(decimal("50
 @id("payments-ask") @requires("approval") @approvers("finance") @reason("Someone in finance approves each payment.")
 forbid (principal, action in Action::"pay", resource);
 
+@id("from-here-only") @reason("Only from this machine.")
+forbid (principal, action, resource)
+unless { context.network has ip && context.network.ip.isInRange(ip("127.0.0.0/8")) };
+
 @id("messages-fresh-login") @requires("reauthentication") @acr_values("urn:example:phr") @max_age("300")
 forbid (principal, action in Action::"send", resource)
 unless { context.authn has acr && context.authn.acr == "urn:example:phr" };
