@@ -1,5 +1,5 @@
 import { createServer, type RequestListener } from 'node:http';
-import { toNodeHandler } from '@modelcontextprotocol/node';
+import { localhostHostValidation, localhostOriginValidation, toNodeHandler } from '@modelcontextprotocol/node';
 import type { Delegation, Refused, Verifier } from 'writ/verifier';
 import { close, listen } from './company.js';
 
@@ -19,7 +19,10 @@ export async function serveMcp(verifier: Verifier, { resource, fetch }: Served):
   const { pathname, port } = new URL(resource);
   // The SDK declares its own smaller types of Node's request and response.
   const mcp = toNodeHandler({ fetch }) as RequestListener;
+  // A page of another site whose name points to this machine is none of ours (DNS rebinding).
+  const checks = [localhostHostValidation(), localhostOriginValidation()];
   const server = createServer((request, response) => {
+    if (!checks.every((isOurs) => isOurs(request, response))) return;
     if (request.url === pathname) {
       mcp(request, response);
     } else if (request.url === `/.well-known/oauth-protected-resource${pathname}`) {

@@ -1,8 +1,12 @@
+import { readFileSync } from 'node:fs';
+import { request as ask } from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectRefused, recordsAfter, stateOf } from '../support/invariants.js';
+import { callText, post, rpcOf, type RunningServer, startMcp } from '../support/mcp.js';
 import { listed, type Listed, startToolServer, type ToolServer } from '../support/tool-server.js';
+import { reviewedTool } from '../support/tools.js';
 import { type Client, RS1, startWorld, tool, tools, type World } from '../support/world.js';
-import { bearerAssertion, type Form, makeKey, type Reply } from '../support/writ.js';
+import { bearerAssertion, type ClientKey, type Form, makeKey, type Reply } from '../support/writ.js';
 
 let world: World;
 let live: ToolServer;
@@ -256,5 +260,137 @@ describe('a poisoned description', () => {
     expect(findings.find(({ rule }) => rule === 'bidi')?.shown).toContain('\\u{202E}');
     expect(findings.every(({ shown }) => !/[\u200B\u202E\u{E0041}]/u.test(shown))).toBe(true);
     await expectRefused(world, () => call(), wrong('tool_not_reviewed', 'nobody has reviewed the tool read_file yet'));
+  });
+});
+
+/** A guarded server of the official SDK that is registered at the live Writ, with one token of the happy exchange for it. */
+describe.each(['v2 fetch', 'v1 express'] as const)('an MCP server with the verifier: %s', (adapter) => {
+  let mcp: RunningServer;
+  let other: RunningServer;
+  let token: string;
+  const registerMcp = async ({ resource }: RunningServer, key: ClientKey): Promise<void> => {
+    const pinned = (name: string) => {
+      const { reviewed, definition } = reviewedTool(name, { scopes: ['repo:read'], tier: 'medium', action: 'read' });
+      const classes = { scopes: ['repo:read'], tier: 'medium', action: 'read', data: 'internal' };
+      return { name, ...classes, reviewed, definition };
+    };
+    const registered = {
+      resource,
+      client_id: `srv_${new URL(resource).port}`,
+      name: 'Guarded',
+      owner: 'platform team',
+      authentication: { method: 'private_key_jwt', jwks: { keys: [key.jwk] } },
+      scopes: ['repo:read'],
+      tools: [pinned('read_file'), pinned('write_file')],
+    };
+    expect(await world.admin('PUT', at('', resource), registered)).toMatchObject({ status: 201 });
+    const agent = (await world.admin('GET', '/agents/agt_a1')).body as { allow: unknown[] };
+    const allow = [...agent.allow, { resource, scopes: ['repo:read'], tools: '*' }];
+    expect(await world.admin('PUT', '/agents/agt_a1', { ...agent, allow })).toMatchObject({ status: 200 });
+  };
+  const tokenFor = async (resource: string): Promise<string> => {
+    const { body } = await world.exchange({
+      resource,
+      authorization_details: tools(tool('read_file', { arguments: { path: 'a' } }, resource)),
+    });
+    return (body as { access_token: string }).access_token;
+  };
+  const READS = '{"path":"a"}';
+  const sent = (body: string, headers: Record<string, string> = {}, to = mcp): Promise<Response> =>
+    post(to.url, body, { authorization: `Bearer ${token}`, ...headers });
+
+  beforeEach(async () => {
+    [mcp, other] = [
+      await startMcp(adapter, { issuer: world.issuer }),
+      await startMcp(adapter, { issuer: world.issuer }),
+    ];
+    await registerMcp(mcp, makeKey());
+    await registerMcp(other, makeKey());
+    token = await tokenFor(mcp.resource);
+  });
+  afterEach(async () => {
+    await Promise.all([mcp.close(), other.close()]);
+  });
+
+  it.each<[string, string, Record<string, string>]>([
+    ['TL-04 headers that name another tool than the body', callText('read_file', READS), { 'mcp-name': 'write_file' }],
+    [
+      'TL-04 a body that names another tool than the headers',
+      callText('write_file', READS),
+      { 'mcp-name': 'read_file' },
+    ],
+    [
+      'TL-04 headers that are missing where the revision wants them',
+      callText('read_file', READS),
+      { 'mcp-protocol-version': '2026-07-28' },
+    ],
+    ['TL-05 a batch', `[${callText('read_file', READS)},${callText('write_file', READS)}]`, {}],
+    [
+      'TL-05 params twice',
+      callText('read_file', READS).replace('"params"', '"params":{"name":"write_file"},"params"'),
+      {},
+    ],
+    ['TL-05 two tools in one', callText('read_file', READS).replace('"name"', '"name":"write_file","name"'), {}],
+  ])('%s: refused, and the token stays good for its one call', async (_what, body, headers) => {
+    const refused = await sent(body, headers);
+    expect([refused.status, mcp.ran]).toEqual([400, []]);
+    expect(await rpcOf(refused)).toMatchObject({ error: { code: expect.any(Number) } });
+    expect((await sent(callText('read_file', READS))).status).toBe(200);
+    expect(mcp.ran).toMatchObject([{ tool: 'read_file' }]);
+  });
+
+  it('TL-10, TL-11 a token that one server passes on is refused by another, with where to get a good one', async () => {
+    const refused = await sent(callText('read_file', READS), {}, other);
+    expect([refused.status, other.ran]).toEqual([401, []]);
+    expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer error="invalid_token".*resource_metadata="http/);
+  });
+
+  it('TL-11 a person’s token, which is for Writ alone, is refused by every server', async () => {
+    token = await world.personToken('alice');
+    expect((await sent(callText('read_file', READS))).status).toBe(401);
+    expect(mcp.ran).toEqual([]);
+  });
+
+  it('TL-13 a token for one call is good once, also of two at the same time', async () => {
+    const answers = await Promise.all([1, 2].map(() => sent(callText('read_file', READS))));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 401]);
+    expect((await sent(callText('read_file', READS))).status).toBe(401);
+    expect(mcp.ran).toHaveLength(1);
+  });
+});
+
+describe('a page of another site that has its name point to this machine', () => {
+  const rebound = (path: string, method: string): Promise<{ status: number | undefined; headers: object }> =>
+    new Promise((resolve, reject) => {
+      const { port } = new URL(world.issuer);
+      const headers = { host: 'evil.example', origin: 'https://evil.example', 'content-type': 'application/json' };
+      ask({ host: '127.0.0.1', port, path, method, headers }, (response) => {
+        response.resume();
+        resolve({ status: response.statusCode, headers: response.headers });
+      })
+        .on('error', reject)
+        .end(method === 'POST' ? '{}' : undefined);
+    });
+
+  it.each([
+    ['GET', '/admin/v1/servers'],
+    ['POST', '/admin/v1/apply'],
+  ])('TL-14 administers nothing: %s %s', async (method, path) => {
+    const { status, headers } = await rebound(path, method);
+    expect(status).toBe(401);
+    expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
+  });
+
+  it('TL-14 meets no sample on an SDK with known holes', () => {
+    const versionOf = (name: string): number[] => {
+      const manifest: unknown = JSON.parse(
+        readFileSync(`node_modules/@modelcontextprotocol/${name}/package.json`, 'utf8'),
+      );
+      return (manifest as { version: string }).version.split('.').map(Number);
+    };
+    const [major = 0, minor = 0] = versionOf('sdk');
+    // CVE-2025-66414 ended with 1.24, CVE-2026-0621 with 1.25.2.
+    expect(major === 1 && minor >= 26).toBe(true);
+    expect(versionOf('server')[0]).toBeGreaterThanOrEqual(2);
   });
 });

@@ -83,7 +83,7 @@ describe.each(REVISIONS)('an agent at a server of %s', (revision: Revision) => {
       const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode: 'auto' } });
       const subjectToken = await world.personToken('alice');
       const mcpFetch = agent.fetch({ resource: live.resource, subjectToken });
-      await client.connect(new StreamableHTTPClientTransport(new URL(live.resource), { fetch: mcpFetch as never }));
+      await client.connect(new StreamableHTTPClientTransport(new URL(live.resource), { fetch: mcpFetch }));
       return client;
     };
     const first = await connect();
