@@ -100,6 +100,92 @@ describe('RFC 8693 §2.2.2, STANDARDS 10.4: each refusal in the words of OAuth, 
   });
 });
 
+const BY_POLICY = { decision: 'dec_1', tool, policies: ['no-wipe', 'office'] };
+const denied = { ...BY_POLICY, term: 'policy' as const, messages: [] };
+const asked = { ...BY_POLICY, messages: [], approvers: [], acrValues: [], maxAge: undefined };
+const advice = (error: string, error_description: string, more: object) => ({
+  error,
+  error_description,
+  ...BY_POLICY,
+  term: 'policy',
+  ...more,
+});
+const UNDECIDED = 'wipe could not be decided; tell an administrator';
+
+describe('STANDARDS 10.4: a decision by policy says who decided, whose word is missing, and what would change it', () => {
+  it.each<[Refusal, object]>([
+    [
+      { reason: 'policy_forbids', ...denied, messages: ['Not on a Sunday.'] },
+      advice('transaction_denied', 'a policy forbids wipe here', {
+        remedy: 'change_policy',
+        reasons: ['Not on a Sunday.'],
+      }),
+    ],
+    [
+      { reason: 'policy_does_not_permit', ...denied, term: 'agent' },
+      advice('transaction_denied', 'no policy permits wipe for this agent', { remedy: 'change_policy', term: 'agent' }),
+    ],
+    [
+      { reason: 'policy_cannot_read', ...denied, argument: 'arguments.path' },
+      advice(
+        'invalid_authorization_details',
+        'the arguments of wipe are not what its reviewed schema wants: arguments.path',
+        { remedy: 'correct_arguments' },
+      ),
+    ],
+    [
+      { reason: 'policy_cannot_read', ...denied },
+      advice(
+        'invalid_authorization_details',
+        'the arguments of wipe are not what its reviewed schema wants: arguments',
+        { remedy: 'correct_arguments' },
+      ),
+    ],
+    [{ reason: 'policy_broken', ...denied }, advice('transaction_denied', UNDECIDED, { remedy: 'change_policy' })],
+    [{ reason: 'policy_missing', ...denied }, advice('transaction_denied', UNDECIDED, { remedy: 'change_policy' })],
+    [
+      { reason: 'decision_point_refuses', ...denied, point: 'pdp', because: 'decided' },
+      advice('transaction_denied', 'a decision point beside Writ refuses wipe', { remedy: 'change_policy' }),
+    ],
+    [
+      { reason: 'decision_point_silent', ...denied, point: 'pdp', because: 'timeout' },
+      advice('transaction_denied', 'wipe waits for a decision point that does not answer; try again', {
+        remedy: 'try_again',
+      }),
+    ],
+    [
+      { ask: 'approval', ...asked, approvers: ['prs_2'], messages: ['Two eyes more.'] },
+      advice('transaction_denied', 'a person has to approve this call (decision dec_1)', {
+        remedy: 'approval',
+        reasons: ['Two eyes more.'],
+      }),
+    ],
+    [
+      { ask: 'exact_call', ...asked },
+      advice('invalid_authorization_details', 'the tool wipe is decided on its exact arguments; ask again with them', {
+        remedy: 'exact_call',
+      }),
+    ],
+    [
+      { ask: 'reauthentication', ...asked },
+      advice('insufficient_user_authentication', 'the person has to sign in again for this call', {
+        remedy: 'reauthentication',
+      }),
+    ],
+    // RFC 9470 §3
+    [
+      { ask: 'reauthentication', ...asked, acrValues: ['phr', 'phrh'], maxAge: 0 },
+      advice('insufficient_user_authentication', 'the person has to sign in again for this call', {
+        remedy: 'reauthentication',
+        acr_values: 'phr phrh',
+        max_age: 0,
+      }),
+    ],
+  ])('%j', (refusal, body) => {
+    expect(toWire(refusal)).toStrictEqual(body);
+  });
+});
+
 describe('what the log keeps of a refusal', () => {
   it.each<[Refusal, string, Record<string, string | number>]>([
     [{ reason: 'proof_required' }, 'proof_required', {}],
@@ -109,6 +195,16 @@ describe('what the log keeps of a refusal', () => {
       { reason: 'scope_too_wide', term: 'agent', scopes: Array.from({ length: 17 }, (_, n) => `s${n}`) },
       'scope_too_wide',
       { term: 'agent', scopes: 's0 s1 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 s12 s13 s14 s15' },
+    ],
+    [
+      { ask: 'approval', ...asked, policies: Array.from({ length: 33 }, (_, n) => `p${n}`) },
+      'approval_required',
+      {
+        ask: 'approval',
+        decision: 'dec_1',
+        tool,
+        policies: Array.from({ length: 32 }, (_, n) => `p${n}`).join(' '),
+      },
     ],
   ])('of %j is its reason and its evidence, bounded', (refusal, reason, evidence) => {
     expect([reasonOf(refusal), evidenceOf(refusal)]).toEqual([reason, evidence]);
