@@ -3,6 +3,7 @@ import { Command, Option, InvalidArgumentError } from 'commander';
 import { BOUNDS_MS, db, type DbResult } from './drill/db.js';
 import { flood, FLOOD, type FloodResult } from './drill/flood.js';
 import { kill, type KillResult } from './drill/kill.js';
+import { pdp, PDP, type PdpResult } from './drill/pdp.js';
 import { race } from './drill/race.js';
 import type { Bounds } from './drill/rig.js';
 import { rotate } from './drill/rotate.js';
@@ -89,6 +90,18 @@ drill(
       slowdown <= FLOOD.slowdown && rss_growth_mb <= FLOOD.growthMb && good_failed === 0,
   },
   (bounds) => flood(bounds),
+);
+
+drill(
+  'pdp',
+  {
+    text: 'A real Cerbos as decision point, killed, stopped and garbled under load: 1,000 requests in each round.',
+    rounds: 1,
+    seconds: 300,
+    isClean: ({ requests, refused, max_ms, recovery_ms }: PdpResult) =>
+      requests > 0 && refused === requests && max_ms <= PDP.answerMs && recovery_ms <= PDP.recoveryMs,
+  },
+  pdp,
 );
 
 drill(

@@ -1,38 +1,51 @@
 import { setMaxListeners } from 'node:events';
 import { mkdirSync } from 'node:fs';
-import { createConnection, createServer, type Socket } from 'node:net';
+import { createConnection, createServer, type ListenOptions, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { LocalPostgres } from '../postgres.js';
 import type { Closing } from './closing.js';
 
-/** A way to a PostgreSQL server that can be made slow, or cut. */
+/** A way to a server that can be made slow, be cut, or garble what the server says. */
 export class Proxy {
   #delayMs = 0;
   #released = released();
+  #garble = asItIs;
   readonly #sockets = new Set<Socket>();
-  readonly #directory: string;
+  /** Where it listens: the directory of a socket, or the port on loopback. */
+  readonly #at: string | number;
 
-  private constructor(directory: string) {
-    this.#directory = directory;
+  private constructor(at: string | number) {
+    this.#at = at;
   }
 
   static async open(postgres: LocalPostgres, directory: string, closing: Closing): Promise<Proxy> {
     mkdirSync(directory, { mode: 0o711 });
     const proxy = new Proxy(directory);
-    const server = createServer((inner) => {
-      proxy.#join(inner, createConnection(join(postgres.directory, SOCKET)));
-    });
-    await new Promise<void>((resolve) => server.listen(join(directory, SOCKET), resolve));
-    closing.add(async () => {
-      proxy.cut();
-      await new Promise((resolve) => server.close(resolve));
-    });
+    await proxy.#listen({ path: join(directory, SOCKET) }, closing, () =>
+      createConnection(join(postgres.directory, SOCKET)),
+    );
+    return proxy;
+  }
+
+  /** Before a server on loopback. */
+  static async before(port: number, at: number, closing: Closing): Promise<Proxy> {
+    const proxy = new Proxy(at);
+    await proxy.#listen({ host: '127.0.0.1', port: at }, closing, () => createConnection(port, '127.0.0.1'));
     return proxy;
   }
 
   urlOf(database: string): string {
-    return `postgresql:///${database}?host=${encodeURIComponent(this.#directory)}&user=postgres`;
+    return `postgresql:///${database}?host=${encodeURIComponent(String(this.#at))}&user=postgres`;
+  }
+
+  get address(): string {
+    return `http://127.0.0.1:${this.#at}`;
+  }
+
+  /** What becomes of each piece of an answer from now on. */
+  garble(piece: (piece: Buffer) => Buffer = asItIs): void {
+    this.#garble = piece;
   }
 
   /** How long each piece of an answer is held back from now on; what is held already is let go. */
@@ -45,6 +58,17 @@ export class Proxy {
   /** Ends every connection, whatever is on its way. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async #listen(at: ListenOptions, closing: Closing, reach: () => Socket): Promise<void> {
+    const server = createServer((inner) => {
+      this.#join(inner, reach());
+    });
+    await new Promise<void>((resolve) => server.listen(at, resolve));
+    closing.add(async () => {
+      this.cut();
+      await new Promise((resolve) => server.close(resolve));
+    });
   }
 
   #join(inner: Socket, outer: Socket): void {
@@ -66,7 +90,7 @@ export class Proxy {
       for await (const chunk of from) {
         const { signal } = this.#released;
         if (this.#delayMs > 0) await pause(this.#delayMs, undefined, { signal }).catch(() => undefined);
-        to.write(chunk as Buffer);
+        to.write(this.#garble(chunk as Buffer));
       }
     } catch {
       // the connection is over, and so is its partner
@@ -80,5 +104,7 @@ function released(): AbortController {
   setMaxListeners(0, controller.signal);
   return controller;
 }
+
+const asItIs = (piece: Buffer): Buffer => piece;
 
 const SOCKET = '.s.PGSQL.5432';

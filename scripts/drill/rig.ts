@@ -33,13 +33,15 @@ export type RigOptions = Readonly<{
   env?: Readonly<Record<string, string>>;
   /** Another way to the same database, such as through a proxy. */
   reach?: (postgres: LocalPostgres, closing: Closing, folder: string) => Promise<string>;
+  /** Starts what stands beside the servers, and answers the settings by which they find it. */
+  beside?: (closing: Closing, folder: string) => Promise<object>;
 }>;
 
 /** An answered commit must outlive the database server too, or a drill would find that as a loss of ours. */
 export const DURABLE = ['synchronous_commit=on'];
 export const DATABASE = 'postgres';
 
-export async function openRig({ database, servers, reach, env: more = {} }: RigOptions): Promise<Rig> {
+export async function openRig({ database, servers, reach, beside, env: more = {} }: RigOptions): Promise<Rig> {
   const closing = new Closing();
   try {
     const folder = temporaryDirectory('drill');
@@ -61,7 +63,7 @@ export async function openRig({ database, servers, reach, env: more = {} }: RigO
       postgres === undefined ? undefined : await (reach?.(postgres, closing, folder) ?? postgres.urlOf(DATABASE));
     const env = {
       WRIT_ISSUER: issuer,
-      WRIT_CONFIG: configFile(folder, company),
+      WRIT_CONFIG: configFile(folder, company, await beside?.(closing, folder)),
       WRIT_DATA_DIR: dataDir,
       WRIT_ADMIN_TOKEN: adminToken,
       // A drill asks more of one client, and has more refused, than anybody should be allowed.
@@ -94,11 +96,11 @@ async function openPostgres(directory: string, closing: Closing): Promise<LocalP
   return startPostgres(directory, DURABLE);
 }
 
-function configFile(folder: string, { identityProvider }: Company): string {
+function configFile(folder: string, { identityProvider }: Company, more: object = {}): string {
   const { credential, ...provider } = identityProvider;
   const secret = credential.kind === 'secret' ? { clientSecret: credential.secret } : {};
   const file = join(folder, 'writ.yaml');
-  writeFileSync(file, stringify({ identityProviders: [{ ...provider, ...secret }] }), { mode: 0o600 });
+  writeFileSync(file, stringify({ identityProviders: [{ ...provider, ...secret }], ...more }), { mode: 0o600 });
   return file;
 }
 

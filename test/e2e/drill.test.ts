@@ -46,3 +46,11 @@ describe.each(hasServer ? ['postgres'] : [])('a database that fails (%s)', () =>
     expect(result['recovery_ms']).toBeLessThanOrEqual(5_000);
   }, 300_000);
 });
+
+describe.each(hasServer ? ['postgres'] : [])('a real Cerbos that is killed, stopped and garbled (%s)', () => {
+  it('has every call refused while it is down, and decides again when it is back', async () => {
+    const { result, said } = await drill('pdp');
+    expect({ ...result, said }).toMatchObject({ refused: result['requests'], unexpected: {} });
+    expect(result['requests']).toBeGreaterThanOrEqual(1_000);
+  }, 300_000);
+});
