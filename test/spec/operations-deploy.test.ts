@@ -137,6 +137,8 @@ describe('what operators watch', () => {
       if (!exported.has(name)) exported.set(name, new Set());
     exported.set('writ_faults_total', new Set(['code']));
     exported.set('writ_person_tokens_total', new Set());
+    exported.set('writ_decision_point_open', new Set(['point']));
+    exported.set('writ_decision_point_duration_seconds_bucket', new Set(['point', 'outcome', 'le']));
   });
   afterAll(() => world.close());
 
