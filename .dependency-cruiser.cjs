@@ -17,7 +17,7 @@ const may = {
   drift: [...below, 'client', 'registry'],
   introspection: [...below, 'client', 'registry', 'session', 'token', 'audit'],
   config: [...below, 'policy'],
-  storage: corridor.concat('exchange', 'introspection', 'oauth', 'human', 'admin'),
+  storage: corridor.concat('exchange', 'introspection', 'authzen', 'oauth', 'human', 'admin'),
   http: below,
   telemetry: [...below, 'http'],
   authzen: [...below, 'client', 'policy', 'registry', 'session', 'audit', 'http'],

@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http';
 import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
-import { openDecisionPoints } from './authzen/index.js';
+import { type AuthzenDeps, authzenRoutes, openDecisionPoints } from './authzen/index.js';
 import { type Clock, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
 import { type Config, openSecrets, readPolicyFiles, type Secrets } from './config/index.js';
@@ -41,6 +41,7 @@ import {
   leafOf,
   openCommitter,
   openDatabase,
+  openDecisions,
   openEngineLog,
   openEngineStore,
   openFailureLog,
@@ -162,6 +163,7 @@ function app(house: House, secrets: Secrets): Koa {
   const people = openPersons(database);
   const settings = exchangeSettings(config);
   const limits = requestLimit(config.limits.requestsPerClient);
+  const policies = openActivePolicies(report);
   const engine = createEngine({
     issuer: config.issuer,
     registry,
@@ -187,7 +189,7 @@ function app(house: House, secrets: Secrets): Koa {
     limits,
     remembered: rememberSignatures(),
     people: openPeople(people, clock),
-    policies: openActivePolicies(report),
+    policies,
     decisionPoints,
     committer: openCommitter(database, operations.commits),
     drift: {
@@ -208,6 +210,18 @@ function app(house: House, secrets: Secrets): Koa {
     limits,
     states,
     revoker: states,
+  };
+  const authzen: AuthzenDeps = {
+    settings,
+    clock,
+    registry,
+    clientKeys,
+    failures,
+    limits,
+    people,
+    policies,
+    decisionPoints,
+    decisions: openDecisions(database, clock),
   };
   const admin = createAdmin({
     registry,
@@ -236,7 +250,12 @@ function app(house: House, secrets: Secrets): Koa {
   koa.use(limitFailures(failureLimit(config.limits.failuresPerNetwork), networkOf(config.trustedProxies)));
   koa.use(
     router(
-      [...oauthRoutes(house, { engine, exchange, introspection }), ...operations.routes, ...admin.map(answeredInTime)],
+      [
+        ...oauthRoutes(house, { engine, exchange, introspection }),
+        ...authzenRoutes(authzen, { report, networkOf: networkOf(config.trustedProxies) }),
+        ...operations.routes,
+        ...admin.map(answeredInTime),
+      ],
       [adminPrefix(config.issuer)],
     ),
   );

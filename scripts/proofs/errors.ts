@@ -12,6 +12,7 @@ const TYPES = {
   client: 'src/client/caller.ts',
   verifier: 'src/sdk/verifier/errors.ts',
   fault: 'src/base/fault.ts',
+  authzen: 'src/authzen/words.ts',
 } as const;
 /** A question is recorded under what it asks for. */
 const ASKED = ['approval', 'exact_call', 'reauthentication'].map((what) => `${what}_required: `);
@@ -58,6 +59,11 @@ export function errorFlaws(): readonly string[] {
       both('Reasons of the verifier'),
       'reason',
     ),
+    ...differences(
+      typed(TYPES.authzen, 'OwnRefusal', 'reason').keys(),
+      column('Reasons of /access/v1 beside those of the exchange'),
+      'reason',
+    ),
     ...differences(typed(TYPES.fault, 'FaultCode').keys(), column('Faults'), 'fault'),
   ];
 }
@@ -67,6 +73,7 @@ const WIRE = [
   'POST /introspect',
   'POST /revoke',
   'POST /tools/v1/reports',
+  'POST /access/v1',
   'All of these',
 ];
 const isCode = (code: string): boolean => OAUTH_ERRORS.some((known) => known === code);

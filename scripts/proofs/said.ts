@@ -5,8 +5,8 @@ import ts from 'typescript';
 /** An OAuth error as the source says it; what is put in at run time stands as `…`. */
 export type Said = Readonly<{ code: string; sentence: string; file: string }>;
 
-/** Rooms whose answers a client of /token (exchange), /introspect and /revoke or of the verifier can meet. */
-const ROOMS = ['client', 'drift', 'exchange', 'http', 'introspection', 'protocol', 'sdk/verifier'];
+/** Rooms whose answers a client of /token (exchange), /introspect, /revoke and /access/v1 or of the verifier can meet. */
+const ROOMS = ['authzen', 'client', 'drift', 'exchange', 'http', 'introspection', 'protocol', 'sdk/verifier'];
 
 export function saidErrors(): readonly Said[] {
   const files = ROOMS.flatMap((room) => {

@@ -14,6 +14,7 @@ export const RecordKind = z.enum([
   'introspection',
   'key',
   'policy',
+  'decision',
 ]);
 export type RecordKind = z.infer<typeof RecordKind>;
 

@@ -1,5 +1,6 @@
 export { asClient, type AsClientDeps, type ClientLimits } from './as-client.js';
 export { replayKey, verifyAssertion } from './assertion.js';
+export { withBearerAssertion } from './bearer-assertion.js';
 export { authenticateClient, type AuthenticationDeps } from './authenticate.js';
 export type { Caller, ClientRefusal, Spend } from './caller.js';
 export { keySource, type KeySource } from './keys.js';

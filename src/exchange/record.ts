@@ -4,7 +4,7 @@ import type { Seconds } from '../base/index.js';
 import type { Caller } from '../client/index.js';
 import type { Delegation } from '../delegation/index.js';
 import { ClientId, type FormRequest, type Json, ResourceUri, sha256 } from '../protocol/index.js';
-import type { Opinion } from '../policy/index.js';
+import { type Opinion, toldOf } from '../policy/index.js';
 import type { PreparedToken } from '../token/index.js';
 import type { ExchangeRequest } from './request.js';
 
@@ -43,13 +43,7 @@ export function exchangeRecord(known: Known): RecordHead {
     decision: known.decision ?? token?.receipt.decision ?? null,
     policy: known.policy,
     policies: known.token === undefined ? undefined : [...known.token.grant.policies],
-    opinions: known.opinions?.map(({ point, says, because, refused, answer }) => ({
-      point,
-      says,
-      because,
-      ...(refused === undefined ? {} : { tool: refused }),
-      answer: answer ?? null,
-    })),
+    opinions: toldOf(known.opinions),
     registry: known.registryVersion,
     txn: token?.transaction ?? delegation?.subject.transaction ?? null,
     token:

@@ -49,7 +49,7 @@ export function formRoute(
 }
 
 /** An outage is a 5xx and never reads as a refusal; the cause goes to the operator alone. */
-async function orOutage(work: Promise<Answer>, report: (thrown: unknown) => void): Promise<Answer> {
+export async function orOutage(work: Promise<Answer>, report: (thrown: unknown) => void): Promise<Answer> {
   try {
     return await work;
   } catch (thrown) {

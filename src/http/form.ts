@@ -25,11 +25,17 @@ export async function readForm(ctx: Context, networkOf: NetworkOf): Promise<Resu
       : refuse(400, 'the body is not a form in UTF-8');
   const form = parseForm(text.value);
   if (form === undefined) return refuse(400, 'the body is not a well-formed form');
+  const request = requestOf(ctx, form, networkOf);
+  return ok({ request, raw: text.value });
+}
+
+/** The request around a body that was read. */
+export function requestOf(ctx: Context, form: FormRequest['form'], networkOf: NetworkOf): FormRequest {
   requestId(ctx);
   const { trace, traceId = traceIdOf(ctx.get('traceparent')) } = traceOf(ctx);
   const recordId = newId('req');
   note(ctx, { recordId, traceId });
-  const request: FormRequest = {
+  return {
     form,
     header: (name) => headerValues(ctx, name),
     requestId: recordId,
@@ -38,7 +44,6 @@ export async function readForm(ctx: Context, networkOf: NetworkOf): Promise<Resu
     trace,
     isOver: () => false,
   };
-  return ok({ request, raw: text.value });
 }
 
 /** Writes an answer of one of our routes, all of it at once. */

@@ -3,6 +3,7 @@ export { type FormRoute, formRoute, limitFailures } from './form-route.js';
 export { FORM_LIMIT, outageAnswer, readForm, type ReadForm, sendAnswer } from './form.js';
 export { answeredInTime, answerInTime, ANSWER_WITHIN_MS } from './in-time.js';
 export { JSON_LIMIT, readJson } from './json.js';
+export { jsonRoute, type JsonWork } from './json-route.js';
 export {
   answerProblem,
   catchThrown,

@@ -1,7 +1,9 @@
 export { type ActivePolicies, openActivePolicies } from './active.js';
 export { decide, type Decision, policyVersion } from './decide.js';
 export type { AskedTool, DecisionPoints, Opinion, Opinions, PointRefusal, Question, Silence } from './opinion.js';
+export { toldOf } from './opinion.js';
 export type { Grant, Permit } from './permit.js';
+export { type CallQuestion, type CallVerdict, decideCall, type DecidedCall } from './call.js';
 export { questionOf } from './question.js';
 export {
   type Allow,

@@ -1,4 +1,4 @@
-import type { Actor, ActionClass, DataClass, JsonObject, Tier } from '../protocol/index.js';
+import type { Actor, ActionClass, DataClass, Json, JsonObject, Tier } from '../protocol/index.js';
 
 /** What a decision point beside our own policies is asked: who would have which tools of one MCP server called. */
 export type Question = Readonly<{
@@ -72,3 +72,13 @@ export type PointRefusal = Readonly<{
   policies: readonly string[];
   messages: readonly string[];
 }>;
+
+/** What a record keeps of opinions. */
+export const toldOf = (opinions: readonly Opinion[] | undefined): Json | undefined =>
+  opinions?.map(({ point, says, because, refused, answer }) => ({
+    point,
+    says,
+    because,
+    ...(refused === undefined ? {} : { tool: refused }),
+    answer: answer ?? null,
+  }));

@@ -1,4 +1,5 @@
 export { type WritesBehind, writesBehind } from './behind.js';
+export { openDecisions } from './decision-log.js';
 export { type Database, type DatabaseOptions, openDatabase } from './database.js';
 export { guarded, isOutage } from './outage.js';
 export { examineDatabase, type Examined } from './examine.js';

@@ -1,0 +1,72 @@
+import { err, ok, type Result } from '../base/index.js';
+import type { Caller } from '../client/index.js';
+import { type CallQuestion, decideCall } from '../policy/index.js';
+import { type AskedCall, isAboutTool, readCall } from './asked-call.js';
+import { type Decided, decidedCall, refused } from './decided.js';
+import type { Kept, Moment } from './moment.js';
+import type { AskedPerson } from './ports.js';
+import type { Evaluation, FieldFlaw } from './request.js';
+import { aboutCall, aboutEntities } from './record.js';
+
+/** One question: about a call of a tool of ours, or about the entities of a policy set that brings its own. */
+export async function decideOne(
+  question: Evaluation,
+  prefix: string,
+  moment: Moment,
+): Promise<Result<Kept, FieldFlaw>> {
+  if (!isAboutTool(question)) {
+    const { answer, ...rest } = refused(
+      { reason: 'unknown_entity', term: 'request' },
+      question.resource.id,
+      moment.now,
+    );
+    return ok({ ...rest, answer: { decision: answer.decision }, about: aboutEntities(question) });
+  }
+  const call = readCall(question, prefix);
+  if (!call.ok) return call;
+  const parties = partiesOf(call.value, moment.caller, prefix);
+  if (!parties.ok) return parties;
+  const { value: asked } = parties;
+  const person = await moment.people.byId(asked.personId);
+  const known = isKnown(person, moment) ? person : undefined;
+  const decided = await decideKnown(question, { ...asked, person: known }, moment);
+  return ok({ ...decided, about: aboutCall(asked, known?.id) });
+}
+
+type Parties = AskedCall & Pick<CallQuestion, 'agents' | 'server'>;
+
+/** What the question leaves open is the caller's own: a server is the server, an agent is the agent. */
+function partiesOf(asked: AskedCall, { clientId, party }: Caller, prefix: string): Result<Parties, FieldFlaw> {
+  const own = party.kind === 'server' ? party.server.resource : undefined;
+  const server = asked.server ?? own;
+  if (server === undefined) return err({ path: `${prefix}resource.properties.server`, hint: 'is missing' });
+  const [current = party.kind === 'agent' ? clientId : undefined, ...earlier] = asked.agents;
+  if (current === undefined) return err({ path: `${prefix}subject.properties.act`, hint: 'is missing' });
+  return ok({ ...asked, server, agents: [current, ...earlier] });
+}
+
+async function decideKnown(
+  { action, subject }: Evaluation,
+  asked: Parties & Readonly<{ person: AskedPerson | undefined }>,
+  { caller, rules, now, http }: Moment,
+): Promise<Decided> {
+  const { about, agents, server, person } = asked;
+  const { tool } = about;
+  const isOwnServer = caller.party.kind === 'server' && caller.party.server.resource === server;
+  if (!isOwnServer && agents[0] !== caller.clientId)
+    return refused({ reason: 'not_yours_to_ask', term: 'request' }, tool, now);
+  if (action.name !== 'tools/call' || !['identity', 'person'].includes(subject.type))
+    return refused({ reason: 'unknown_action', term: 'request' }, tool, now);
+  if (person === undefined) return refused({ reason: 'unknown_person', term: 'person' }, tool, now);
+  const question = { ...about, agents, server, person: { id: person.id, attributes: textsOf(person.attributes) } };
+  const network = agents[0] === caller.clientId ? http.network : asked.ip;
+  const { requestId } = http;
+  return decidedCall(await decideCall(question, { ...rules, network }, { now, requestId }), tool, now);
+}
+
+/** A person of an issuer that is trusted no more may not be acted for, as in every commit of an exchange. */
+const isKnown = (person: AskedPerson | undefined, { rules }: Moment): boolean =>
+  person?.status === 'active' && rules.registry.issuer(person.issuer)?.status !== 'disabled';
+
+const textsOf = (attributes: AskedPerson['attributes']): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(attributes).flatMap(([name, text]) => (text === undefined ? [] : [[name, text]])));

@@ -1,0 +1,93 @@
+import { newId, type Seconds } from '../base/index.js';
+import type { Ask, DecidedCall, Opinion, PolicyRefusal } from '../policy/index.js';
+import type { Json, JsonObject, PolicyAdvice } from '../protocol/index.js';
+import { type OwnRefusal, sentenceOf } from './words.js';
+
+/** One answer (AuthZEN 1.0, decision), and what the log keeps of it. */
+export type Decided = Readonly<{
+  answer: Readonly<{ decision: boolean; context?: JsonObject }>;
+  outcome: Readonly<{ decision: 'permit' | 'refuse' | 'ask'; reason: string }>;
+  id: string;
+  policies: readonly string[];
+  /** What decision points beside our policies said; `undefined` where none is configured. */
+  opinions?: readonly Opinion[] | undefined;
+}>;
+
+/** For how long a person may be asked to approve what was just denied. */
+const REQUESTABLE: Seconds = 300;
+
+export function decidedCall({ verdict, opinions }: DecidedCall, tool: string, now: Seconds): Decided {
+  if (!verdict.ok) {
+    const no = 'ask' in verdict.error ? asked(verdict.error, now) : refused(verdict.error, tool, now);
+    return { ...no, opinions };
+  }
+  const { decision: id, policies } = verdict.value;
+  const context = { ...evaluated(id, now), policies: [...policies] };
+  return { answer: { decision: true, context }, outcome: { decision: 'permit', reason: 'ok' }, id, policies, opinions };
+}
+
+/** A no with its reasons, in the words that the exchange gives an agent. */
+export function refused(refusal: PolicyRefusal | OwnRefusal, tool: string, now: Seconds): Decided {
+  const id = 'decision' in refusal ? refusal.decision : newId('dec');
+  const policies = 'policies' in refusal ? refusal.policies : [];
+  const messages = 'messages' in refusal ? refusal.messages : [];
+  const { reason, term } = refusal;
+  const context = {
+    ...evaluated(id, now),
+    reason,
+    reasons: messages.length > 0 ? [...messages] : [sentenceOf(refusal)],
+    tool,
+    term,
+    policies: [...policies],
+    remedy: remedyOf(reason),
+  };
+  return { answer: { decision: false, context }, outcome: { decision: 'refuse', reason }, id, policies };
+}
+
+/** AZ-03: a question for somebody is a no with what would make it a yes beside it; never a yes with a note. */
+function asked({ ask, decision: id, tool, policies, messages, acrValues, maxAge }: Ask, now: Seconds): Decided {
+  const reason = `${ask}_required`;
+  const context: JsonObject = {
+    ...evaluated(id, now),
+    reason,
+    reasons: messages.length > 0 ? [...messages] : [SENTENCES[ask]],
+    tool,
+    term: 'policy',
+    policies: [...policies],
+    remedy: ask,
+    // RFC 9470 section 3.
+    ...(acrValues.length === 0 ? {} : { acr_values: acrValues.join(' ') }),
+    ...(maxAge === undefined ? {} : { max_age: maxAge }),
+    ...(ask === 'approval' ? { access_request: { expires_at: instant(now + REQUESTABLE) } } : {}),
+    ...(ask === 'reauthentication' ? { obligations: [stepUp(id, acrValues, maxAge)] } : {}),
+  };
+  return { answer: { decision: false, context }, outcome: { decision: 'ask', reason }, id, policies };
+}
+
+const SENTENCES = {
+  approval: 'A person has to approve this call.',
+  reauthentication: 'The person has to sign in again for this call.',
+  exact_call: 'The tool is decided on its exact arguments.',
+} as const;
+
+/** STANDARDS 6.4. Any one of the classes would do, and an obligation has room for one: the first. */
+function stepUp(id: string, [acr]: readonly string[], maxAge: number | undefined): JsonObject {
+  const properties: Record<string, Json> = {};
+  if (acr !== undefined) properties['acr_value'] = acr;
+  if (maxAge !== undefined) properties['max_age'] = maxAge;
+  return { id, type: 'step-up', properties };
+}
+
+function remedyOf(reason: PolicyRefusal['reason'] | OwnRefusal['reason']): PolicyAdvice['remedy'] {
+  if (reason === 'arguments_required') return 'exact_call';
+  if (reason === 'decision_point_silent') return 'try_again';
+  return reason === 'policy_cannot_read' ? 'correct_arguments' : 'change_policy';
+}
+
+/** ARAP section on requestable denials: every answer can be referred to. */
+const evaluated = (id: string, now: Seconds): Readonly<{ evaluation_id: string; evaluated_at: string }> => ({
+  evaluation_id: id,
+  evaluated_at: instant(now),
+});
+
+const instant = (at: Seconds): string => new Date(at * 1000).toISOString();

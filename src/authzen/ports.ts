@@ -1,0 +1,28 @@
+import type { Spend } from '../client/index.js';
+import type { RegistrySnapshot } from '../registry/index.js';
+
+/** A person as the database has them. */
+export type AskedPerson = Readonly<{
+  id: string;
+  issuer: string;
+  status: 'active' | 'disabled';
+  attributes: Readonly<Record<string, string | undefined>>;
+}>;
+
+export interface AskedPeople {
+  byId(id: string): Promise<AskedPerson | undefined>;
+}
+
+/** The decisions of one request, as they are kept, and what the request spends. */
+export type DecisionBatch = Readonly<{
+  requestId: string;
+  registryVersion: RegistrySnapshot['version'];
+  spends: readonly Spend[];
+  /** Whole records. */
+  leaves: readonly string[];
+}>;
+
+/** Keeps the decisions before anybody is told of them: one statement, in which a stale or replayed request keeps nothing. */
+export interface DecisionLog {
+  keep(batch: DecisionBatch): Promise<Readonly<{ registryVersion: number; replayed: boolean }>>;
+}
