@@ -53,4 +53,9 @@ const present = (members: Readonly<Record<string, Json | undefined>>): JsonObjec
   );
 
 const plain = (act: NonNullable<ReturnType<typeof nestAct>>): JsonObject =>
-  present({ sub: act.sub, iss: act.iss, act: act.act === undefined ? undefined : plain(act.act) });
+  present({
+    sub: act.sub,
+    iss: act.iss,
+    sub_profile: act.sub_profile,
+    act: act.act === undefined ? undefined : plain(act.act),
+  });

@@ -103,7 +103,7 @@ describe('decision points beside Writ', () => {
         subject: {
           type: 'identity',
           id: facts['person'],
-          properties: { act: { sub: world.a1.id, iss: world.issuer }, attributes: {} },
+          properties: { act: { sub: world.a1.id, iss: world.issuer, sub_profile: 'ai_agent' }, attributes: {} },
         },
         action: { name: 'tools/call' },
         resource: {
@@ -245,6 +245,16 @@ describe('decision points beside Writ', () => {
     const answer = await world.exchange();
     expect([answer.status, answer.body]).toEqual([400, refuses('read_file')]);
     expect((await lastRecord(world)).facts['evidence']).toMatchObject({ point: 'here', because: 'obligation' });
+  });
+
+  it('are asked again when a kept connection turns out to have ended', async () => {
+    expect((await world.exchange()).status).toBe(200);
+    here.behave((_, response) => {
+      here.behave(agreeable);
+      response.socket?.destroy();
+    });
+    expect((await world.exchange()).status).toBe(200);
+    expect(here.received.length).toBe(3);
   });
 
   it('may say yes with an empty list of obligations and with what we do not know', async () => {
