@@ -18,6 +18,7 @@ import {
   type FormRoute,
   formRoute,
   inTurns,
+  isCutOff,
   limitFailures,
   listen,
   networkOf,
@@ -241,8 +242,8 @@ function app(house: House, secrets: Secrets): Koa {
   // No forwarded header makes a link or a proof's URI: those come from the configured issuer alone.
   const koa = new Koa();
   // Koa hands the whole request over beside the error, headers and all: that is for no log (LG-01).
-  koa.on('error', (thrown: unknown) => {
-    report(thrown);
+  koa.on('error', (thrown: unknown, ctx: Context) => {
+    if (!isCutOff(thrown, ctx)) report(thrown);
   });
   koa.use(refuseUnreadableTarget());
   koa.use(operations.middleware);

@@ -4,11 +4,14 @@ import { err, ok, type Result } from '../base/index.js';
 
 export type BodyFlaw = 'too_large' | 'aborted' | 'not_utf8' | 'encoded';
 
+/** What reading a body takes of a request. */
+export type BodyContext = Pick<Context, 'get' | 'set' | 'req'>;
+
 /**
  * The text of a request's body, at most `limit` bytes of it; a larger one is refused before it is read to the end and
  * its connection is closed. Says nothing about the content type.
  */
-export async function readText(ctx: Context, limit: number): Promise<Result<string, BodyFlaw>> {
+export async function readText(ctx: BodyContext, limit: number): Promise<Result<string, BodyFlaw>> {
   // A compressed body could be any size, so none is accepted.
   if (!['', 'identity'].includes(ctx.get('Content-Encoding').toLowerCase())) return err('encoded');
   const bytes = Number(ctx.get('Content-Length') || 0) > limit ? err('too_large' as const) : await collect(ctx, limit);
@@ -19,7 +22,7 @@ export async function readText(ctx: Context, limit: number): Promise<Result<stri
   return isUtf8(bytes.value) ? ok(bytes.value.toString('utf8')) : err('not_utf8');
 }
 
-async function collect(ctx: Context, limit: number): Promise<Result<Buffer, 'too_large' | 'aborted'>> {
+async function collect(ctx: BodyContext, limit: number): Promise<Result<Buffer, 'too_large' | 'aborted'>> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;

@@ -1,4 +1,5 @@
-export { type BodyFlaw, readText } from './body.js';
+export { type BodyContext, type BodyFlaw, readText } from './body.js';
+export { isCutOff } from './cut.js';
 export { type FormRoute, formRoute, limitFailures } from './form-route.js';
 export { FORM_LIMIT, outageAnswer, readForm, type ReadForm, sendAnswer } from './form.js';
 export { answeredInTime, answerInTime, ANSWER_WITHIN_MS } from './in-time.js';

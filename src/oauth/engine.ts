@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Middleware, ParameterizedContext } from 'koa';
 import { type Clock, Fault, type Seconds } from '../base/index.js';
 import type { ClientLimits } from '../client/index.js';
-import { ANSWER_WITHIN_MS, answerInTime } from '../http/index.js';
+import { ANSWER_WITHIN_MS, answerInTime, isCutOff } from '../http/index.js';
 import { type IdentityProvider, pageSecrets, type PersonDirectory, SignInAt } from '../human/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import { oneTimeRules } from './assertions.js';
@@ -14,7 +14,7 @@ import { type Metadata, metadataOf, metadataPaths } from './metadata.js';
 import type { EngineLog, EngineSigningKey, EngineStore } from './ports.js';
 import type { InteractionDeps } from './step.js';
 import { redeemer } from './redemption.js';
-import { bodyReadBefore, judgeProof, replayBody } from './requests.js';
+import { bodyReadBefore, judgeForm, judgeProof, replayBody } from './requests.js';
 import { answer, refusedPage } from './troubles.js';
 
 export type EngineDeps = Readonly<{
@@ -106,6 +106,9 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
   const configuration = configurationDeps(deps);
   const { rules } = configuration;
   const late = new WeakSet<object>();
+  const refused = (path: string, cause: string): void => {
+    deps.log.refused({ ...NOBODY, route: path.replace(/^\/auth\/.*/, '/auth'), cause });
+  };
   const provider = makeProvider(configure(configuration, keys), {
     issuer: deps.issuer,
     redeem: redeemer({ ...deps, isLate: (context) => late.has(context) }),
@@ -122,8 +125,10 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
     const isPage = path.startsWith('/interaction/');
     const work = async (): Promise<void> => {
       if (isPage) await answerInteraction({ provider, context, deps: interactions });
-      else if (method !== 'POST' || judgeProof(context, `${deps.issuer}${path}`, deps.clock.now())) await next();
-      else deps.log.refused({ ...NOBODY, route: path.replace(/^\/auth\/.*/, '/auth'), cause: 'invalid_dpop_proof' });
+      else if (method !== 'POST') await next();
+      else if (!judgeProof(context, `${deps.issuer}${path}`, deps.clock.now())) refused(path, 'invalid_dpop_proof');
+      else if (await judgeForm(context)) await next();
+      else if (context.status === 401) refused(path, 'invalid_client');
     };
     try {
       await answerInTime(work, req, isPage ? SIGN_IN_WITHIN_MS : ANSWER_WITHIN_MS);
@@ -139,13 +144,13 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
   });
   recordRefusals(provider, deps);
   const koa: EventEmitter = provider;
-  koa.on('error', (thrown: unknown) => {
-    deps.onFault(thrown);
+  koa.on('error', (thrown: unknown, context: EngineContext) => {
+    if (!isCutOff(thrown, context)) deps.onFault(thrown);
   });
   return provider;
 }
 
-/** The proof is judged before anybody is authenticated. */
+/** Proofs and the form of assertions are judged before anybody is authenticated. */
 const NOBODY = { client: undefined, claimed: undefined } as const;
 
 /** STYLE E1: failed authentication never reaches a handler of ours; these events are where it can be heard. */

@@ -17,6 +17,7 @@ import {
   freePort,
   makeKey,
   type Reply,
+  request,
 } from '../support/writ.js';
 import { change } from './sign-in.js';
 
@@ -144,6 +145,33 @@ describe('a server under pressure', () => {
           resolve(text);
         });
     });
+
+  it.each(['/token', '/introspect', '/revoke', '/request', '/auth'])(
+    'RL-04 a body that is cut off at %s is counted, and is no fault to tell an operator of',
+    async (path) => {
+      const { hostname, port } = new URL(world().issuer);
+      const cut = async (): Promise<number> => {
+        const { text } = await request(`${world().issuer}/metrics`, {});
+        const line = `writ_request_duration_seconds_count{route="${path}",method="POST",status="cut"} `;
+        return Number(text.split(line)[1]?.split(/\s/)[0] ?? 0);
+      };
+      const [before, told] = [await cut(), world().faults.length];
+      const head = `POST ${path} HTTP/1.1\r\nHost: ${hostname}\r\nContent-Type: application/x-www-form-urlencoded\r\n`;
+      for (let at = 0; at < 20; at++) {
+        const socket = connect(Number(port), hostname).on('error', () => undefined);
+        socket.write(`${head}Content-Length: 900\r\n\r\ngrant_type=`, () => {
+          setTimeout(() => socket.resetAndDestroy(), at * 5);
+        });
+      }
+      for (let waited = 0; (await cut()) < before + 20; waited += 50) {
+        if (waited > 20_000) throw new Error(`of 20 cut off ${(await cut()) - before} were counted`);
+        await pause(50);
+      }
+      expect((await world().exchange()).status).toBe(200);
+      expect(world().faults.slice(told)).toEqual([]);
+    },
+    40_000,
+  );
 
   it('RL-08 keeps serving while 200 secrets are tried at once, most of which are told to come back', async () => {
     const authorization = `Basic ${Buffer.from(`agt_a2:${CANARY}`).toString('base64')}`;

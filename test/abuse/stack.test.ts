@@ -308,6 +308,45 @@ describe('E12 what a JWT library lets through', () => {
     }
   });
 
+  it.each(['/token', '/request', '/revoke'])(
+    'an assertion whose header is nested 5,000 deep, rightly signed, is failed authentication of the engine at %s',
+    async (path) => {
+      const deep = (name: string): Form => {
+        const header = `{"alg":"ES256","kid":"agt_a1-key","${name}":${'['.repeat(5_000)}${']'.repeat(5_000)}}`;
+        const claims = assertionClaims(world.issuer, world.a1);
+        return { client_assertion: forge(world.a1.key.privateKey, header, claims), client_assertion_type: BEARER };
+      };
+      const asked = { response_type: 'code', client_id: world.a1.id, redirect_uri: CALLBACK, token: 'x' };
+      for (const name of ['typ', 'x'])
+        for (const form of [deep(name), { ...deep(name), request: deep(name)['client_assertion'] }]) {
+          const answer = await world.post(path, { ...asked, grant_type: 'refresh_token', refresh_token: 'x', ...form });
+          expect([answer.status, answer.body]).toEqual([
+            401,
+            { error: 'invalid_client', error_description: 'client authentication failed' },
+          ]);
+          expect(answer.headers.get('cache-control')).toBe('no-store');
+        }
+      const request = deep('typ')['client_assertion'];
+      const credentials = await bearerAssertion(world.issuer, world.a1);
+      const answer = await world.post('/request', { ...asked, ...credentials, token: undefined, request });
+      expect([answer.status, (answer.body as { error: string }).error]).toEqual([400, 'request_not_supported']);
+      expect(world.faults).toEqual([]);
+    },
+  );
+
+  it('a form in another charset than UTF-8 is not read twice', async () => {
+    const form = new URLSearchParams({ client_id: world.a1.id, client_assertion: 'a.b.c' }).toString();
+    const answer = await request(`${world.issuer}/request`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded; charset=utf-16le' },
+      body: Buffer.from(form, 'utf16le'),
+    });
+    expect([answer.status, answer.body]).toEqual([
+      400,
+      { error: 'invalid_request', error_description: 'the body must be a form in UTF-8 of at most 65536 bytes' },
+    ]);
+  });
+
   it('a token of 5 MB or of 20,001 levels is refused before it is parsed, by the engine too', async () => {
     const deep = forge(world.a1.key.privateKey, { alg: 'ES256' }, `{"a":${nested(20_001)}}`);
     for (const client_assertion of [deep, 'e'.repeat(5_000_000)]) {
