@@ -28,12 +28,13 @@ import {
   router,
   sendKeys,
   stopListening,
+  windowLimit,
 } from './http/index.js';
 import { activateFirst } from './first-policies.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
 import { markChanged, type ReportDeps, reportsEndpoint } from './drift/index.js';
 import { readTools } from './mcp/index.js';
-import { createEngine, type Engine } from './oauth/index.js';
+import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES } from './oauth/index.js';
 import { openOperations, type Operations, type OperationsDeps } from './operations.js';
 import { openActivePolicies } from './policy/index.js';
 import { copyJson, type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
@@ -176,6 +177,7 @@ function app(house: House, secrets: Secrets): Koa {
     cookieKeys: secrets.cookieKeys,
     clock,
     limits,
+    beginnings: beginningLimits(config),
     lifetimes: { accessToken: config.lifetimes.userAccessTokenSeconds },
     skewSeconds: config.limits.clockSkewSeconds,
     onFault: report,
@@ -354,6 +356,12 @@ function registryRecord(clock: Clock): Parameters<typeof openRegistry>[1]['recor
     return leafOf({ kind: 'registry', at: clock.now(), facts, decision: 'done', reason: 'changed' });
   };
 }
+
+/** An authorization that is begun is kept for as long as its pages live. */
+const beginningLimits = ({ limits }: Config): BeginningLimits => ({
+  perNetwork: windowLimit(limits.signInsPerNetwork, 60),
+  perClient: windowLimit(limits.signInsPerClient, ENGINE_LIFETIMES.interaction),
+});
 
 /** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
 function prune({ database, clock, report }: House): () => void {

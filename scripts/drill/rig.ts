@@ -69,6 +69,8 @@ export async function openRig({ database, servers, reach, beside, env: more = {}
       // A drill asks more of one client, and has more refused, than anybody should be allowed.
       WRIT_REQUESTS_PER_CLIENT: '1000000',
       WRIT_FAILURES_PER_NETWORK: '1000000',
+      WRIT_SIGN_INS_PER_NETWORK: '1000000',
+      WRIT_SIGN_INS_PER_CLIENT: '1000000',
       WRIT_KEY_ENCRYPTION_KEY: randomBytes(32).toString('base64'),
       ...(url === undefined ? {} : { DATABASE_URL: url }),
       ...more,

@@ -1,5 +1,5 @@
 import { type Clock, Fault, type Seconds } from '../base/index.js';
-import { type Answer, type FormRequest, type Notes, tooManyRequests } from '../protocol/index.js';
+import { type Answer, type FormRequest, type Notes, sha256, tooManyRequests } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { authenticateClient } from './authenticate.js';
 import type { Caller } from './caller.js';
@@ -10,6 +10,12 @@ import { clientRefused, type FailureLog } from './refused.js';
 export interface ClientLimits {
   take(clientId: string): Promise<Seconds | undefined>;
 }
+
+/**
+ * The name under which a claim to be a client is counted before its secret is checked, which costs more than everything
+ * else. By network too: strangers who guess must not use up what the client itself may do.
+ */
+export const claimOf = (clientId: string, network: string): string => `claim ${sha256(`${clientId}\n${network}`)}`;
 
 export type AsClientDeps = Readonly<{
   settings: Readonly<{ issuer: string; skew: Seconds }>;
@@ -41,9 +47,16 @@ export async function asClient(
     const registry = tried === 0 ? deps.registry.current() : await deps.registry.refresh();
     const now = deps.clock.now();
     const caller = await http.trace('client', () =>
-      authenticateClient(http, { ...deps.settings, registry, keys: deps.clientKeys, now }),
+      authenticateClient(http, {
+        ...deps.settings,
+        registry,
+        keys: deps.clientKeys,
+        now,
+        admitClaim: (clientId) => deps.limits.take(claimOf(clientId, http.network)),
+      }),
     );
     if (!caller.ok) {
+      if (caller.error.wait !== undefined) return { ...tooManyRequests(caller.error.wait), notes: LIMITED };
       deps.failures.note({ client: caller.error.knownClient, cause: caller.error.reason, route });
       return clientRefused(caller.error);
     }

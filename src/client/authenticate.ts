@@ -12,6 +12,8 @@ export type AuthenticationDeps = Readonly<{
   keys: KeySource;
   now: Seconds;
   skew: Seconds;
+  /** Before a secret is checked: the seconds to wait, or `undefined`. */
+  admitClaim(clientId: string): Promise<Seconds | undefined>;
 }>;
 
 type Credentials =
@@ -24,13 +26,17 @@ export async function authenticateClient(
   deps: AuthenticationDeps,
 ): Promise<Result<Caller, ClientRefusal>> {
   const usedHeader = request.header('authorization').length > 0;
-  const refuse = (reason: ClientRefusal['reason'], knownClient?: string) => err({ reason, knownClient, usedHeader });
+  const refuse = (reason: ClientRefusal['reason'], knownClient?: string, wait?: Seconds) =>
+    err({ reason, knownClient, usedHeader, wait });
   const read = readCredentials(request);
   if (!read.ok) return refuse(read.error);
   const credentials = read.value;
   const party = findParty(deps.registry, credentials.clientId);
-  const checked = await check(credentials, party, deps);
   const known = party === undefined ? undefined : credentials.clientId;
+  const isSecret = credentials.method !== 'private_key_jwt';
+  const wait = isSecret ? await deps.admitClaim(credentials.clientId) : undefined;
+  if (wait !== undefined) return refuse('too_many_claims', known, wait);
+  const checked = await check(credentials, party, deps);
   if (!checked.ok) return refuse(checked.error, known);
   if (party === undefined) return refuse('unknown_client');
   const usable = party.kind === 'agent' ? isUsable(party.agent, deps.now) : party.server.status === 'active';

@@ -24,6 +24,7 @@ export type ClientRefusal = Readonly<{
     | 'unusable_client'
     | 'wrong_method'
     | 'wrong_secret'
+    | 'too_many_claims'
     | 'assertion_malformed'
     | 'assertion_wrong_type'
     | 'assertion_wrong_signature'
@@ -36,4 +37,6 @@ export type ClientRefusal = Readonly<{
   knownClient: string | undefined;
   /** Whether the Authorization header was used: then the answer carries WWW-Authenticate (RFC 6749 section 5.2). */
   usedHeader: boolean;
+  /** Nothing was checked, and may be after so many seconds. */
+  wait?: Seconds | undefined;
 }>;

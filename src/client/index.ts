@@ -1,4 +1,4 @@
-export { asClient, type AsClientDeps, type ClientLimits } from './as-client.js';
+export { asClient, type AsClientDeps, claimOf, type ClientLimits } from './as-client.js';
 export { replayKey, verifyAssertion } from './assertion.js';
 export { withBearerAssertion } from './bearer-assertion.js';
 export { authenticateClient, type AuthenticationDeps } from './authenticate.js';

@@ -116,6 +116,14 @@ const Limits = z.strictObject({
   failuresPerNetwork: count(300, 1_000_000)
     .describe('Failed authentications in ten seconds after which a network (an IPv6 /64) is told to wait.')
     .meta({ env: 'WRIT_FAILURES_PER_NETWORK' }),
+  signInsPerNetwork: count(300, 1_000_000)
+    .describe('Pages of sign-ins that a network (an IPv6 /64) may open in a minute at one process.')
+    .meta({ env: 'WRIT_SIGN_INS_PER_NETWORK' }),
+  signInsPerClient: count(5_000, 1_000_000)
+    .describe(
+      'Sign-ins that may be begun for one client in 15 minutes, which is how long each is kept, at one process.',
+    )
+    .meta({ env: 'WRIT_SIGN_INS_PER_CLIENT' }),
 });
 
 /** Every setting there is: its name in the file, its name in the environment (`env`), its default and its bounds. */

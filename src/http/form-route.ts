@@ -4,7 +4,7 @@ import { type Answer, type FormRequest, tooManyRequests } from '../protocol/inde
 import { outageAnswer, readForm, sendAnswer } from './form.js';
 import { answerInTime } from './in-time.js';
 import type { FailureLimit } from './limits.js';
-import type { NetworkOf } from './network.js';
+import { type NetworkOf, rememberNetwork } from './network.js';
 import { requestId } from './problem.js';
 import type { Route } from './router.js';
 
@@ -62,7 +62,9 @@ export async function orOutage(work: Promise<Answer>, report: (thrown: unknown) 
 export function limitFailures(limit: FailureLimit, networkOf: NetworkOf): Middleware {
   return async (ctx, next) => {
     const reads = (ctx.method === 'GET' || ctx.method === 'HEAD') && ctx.get('Authorization') === '';
-    const network = reads ? undefined : networkOf(ctx.req);
+    const from = networkOf(ctx.req);
+    rememberNetwork(ctx.req, from);
+    const network = reads ? undefined : from;
     const wait = network === undefined ? undefined : await limit.blocked(network);
     if (wait !== undefined) {
       ctx.set('Connection', 'close');

@@ -14,6 +14,12 @@ export function requestLimit(perSecond: number): Limit {
   return { take: async (name) => waitOf(() => limiter.consume(name)) };
 }
 
+/** At most so many in a window of so many seconds. Of this process alone. */
+export function windowLimit(points: number, duration: Seconds): Limit {
+  const limiter = new RateLimiterMemory({ points, duration });
+  return { take: async (name) => waitOf(() => limiter.consume(name)) };
+}
+
 /** Failures of a network: past the limit everything from there is answered 429 before it is read. */
 export interface FailureLimit {
   /** The seconds to wait, or `undefined` while the network may go on. */

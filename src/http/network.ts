@@ -29,6 +29,15 @@ export function networkOf(trustedProxies: readonly string[]): NetworkOf {
   };
 }
 
+const seen = new WeakMap<IncomingMessage, string>();
+
+/** The network that this request was found to come from when it came in, by limitFailures; '' before that. */
+export const networkSeen = (request: IncomingMessage): string => seen.get(request) ?? '';
+
+export function rememberNetwork(request: IncomingMessage, network: string): void {
+  seen.set(request, network);
+}
+
 /** ::ffff:192.0.2.1 is 192.0.2.1 (RFC 4291 section 2.5.5.2). */
 const plain = (address: string): string => /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
 

@@ -1,5 +1,6 @@
 import type { Clock, Seconds } from '../base/index.js';
-import { type ClientLimits, replayKey, verifyAssertion } from '../client/index.js';
+import { claimOf, type ClientLimits, replayKey, verifyAssertion } from '../client/index.js';
+import { networkSeen } from '../http/index.js';
 import { parseJws } from '../protocol/index.js';
 import { clientKeys, type EngineContext, errors, TooManyRequests } from './library.js';
 import type { EngineStore } from './ports.js';
@@ -26,6 +27,9 @@ export function oneTimeRules({ issuer, store, clock, skewSeconds, limits }: Asse
   const spentHere = new WeakMap<object, string>();
   return {
     admit,
+    admitClaim: async (context, clientId) => {
+      await admit(context, claimOf(clientId, context === undefined ? '' : networkSeen(context.req)));
+    },
     judgeAssertion: async (context) => {
       const { client, params } = context.oidc;
       const jws = parseJws(String(params?.['client_assertion']));
@@ -57,6 +61,8 @@ export function oneTimeRules({ issuer, store, clock, skewSeconds, limits }: Asse
 export type OneTimeRules = Readonly<{
   /** Throws for a client, authenticated, that asks more often than it may; spends nothing then. */
   admit(context: EngineContext | undefined, clientId: string): Promise<void>;
+  /** The same before a secret is checked, of whoever claims to be this client. */
+  admitClaim(context: EngineContext | undefined, clientId: string): Promise<void>;
   judgeAssertion(context: EngineContext): Promise<void>;
   isFirstUse(
     context: EngineContext | undefined,

@@ -3,15 +3,16 @@ import type { Clock } from '../base/index.js';
 import { DUMMY_SECRET_HASH, verifySecret } from '../client/index.js';
 import { formatScope, isSecureUrl } from '../protocol/index.js';
 import { isUsable, type RegisteredAgent, type RegistryReader } from '../registry/index.js';
-import { currentContext } from './library.js';
+import type { OneTimeRules } from './assertions.js';
+import { currentContext, type EngineContext } from './library.js';
 
 /** Finds the client that an agent of our registry is. One that is disabled, expired or unknown does not exist. */
 export const clientFinder =
-  (registry: RegistryReader, clock: Clock) =>
+  (registry: RegistryReader, clock: Clock, admitClaim: OneTimeRules['admitClaim']) =>
   async (clientId: string): Promise<AdapterPayload | undefined> => {
     const agent = registry.current().agent(clientId);
     if (agent !== undefined && isUsable(agent, clock.now())) return clientOf(agent);
-    await takeAsLongAsASecret();
+    await takeAsLongAsASecret((context) => admitClaim(context, clientId));
     return undefined;
   };
 
@@ -49,8 +50,10 @@ function authenticationOf({ authentication, secretHash }: RegisteredAgent): Adap
 }
 
 /** CA-16: that a client is unknown must not show in the time its refusal takes. */
-async function takeAsLongAsASecret(): Promise<void> {
+async function takeAsLongAsASecret(admit: (context: EngineContext | undefined) => Promise<void>): Promise<void> {
   const context = currentContext();
   const secret = context?.oidc.params?.['client_secret'] ?? context?.get('authorization');
-  if (typeof secret === 'string' && secret !== '') await verifySecret(secret.slice(0, 256), DUMMY_SECRET_HASH);
+  if (typeof secret !== 'string' || secret === '') return;
+  await admit(context);
+  await verifySecret(secret.slice(0, 256), DUMMY_SECRET_HASH);
 }

@@ -41,7 +41,7 @@ export function configure(deps: ConfigurationDeps, keys: readonly EngineSigningK
   const { issuer, registry, lifetimes } = deps;
   const algorithms = [...SIGNATURE_ALGORITHMS];
   return {
-    adapter: adapterFor({ ...deps, findClient: clientFinder(registry, deps.clock) }),
+    adapter: adapterFor({ ...deps, findClient: clientFinder(registry, deps.clock, deps.rules.admitClaim) }),
     jwks: { keys: keys.map(signingKey) },
     enabledJWA: {
       clientAuthSigningAlgValues: algorithms,

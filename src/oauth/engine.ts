@@ -8,6 +8,7 @@ import { type IdentityProvider, pageSecrets, type PersonDirectory, SignInAt } fr
 import type { RegistryReader } from '../registry/index.js';
 import { oneTimeRules } from './assertions.js';
 import { configure, type ConfigurationDeps, type EngineLifetimes } from './configuration.js';
+import { admitBeginning, type BeginningLimits } from './beginnings.js';
 import { answerInteraction } from './interaction.js';
 import { currentContext, type EngineContext, makeProvider, type Provider, TooManyRequests } from './library.js';
 import { type Metadata, metadataOf, metadataPaths } from './metadata.js';
@@ -31,6 +32,7 @@ export type EngineDeps = Readonly<{
   clock: Clock;
   /** One for all routes: a client has one rate. */
   limits: ClientLimits;
+  beginnings: BeginningLimits;
   lifetimes?: Partial<EngineLifetimes>;
   skewSeconds?: Seconds;
   /** Members to add to the metadata, or to put in the place of ours. */
@@ -113,6 +115,7 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
     issuer: deps.issuer,
     redeem: redeemer({ ...deps, isLate: (context) => late.has(context) }),
     admit: (clientId) => rules.admit(currentContext(), clientId),
+    admitClaim: (clientId) => rules.admitClaim(currentContext(), clientId),
     isFirstUse: (clientId, jti, expiresAt) => rules.isFirstUse(currentContext(), { clientId, jti, expiresAt }),
   });
   const fail = (context: ParameterizedContext, error: unknown): void => {
@@ -124,11 +127,14 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
     context.set('referrer-policy', 'no-referrer');
     const isPage = path.startsWith('/interaction/');
     const work = async (): Promise<void> => {
-      if (isPage) await answerInteraction({ provider, context, deps: interactions });
-      else if (method !== 'POST') await next();
-      else if (!judgeProof(context, `${deps.issuer}${path}`, deps.clock.now())) refused(path, 'invalid_dpop_proof');
-      else if (await judgeForm(context)) await next();
-      else if (context.status === 401) refused(path, 'invalid_client');
+      const isPosted = method === 'POST' && !isPage;
+      if (isPosted && !judgeProof(context, `${deps.issuer}${path}`, deps.clock.now()))
+        refused(path, 'invalid_dpop_proof');
+      else if (isPosted && !(await judgeForm(context))) {
+        if (context.status === 401) refused(path, 'invalid_client');
+      } else if (!(await admitBeginning(context, deps))) return;
+      else if (isPage) await answerInteraction({ provider, context, deps: interactions });
+      else await next();
     };
     try {
       await answerInTime(work, req, isPage ? SIGN_IN_WITHIN_MS : ANSWER_WITHIN_MS);

@@ -1,3 +1,4 @@
+export type { BeginningLimits } from './beginnings.js';
 export { grantHash } from './adapter.js';
 export type { EngineLifetimes } from './configuration.js';
 export { createEngine, type Engine, type EngineDeps, ENGINE_LIFETIMES } from './engine.js';

@@ -29,6 +29,8 @@ export type Seams = Readonly<{
   /** One-time use of a DPoP proof or an assertion, by the library's own id of it. */
   isFirstUse(clientId: string, jti: string, expiresAt: number): Promise<boolean>;
   redeem: GrantSeam;
+  /** Somebody claims to be this client by a secret that is not checked yet; throws when that is too often. */
+  admitClaim(clientId: string): Promise<void>;
   /** A client that has proved its secret; throws when it asks too often. */
   admit(clientId: string): Promise<void>;
 }>;
@@ -43,7 +45,10 @@ export type GrantSeam = (
 ) => Promise<void>;
 
 /** A provider whose links, audiences and one-time checks are ours. */
-export function makeProvider(configuration: Configuration, { issuer, isFirstUse, redeem, admit }: Seams): Provider {
+export function makeProvider(
+  configuration: Configuration,
+  { issuer, isFirstUse, redeem, admit, admitClaim }: Seams,
+): Provider {
   const provider = new Provider(issuer, configuration);
   takeLinksFromTheIssuer(provider, new URL(issuer));
   // Its own is find-then-save: two replicas would both pass (STYLE E10).
@@ -51,6 +56,7 @@ export function makeProvider(configuration: Configuration, { issuer, isFirstUse,
   provider.OIDCContext.prototype.clientJwtAuthExpectedAudience = () => new Set([issuer]);
   // What the library holds as client_secret is the hash from the registry.
   provider.Client.prototype.compareClientSecret = async function (secret: string) {
+    await admitClaim(this.clientId);
     const isRight = this.clientSecret !== undefined && (await verifySecret(secret, this.clientSecret));
     if (isRight) await admit(this.clientId);
     return isRight;

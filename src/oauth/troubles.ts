@@ -29,6 +29,18 @@ export const SIGN_IN_FAILED = troublePage({
   advice: 'What your identity provider answered could not be verified. Go back to the agent and start again.',
 });
 
+export const TOO_MANY_SIGN_INS = troublePage({
+  status: 429,
+  title: 'Too many sign-ins from your network',
+  advice: 'More sign-ins were begun from where you are than this server takes. Wait a minute and try again.',
+});
+
+export const CLIENT_IS_BUSY = troublePage({
+  status: 503,
+  title: 'Too many people are signing in to this agent',
+  advice: 'More sign-ins to this agent are under way than this server keeps. Try again in a few minutes.',
+});
+
 /** Expired, used before, or opened in another browser: the page does not say which. */
 export function outdated(context: ParameterizedContext): void {
   answer(

@@ -207,6 +207,102 @@ describe('a server under pressure', () => {
   }, 120_000);
 });
 
+describe('RL-08 secrets of a client', () => {
+  const world = theWorld({ WRIT_TRUSTED_PROXIES: '127.0.0.1', WRIT_REQUESTS_PER_CLIENT: '1' });
+  let secret = '';
+  beforeAll(async () => {
+    await change(world(), 'agt_a2', (agent) => ({ ...agent, authentication: { method: 'client_secret_post' } }));
+    const made = await world().admin('POST', '/agents/agt_a2/secret');
+    ({ client_secret: secret } = made.body as { client_secret: string });
+  });
+  const claim = (path: string, from: string, client_secret: string, client_id = 'agt_a2'): Promise<Reply> =>
+    world().post(
+      path,
+      { client_id, client_secret, token: 'x', grant_type: 'refresh_token', refresh_token: 'x', response_type: 'code' },
+      { 'x-forwarded-for': from },
+    );
+
+  it.each(
+    ['/introspect', '/token', '/revoke', '/request'].flatMap((path) => [
+      [path, 'agt_a2'],
+      [path, 'nobody'],
+    ]),
+  )('RL-08 at %s are checked no oftener than %s may ask from one network', async (path, client) => {
+    const from = `192.0.2.${path.length}`;
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, () => claim(path, `${from}${client === 'nobody' ? '1' : ''}`, CANARY, client)),
+    );
+    const late = answers.filter(({ status }) => status === 429);
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([401, 429]));
+    for (const { body, headers } of late) {
+      expect(body).toEqual(TOO_MANY);
+      expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    }
+    expectNoSecret(answers.map(({ text }) => text));
+  });
+
+  it('RL-08 guessed at from elsewhere leave the client that knows it what it may ask', async () => {
+    const answers = await Promise.all(Array.from({ length: 20 }, () => claim('/introspect', '192.0.2.99', CANARY)));
+    expect(answers.map(({ status }) => status)).toContain(429);
+    expect(answerOf(await claim('/introspect', '198.51.100.77', secret))).toEqual([200, { active: false }]);
+  });
+});
+
+describe('RL-10 authorizations that strangers begin', () => {
+  const world = theWorld({
+    WRIT_TRUSTED_PROXIES: '127.0.0.1',
+    WRIT_SIGN_INS_PER_NETWORK: '6',
+    WRIT_SIGN_INS_PER_CLIENT: '15',
+  });
+  beforeAll(async () => {
+    await change(world(), 'agt_a1', (agent) => ({ ...agent, redirect_uris: ['https://agent.example/callback'] }));
+    await change(world(), 'agt_a2', (agent) => ({ ...agent, redirect_uris: ['https://agent.example/callback'] }));
+  });
+  const asked = (client_id: string): Record<string, string> => ({
+    client_id,
+    response_type: 'code',
+    redirect_uri: 'https://agent.example/callback',
+    code_challenge: 'x'.repeat(43),
+    code_challenge_method: 'S256',
+  });
+  const begin = (from: string, client = 'agt_a1'): Promise<Reply> =>
+    request(`${world().issuer}/auth?${new URLSearchParams(asked(client)).toString()}`, {
+      headers: { 'x-forwarded-for': from },
+      redirect: 'manual',
+    });
+  const kept = async (): Promise<number> => world().writ.database.prisma.engineRecord.count();
+  const expectPage = ({ status, headers, text }: Reply, wanted: number, words: string): void => {
+    expect([status, headers.get('content-type')]).toEqual([wanted, 'text/html; charset=utf-8']);
+    expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    expect(text).toContain(words);
+  };
+
+  it('RL-10 are bounded for a network, its pages too, and keep nothing past the bound', async () => {
+    const answers: Reply[] = [];
+    for (let at = 0; at < 12; at++) answers.push(await begin(`2001:db8::${at}`));
+    expect(answers.slice(0, 6).map(({ status }) => status)).toEqual([303, 303, 303, 303, 303, 303]);
+    const before = await kept();
+    for (const answer of answers.slice(6)) expectPage(answer, 429, 'Too many sign-ins from your network');
+    const uid = answers[0]?.headers.get('location')?.split('/').at(-1) ?? '';
+    const page = await request(`${world().issuer}/interaction/${uid}`, {
+      headers: { 'x-forwarded-for': '2001:db8::1' },
+    });
+    expectPage(page, 429, 'Too many sign-ins from your network');
+    expect(await kept()).toBe(before);
+    expect((await begin('2001:db8:0:1::1')).status).toBe(303);
+  });
+
+  it('RL-10 are bounded for a client, from however many networks, and those of another go on', async () => {
+    const answers: Reply[] = [];
+    for (let at = 0; at < 20; at++) answers.push(await begin(`203.0.113.${at}`));
+    const late = answers.filter(({ status }) => status !== 303);
+    expect(late.length).toBeGreaterThanOrEqual(5);
+    for (const answer of late) expectPage(answer, 503, 'Too many people are signing in to this agent');
+    expect(await kept()).toBeLessThanOrEqual(15);
+    expect((await begin('203.0.113.99', 'agt_a2')).status).toBe(303);
+  });
+});
+
 describe('RL-11 clients beside one another', () => {
   const world = theWorld({ WRIT_REQUESTS_PER_CLIENT: '5' });
 

@@ -60,9 +60,9 @@ export const formRequest = (
     ),
   ),
   header: (name) => [headers[name] ?? []].flat(),
+  network: '192.0.2.1',
   requestId: 'req_1',
   traceId: undefined,
-  network: '192.0.2.1',
   trace: untraced,
   isOver: () => false,
 });

@@ -4,7 +4,7 @@ import Koa from 'koa';
 import * as oauth from 'oauth4webapi';
 import { systemClock } from '../../src/base/index.js';
 import { hashSecret } from '../../src/client/index.js';
-import { requestLimit } from '../../src/http/index.js';
+import { requestLimit, windowLimit } from '../../src/http/index.js';
 import { createEngine, type Engine, type EngineDeps, type EngineSigningKey } from '../../src/oauth/index.js';
 import { PublicJwk } from '../../src/protocol/index.js';
 import {
@@ -81,6 +81,7 @@ export async function startWrit(database: Database, options: WritOptions): Promi
     cookieKeys: [COOKIE_KEY],
     clock: systemClock,
     limits: requestLimit(1_000_000),
+    beginnings: { perNetwork: windowLimit(1_000_000, 60), perClient: windowLimit(1_000_000, 60) },
     onFault: (cause) => faults.push(cause),
     ...options.engine,
   });

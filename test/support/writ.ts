@@ -58,6 +58,8 @@ export async function startTestWrit(
     WRIT_ADMIN_TOKEN: ADMIN_TOKEN,
     WRIT_REQUESTS_PER_CLIENT: '1000000',
     WRIT_FAILURES_PER_NETWORK: '1000000',
+    WRIT_SIGN_INS_PER_NETWORK: '1000000',
+    WRIT_SIGN_INS_PER_CLIENT: '1000000',
     WRIT_TRUST_DOMAIN: 'trust.example',
     WRIT_POLICIES: 'test/support/policies',
     WRIT_DATA_DIR: fresh.options.dataDir === '' ? `/tmp/writ-test-${randomUUID()}` : fresh.options.dataDir,
