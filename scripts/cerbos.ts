@@ -11,8 +11,7 @@ export type CerbosOptions = Readonly<{
   /** An empty folder of its own. */
   folder: string;
   ports: readonly [http: number, grpc: number];
-  /** CEL over `R` (the tool), `P` (the person) and `request`: what it says yes to. */
-  permits: string;
+  policy: object;
 }>;
 
 /** The Cerbos that its npm package ships, as a process that can be killed, stopped and started again. */
@@ -23,12 +22,12 @@ export class Cerbos {
   #child: ChildProcess | undefined;
   #said = '';
 
-  constructor({ folder, ports: [http, grpc], permits }: CerbosOptions) {
+  constructor({ folder, ports: [http, grpc], policy }: CerbosOptions) {
     this.address = `http://127.0.0.1:${http}`;
     this.#config = join(folder, 'cerbos.yaml');
     const directory = join(folder, 'policies');
     mkdirSync(directory, { recursive: true });
-    writeFileSync(join(directory, 'tool.yaml'), stringify(policy(permits)));
+    writeFileSync(join(directory, 'tool.yaml'), stringify(policy));
     writeFileSync(
       this.#config,
       stringify({
@@ -91,7 +90,8 @@ function binary(): string {
   return require.resolve(`@cerbos/cerbos-${process.platform}-${process.arch}`);
 }
 
-const policy = (expr: string): object => ({
+/** `expr`: CEL over `R` (the tool) and `P` (the person), what it says yes to. */
+export const permitting = (expr: string): object => ({
   apiVersion: 'api.cerbos.dev/v1',
   resourcePolicy: {
     resource: 'tool',

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Cerbos } from '../cerbos.js';
+import { Cerbos, permitting } from '../cerbos.js';
 import type { Closing } from './closing.js';
 import type { Reply } from './line.js';
 import { Proxy } from './proxy.js';
@@ -65,7 +65,11 @@ export async function pdp({ rounds, seconds, say }: Bounds): Promise<PdpResult> 
 
 async function openPoint(closing: Closing, folder: string): Promise<Point> {
   const [http = 0, grpc = 0, at = 0] = await freePorts(3);
-  const cerbos = new Cerbos({ folder: join(folder, 'cerbos'), ports: [http, grpc], permits: 'R.id == "write_file"' });
+  const cerbos = new Cerbos({
+    folder: join(folder, 'cerbos'),
+    ports: [http, grpc],
+    policy: permitting('R.id == "write_file"'),
+  });
   closing.add(
     () => cerbos.kill(),
     () => {

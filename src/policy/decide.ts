@@ -15,8 +15,9 @@ export type Decision = Result<Permit, PolicyRefusal | Ask>;
 
 /**
  * Allow, deny, or ask a human. The only maker of a Permit. First the registry's ceilings, then for every tool the policy
- * set and every other decision point: each of them must say yes, and nobody is asked for what one of them refuses. Decides on what it is given and nothing else; that registry and policies have not changed meanwhile is for the
- * commit to check.
+ * set and every other decision point: each of them must say yes, and nobody is asked for what one of them refuses.
+ * Decides on what it is given and nothing else; that registry and policies have not changed meanwhile is for the commit
+ * to check.
  */
 export function decide(delegation: Delegation, rules: Rules, now: Seconds): Decision {
   const { clientId, kind } = delegation.presenter;

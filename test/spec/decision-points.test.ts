@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
 import { Cerbos } from '../../scripts/cerbos.js';
 import { agreeable, type Behaviour, json, startPoint, type TestPoint, text } from '../support/decision-point.js';
 import { reviewedTool } from '../support/tools.js';
@@ -308,17 +309,21 @@ describe('a decision point that is not what it says', () => {
   });
 });
 
+/** The settings and the policy of Cerbos, as src/authzen/README.md has them. */
+const README = [...readFileSync('src/authzen/README.md', 'utf8').matchAll(/```yaml\n(.*?)```/gs)].map(
+  ([, block = '']) => block,
+);
+
 describe('Cerbos as a decision point, found by its metadata', () => {
   let world: World;
   let cerbos: Cerbos;
   const folder = mkdtempSync(join(tmpdir(), 'writ-cerbos-'));
   beforeAll(async () => {
     const ports = [await freePort(), await freePort()] as const;
-    const permits = 'R.attr.tier == "low" && R.id != "list_files" && P.attr.act.sub == "agt_a1"';
-    cerbos = new Cerbos({ folder, ports, permits });
+    const [settings = '', policy = ''] = README;
+    cerbos = new Cerbos({ folder, ports, policy: parse(policy) as object });
     await cerbos.start();
-    const file = JSON.stringify({ decisionPoints: [{ id: 'cerbos', discover: cerbos.address, servers: '*' }] });
-    world = await startWorld({ file });
+    world = await startWorld({ file: settings.replace('http://127.0.0.1:3592', cerbos.address) });
   });
   afterAll(async () => {
     await world.close();
