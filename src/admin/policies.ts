@@ -20,9 +20,9 @@ const SET_LIMIT = 6_291_456;
 const File = z.strictObject({
   path: z
     .string()
-    .regex(/^[A-Za-z0-9_.-]{1,128}\.cedar$/)
-    .describe('The name of the file, which ends in .cedar.'),
-  text: z.string().describe('Policies in Cedar, each with an @id.'),
+    .regex(/^[A-Za-z0-9_.-]{1,128}\.(cedar|cedarschema|entities\.json)$/)
+    .describe('The name of the file, which ends in .cedar; an application has .cedarschema and .entities.json too.'),
+  text: z.string().describe('Policies in Cedar, each with an @id, or the schema or entities of an application.'),
 });
 
 export const PolicySetView = z.strictObject({

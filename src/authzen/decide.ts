@@ -2,7 +2,7 @@ import { err, ok, type Result } from '../base/index.js';
 import type { Caller } from '../client/index.js';
 import { type CallQuestion, decideCall } from '../policy/index.js';
 import { type AskedCall, isAboutTool, readCall } from './asked-call.js';
-import { type Decided, decidedCall, refused } from './decided.js';
+import { type Decided, decidedCall, decidedEntities, refused } from './decided.js';
 import type { Kept, Moment } from './moment.js';
 import type { AskedPerson } from './ports.js';
 import type { Evaluation, FieldFlaw } from './request.js';
@@ -14,14 +14,7 @@ export async function decideOne(
   prefix: string,
   moment: Moment,
 ): Promise<Result<Kept, FieldFlaw>> {
-  if (!isAboutTool(question)) {
-    const { answer, ...rest } = refused(
-      { reason: 'unknown_entity', term: 'request' },
-      question.resource.id,
-      moment.now,
-    );
-    return ok({ ...rest, answer: { decision: answer.decision }, about: aboutEntities(question) });
-  }
+  if (!isAboutTool(question)) return ok({ ...decideEntities(question, moment), about: aboutEntities(question) });
   const call = readCall(question, prefix);
   if (!call.ok) return call;
   const parties = partiesOf(call.value, moment.caller, prefix);
@@ -31,6 +24,12 @@ export async function decideOne(
   const known = isKnown(person, moment) ? person : undefined;
   const decided = await decideKnown(question, { ...asked, person: known }, moment);
   return ok({ ...decided, about: aboutCall(asked, known?.id) });
+}
+
+/** Entities of applications: nobody's registration is asked, only the policies that came with their schema. */
+function decideEntities({ subject, action, resource, context }: Evaluation, { rules, now }: Moment): Decided {
+  const question = { subject, action: action.name, resource, context };
+  return decidedEntities(rules.policies?.decideEntities(question), resource.id, now);
 }
 
 type Parties = AskedCall & Pick<CallQuestion, 'agents' | 'server'>;

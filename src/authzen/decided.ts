@@ -1,5 +1,5 @@
 import { newId, type Seconds } from '../base/index.js';
-import type { Ask, DecidedCall, Opinion, PolicyRefusal } from '../policy/index.js';
+import type { Ask, DecidedCall, EntityVerdict, Opinion, PolicyRefusal } from '../policy/index.js';
 import type { Json, JsonObject, PolicyAdvice } from '../protocol/index.js';
 import { type OwnRefusal, sentenceOf } from './words.js';
 
@@ -25,6 +25,43 @@ export function decidedCall({ verdict, opinions }: DecidedCall, tool: string, no
   const context = { ...evaluated(id, now), policies: [...policies] };
   return { answer: { decision: true, context }, outcome: { decision: 'permit', reason: 'ok' }, id, policies, opinions };
 }
+
+/** Of a plain yes and a plain no there is nothing to tell: no policy said anything that the question did not. */
+export function decidedEntities(verdict: EntityVerdict | undefined, id: string, now: Seconds): Decided {
+  const no = (reason: 'policy_cannot_read' | 'policy_broken' | 'policy_forbids', told = verdict): Decided =>
+    refused(
+      {
+        reason,
+        term: reason === 'policy_cannot_read' ? 'request' : 'policy',
+        tool: id,
+        decision: newId('dec'),
+        policies: told?.policies ?? [],
+        messages: told?.messages ?? [],
+      },
+      id,
+      now,
+    );
+  switch (verdict?.verdict) {
+    case undefined:
+    case 'unknown':
+      return refused({ reason: 'unknown_entity', term: 'request' }, id, now);
+    case 'unreadable':
+      return no('policy_cannot_read');
+    case 'broken':
+      return no('policy_broken');
+    case 'allow':
+      return plain('permit', 'ok', verdict.policies);
+    case 'deny':
+      return verdict.policies.length > 0 ? no('policy_forbids') : plain('refuse', 'policy_does_not_permit', []);
+  }
+}
+
+const plain = (decision: 'permit' | 'refuse', reason: string, policies: readonly string[]): Decided => ({
+  answer: { decision: decision === 'permit' },
+  outcome: { decision, reason },
+  id: newId('dec'),
+  policies,
+});
 
 /** A no with its reasons, in the words that the exchange gives an agent. */
 export function refused(refusal: PolicyRefusal | OwnRefusal, tool: string, now: Seconds): Decided {

@@ -43,7 +43,9 @@ export function sentenceOf(refusal: PolicyRefusal | OwnRefusal): string {
     case 'policy_does_not_permit':
       return `No policy permits this call for this ${refusal.term}.`;
     case 'policy_cannot_read':
-      return `The arguments are not what the reviewed schema wants: ${refusal.argument ?? 'arguments'}.`;
+      return refusal.argument === undefined
+        ? 'The question is not what the schema wants.'
+        : `The arguments are not what the reviewed schema wants: ${refusal.argument}.`;
     case 'policy_broken':
     case 'policy_missing':
       return 'The call could not be decided; tell an administrator.';

@@ -78,7 +78,9 @@ const sentence = ({ path, line, column, policy, problem }: PolicyFlaw): string =
 
 /** The `.cedar` files of a directory, in the order of their names. */
 export function policyFiles(directory: string, io: Io): readonly PolicyFile[] {
-  const files = named(directory, '.cedar').map((path) => ({ path, text: io.readFile(join(directory, path)) ?? '' }));
+  const files = ['.cedar', '.cedarschema', '.entities.json']
+    .flatMap((ending) => named(directory, ending))
+    .map((path) => ({ path, text: io.readFile(join(directory, path)) ?? '' }));
   if (files.length === 0) throw new Failure(2, `there is no *.cedar in ${directory}`);
   return files;
 }

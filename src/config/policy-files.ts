@@ -3,10 +3,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '../base/index.js';
 
-/** The `.cedar` files of a folder in the order of their names. Throws a Fault that names the folder when it cannot be read. */
+/** The `.cedar` files of a folder, with the schemas and entities of applications, in the order of their names. Throws a Fault that names the folder when it cannot be read. */
 export function readPolicyFiles(folder = shippedPolicies()): readonly Readonly<{ path: string; text: string }>[] {
   try {
-    const names = readdirSync(folder).filter((name) => name.endsWith('.cedar'));
+    const names = readdirSync(folder).filter((name) => /\.(cedar|cedarschema|entities\.json)$/.test(name));
     return names.sort().map((path) => ({ path, text: readFileSync(join(folder, path), 'utf8') }));
   } catch (cause) {
     throw new Fault('configuration_invalid', `The policies (WRIT_POLICIES) cannot be read from ${folder}.`, { cause });

@@ -15,6 +15,8 @@ export {
   combine,
   compilePolicySet,
   type DecisionInput,
+  type EntityQuestion,
+  type EntityVerdict,
   type Demand,
   type Deny,
   PolicyCases,

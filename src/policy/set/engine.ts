@@ -2,12 +2,16 @@ import { setFlagsFromString } from 'node:v8';
 import {
   type AuthorizationAnswer,
   type CedarValueJson,
+  checkParseEntities,
   type DetailedError,
   type EntityJson,
+  isAuthorized,
   type PolicyJson,
   policyToJson,
   preparsePolicySet,
   type Schema,
+  type SchemaJson,
+  schemaToJsonWithResolvedTypes,
   type StatefulAuthorizationCall,
   statefulIsAuthorized,
   type Type,
@@ -22,7 +26,7 @@ setFlagsFromString('--no-turbo-inline-js-wasm-calls');
 
 // The one door to the engine. Nothing that it may say, and nothing that it may throw, gets past here as a yes.
 
-export type { CedarValueJson as CedarValue, EntityJson, PolicyJson, Schema, Type as CedarType, TypeAndId };
+export type { CedarValueJson as CedarValue, EntityJson, PolicyJson, Schema, SchemaJson, Type as CedarType, TypeAndId };
 
 /** What the engine found wrong, at a UTF-8 offset of the policy's text. */
 export type EngineFlaw = Readonly<{ policy: string | undefined; problem: string; offset: number | undefined }>;
@@ -49,6 +53,40 @@ export function validatePolicies(
     const others = answer.otherWarnings.map((error) => flaw(undefined, error));
     return found.length + others.length > 0 ? err([...found, ...others]) : ok(undefined);
   });
+}
+
+/** A schema as its author wrote it, with every type by its full name. */
+export function parseSchema(text: string): Result<SchemaJson<string>, readonly EngineFlaw[]> {
+  return guarded(() => {
+    const answer = schemaToJsonWithResolvedTypes(text);
+    const found = answer.type === 'success' ? answer.warnings : answer.errors;
+    return answer.type === 'success' && found.length === 0
+      ? ok(answer.json)
+      : err(found.map((error) => flaw(undefined, error)));
+  });
+}
+
+/** Whether these are entities as the schema describes them. */
+export function validateEntities(
+  entities: readonly EntityJson[],
+  schema: Schema,
+): Result<undefined, readonly EngineFlaw[]> {
+  return guarded(() => {
+    const answer = checkParseEntities({ entities: [...entities], schema });
+    return answer.type === 'success' ? ok(undefined) : err(answer.errors.map((error) => flaw(undefined, error)));
+  });
+}
+
+/** One question to policies with a schema of their own; what does not fit the schema is `engine_refused`. */
+export function evaluateBySchema(
+  question: Question,
+  { schema, policies }: Readonly<{ schema: Schema; policies: Readonly<Record<string, PolicyJson>> }>,
+): Evaluation {
+  try {
+    return judge(isAuthorized({ ...question, schema, policies: { staticPolicies: policies }, validateRequest: true }));
+  } catch {
+    return { kind: 'broken', errors: [{ kind: 'engine_threw' }] };
+  }
 }
 
 function guarded<T>(step: () => Result<T, readonly EngineFlaw[]>): Result<T, readonly EngineFlaw[]> {

@@ -1,3 +1,4 @@
+export type { AskedEntity, EntityQuestion, EntityVerdict } from './application.js';
 export { type Demand, type Requirement } from './annotations.js';
 export { type CaseResult, PolicyCases, runCases, toolsOf } from './cases.js';
 export { checkPolicySet, type PolicyCheck } from './check.js';

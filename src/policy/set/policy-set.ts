@@ -1,6 +1,8 @@
 import { err, ok, type Result } from '../../base/index.js';
 import { digest } from '../../protocol/index.js';
 import { findAbsences } from './absence.js';
+import type { Application, EntityQuestion, EntityVerdict } from './application.js';
+import { compileApplications, decideEntities, splitApplications } from './applications.js';
 import { Bounded } from './bounded.js';
 import type { Evaluation, Question } from './engine.js';
 import { agentId, type DecisionInput, personId } from './facts.js';
@@ -19,13 +21,18 @@ export function compilePolicySet(
   tools: readonly PolicyTool[],
   { remember = 10_000 }: Readonly<{ remember?: number }> = {},
 ): Result<PolicySet, readonly PolicyFlaw[]> {
-  const policies = readAll(files);
+  const split = splitApplications(files);
+  const applications = compileApplications(split);
+  if (!applications.ok) return applications;
+  const policies = readAll(split.rest);
   if (!policies.ok) return policies;
   const shelf = new ToolShelf(tools);
   const invalid = validateAll(policies.value, shelf);
   if (invalid.length > 0) return err(invalid);
   const absences = findAbsences(policies.value, shelf);
-  return absences.length > 0 ? err(absences) : ok(new PolicySet(files, policies.value, { shelf, remember }));
+  return absences.length > 0
+    ? err(absences)
+    : ok(new PolicySet(files, policies.value, { shelf, remember, applications: applications.value }));
 }
 
 function readAll(files: readonly PolicyFile[]): Result<readonly Policy[], readonly PolicyFlaw[]> {
@@ -50,12 +57,15 @@ function readAll(files: readonly PolicyFile[]): Result<readonly Policy[], readon
   return flaws.length > 0 ? err(flaws) : ok(policies);
 }
 
+type PolicySetParts = Readonly<{ shelf: ToolShelf; remember: number; applications: readonly Application[] }>;
+
 /** One version of the policies, ready to decide. It holds no state but what it remembers of its own answers. */
 export class PolicySet {
   /** The name of this version: what stands in records and tokens. */
   readonly hash: string;
   readonly policies: readonly Policy[];
   readonly #shelf: ToolShelf;
+  readonly #applications: readonly Application[];
   readonly #slices: Slices;
   readonly #byId: ReadonlyMap<string, Policy>;
   readonly #remembered: Bounded<Verdict> | undefined;
@@ -63,14 +73,20 @@ export class PolicySet {
   constructor(
     files: readonly PolicyFile[],
     policies: readonly Policy[],
-    { shelf, remember }: Readonly<{ shelf: ToolShelf; remember: number }>,
+    { shelf, remember, applications }: PolicySetParts,
   ) {
     this.hash = hashOf(files);
     this.policies = policies;
     this.#shelf = shelf;
+    this.#applications = applications;
     this.#slices = new Slices(policies);
     this.#byId = new Map(policies.map((policy) => [policy.id, policy]));
     this.#remembered = remember > 0 ? new Bounded(remember) : undefined;
+  }
+
+  /** The same for entities that are not ours: applications are files of the set with a schema of their own. */
+  decideEntities(question: EntityQuestion): EntityVerdict {
+    return decideEntities(this.#applications, question);
   }
 
   /** Whether this person, by this agent, may have this tool called: a pure function of the set, its tools and the input. */
