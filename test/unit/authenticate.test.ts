@@ -119,6 +119,7 @@ describe('everybody else is refused, and the log learns why', () => {
   it.each<Case>([
     ['nothing', () => post({}), 'no_credentials', undefined, false],
     ['a client_id alone', () => post({ client_id: 'agt_key' }), 'no_credentials', undefined, false],
+    ['a name of one letter', () => header(raw('a:b')), 'unknown_client', undefined, true],
     ['a secret of nobody', () => post({ client_secret: SECRET }), 'no_credentials', undefined, false],
     [
       'a type without an assertion',

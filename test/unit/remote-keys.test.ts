@@ -36,6 +36,7 @@ describe('keys by URL', () => {
     expect(sets.map((keys) => keys.map(({ kid }) => kid))).toEqual(Array(50).fill(['a', 'b']));
     clock.at += 599;
     await remote.keys(uri, 'a');
+    await remote.keys(uri, undefined);
     expect(asked()).toBe(1);
     clock.at += 1;
     await remote.keys(uri, undefined);
@@ -49,6 +50,32 @@ describe('keys by URL', () => {
     expect(asked()).toBe(1);
     clock.at += 30;
     await remote.keys(uri, 'unknown');
+    expect(asked()).toBe(2);
+  });
+
+  it('RL-07: are fetched once per half minute while the set is empty', async () => {
+    const { uri, asked } = await publisher((_, response) => response.end('{"keys":[]}'));
+    const { clock, remote } = open();
+    for (const wait of [29, 1]) {
+      expect(await remote.keys(uri, undefined)).toEqual([]);
+      expect(asked()).toBe(1);
+      clock.at += wait;
+    }
+    expect([await remote.keys(uri, undefined), asked()]).toEqual([[], 2]);
+  });
+
+  it('are kept for a thousand addresses; the one that was met first is forgotten for one more', async () => {
+    const { uri, asked } = await publisher((_, response) => response.end(jwks('a')));
+    const { remote } = open();
+    // Refused before anything is sent, and remembered all the same.
+    const meet = (n: number): Promise<void> =>
+      expect(remote.keys(`http://keys.example/${n}`, 'a')).rejects.toMatchObject(outage);
+    await remote.keys(uri, 'a');
+    for (let n = 1; n < 1_000; n++) await meet(n);
+    await remote.keys(uri, 'a');
+    expect(asked()).toBe(1);
+    await meet(1_000);
+    await remote.keys(uri, 'a');
     expect(asked()).toBe(2);
   });
 
@@ -102,49 +129,183 @@ describe('keys by URL', () => {
   });
 
   it.each([
-    'http://keys.example/jwks',
-    'https://10.0.0.1/jwks',
-    'https://[::1]/jwks',
-    'https://169.254.169.254/jwks',
-    'https://localhost/jwks',
-    'https://0x7f000001/jwks',
-    'file:///etc/passwd',
-    'no url',
-  ])('CM-03: at %s are never fetched', async (uri) => {
+    ['http://keys.example/jwks', 'only https is fetched'],
+    ['file:///etc/passwd', 'only https is fetched'],
+    ['https://10.0.0.1/jwks', 'the address is not public'],
+    ['https://[::1]/jwks', 'the address is not public'],
+    ['https://[fd00::1]/jwks', 'the address is not public'],
+    ['https://169.254.169.254/jwks', 'the address is not public'],
+    ['https://0x7f000001/jwks', 'the address is not public'],
+    ['https://localhost/jwks', 'localhost has no public address'],
+    ['no url', 'Invalid URL'],
+  ])('CM-03: at %s are never fetched', async (uri, message) => {
+    await expect(open(false).remote.keys(uri, 'a')).rejects.toMatchObject({ ...outage, cause: { message } });
+  });
+
+  it.each([
+    ['http://keys.example/jwks', 'only https is fetched'],
+    ['https://10.0.0.1/jwks', 'the address is not public'],
+  ])('CM-03: at %s are not fetched by a Writ on loopback either', async (uri, message) => {
+    await expect(open().remote.keys(uri, 'a')).rejects.toMatchObject({ ...outage, cause: { message } });
+  });
+
+  it('CM-03: of a name that leads to loopback are not even connected for', async () => {
+    let connections = 0;
+    const server = createServer().on('connection', () => (connections += 1));
+    servers.push(server);
+    const uri = (await listen(server)).replace(/^http:\/\/[^:]+/, 'https://localhost');
     await expect(open(false).remote.keys(uri, 'a')).rejects.toMatchObject(outage);
+    expect(connections).toBe(0);
+  });
+
+  it('that were fetched outlast an outage of their publisher for an hour, and no longer', async () => {
+    let isUp = true;
+    const { uri, asked } = await publisher((_, response) =>
+      isUp ? response.end(jwks('a')) : response.writeHead(503).end(),
+    );
+    const { clock, remote } = open();
+    const fetched = await remote.keys(uri, 'a');
+    isUp = false;
+    clock.at += 600;
+    expect([await remote.keys(uri, 'a'), await remote.keys(uri, undefined), asked()]).toEqual([fetched, fetched, 2]);
+    await expect(remote.keys(uri, 'a')).resolves.toEqual(fetched);
+    clock.at += 29;
+    expect([await remote.keys(uri, 'unknown'), asked()]).toEqual([fetched, 2]);
+    clock.at += 1;
+    await expect(remote.keys(uri, 'unknown')).rejects.toMatchObject(outage);
+    expect(asked()).toBe(3);
+    clock.at += 2_969;
+    expect([await remote.keys(uri, 'a'), asked()]).toEqual([fetched, 4]);
+    clock.at += 1;
+    await expect(remote.keys(uri, 'a')).rejects.toMatchObject(outage);
+    isUp = true;
+    await expect(remote.keys(uri, 'a')).rejects.toMatchObject(outage);
+    expect(asked()).toBe(4);
+    clock.at += 29;
+    expect([(await remote.keys(uri, 'a')).map(({ kid }) => kid), asked()]).toEqual([['a'], 5]);
+  });
+
+  it('are read up to 64 KB', async () => {
+    const padded = (bytes: number): string => {
+      const body = jwks('a').replace(/}$/, ',"x":""}');
+      return body.replace('"x":""', `"x":"${'x'.repeat(bytes - body.length)}"`);
+    };
+    let body = padded(65_536);
+    const { uri } = await publisher((_, response) => response.end(body));
+    expect(await open().remote.keys(uri, 'a')).toHaveLength(1);
+    body = padded(65_537);
+    await expect(open().remote.keys(uri, 'a')).rejects.toMatchObject(outage);
+  });
+
+  it('are asked for as JSON', async () => {
+    const accepts: unknown[] = [];
+    const { uri } = await publisher((request, response) => {
+      accepts.push(request.headers.accept);
+      response.end(jwks('a'));
+    });
+    await open().remote.keys(uri, 'a');
+    expect(accepts).toEqual(['application/json']);
   });
 });
 
 describe('a public address', () => {
-  it.each(['192.0.3.1', '8.8.8.8', '172.32.0.1', '2606:4700::1111'])('%s', (address) => {
+  it.each(['8.8.8.8', '2606:4700::1111'])('%s', (address) => {
     expect(isPublic(address)).toBe(true);
   });
+  it.each(['::1', '::ffff:127.0.0.1', '::ffff:8.8.8.8', '169.254.169.254', 'localhost', ''])(
+    '%j is none',
+    (address) => {
+      expect(isPublic(address)).toBe(false);
+    },
+  );
+
+  // RFC 6890: the ends of each range, and who lives next door.
   it.each([
-    '0.0.0.0',
-    '10.1.2.3',
-    '100.64.0.1',
-    '127.0.0.1',
-    '169.254.169.254',
-    '172.16.0.1',
-    '192.168.1.1',
-    '192.0.2.1',
-    '198.18.0.1',
-    '224.0.0.1',
-    '255.255.255.255',
-    '::',
-    '::1',
-    '::ffff:127.0.0.1',
-    '::ffff:7f00:1',
-    '64:ff9b::7f00:1',
-    '2001:db8::1',
-    '2002:7f00:1::',
-    'fc00::1',
-    'fd12::1',
-    'fe80::1',
-    'ff02::1',
-    'localhost',
-    '',
-  ])('%j is none', (address) => {
-    expect(isPublic(address)).toBe(false);
+    [['0.0.0.0', '0.255.255.255'], ['1.0.0.0']],
+    [
+      ['10.0.0.0', '10.255.255.255'],
+      ['9.255.255.255', '11.0.0.0'],
+    ],
+    [
+      ['100.64.0.0', '100.127.255.255'],
+      ['100.63.255.255', '100.128.0.0'],
+    ],
+    [
+      ['127.0.0.0', '127.255.255.255'],
+      ['126.255.255.255', '128.0.0.0'],
+    ],
+    [
+      ['169.254.0.0', '169.254.255.255'],
+      ['169.253.255.255', '169.255.0.0'],
+    ],
+    [
+      ['172.16.0.0', '172.31.255.255'],
+      ['172.15.255.255', '172.32.0.0'],
+    ],
+    [
+      ['192.0.0.0', '192.0.0.255', '192.0.2.0', '192.0.2.255'],
+      ['191.255.255.255', '192.0.1.0', '192.0.1.255', '192.0.3.0'],
+    ],
+    [
+      ['192.88.99.0', '192.88.99.255'],
+      ['192.88.98.255', '192.88.100.0'],
+    ],
+    [
+      ['192.168.0.0', '192.168.255.255'],
+      ['192.167.255.255', '192.169.0.0'],
+    ],
+    [
+      ['198.18.0.0', '198.19.255.255'],
+      ['198.17.255.255', '198.20.0.0'],
+    ],
+    [
+      ['198.51.100.0', '198.51.100.255'],
+      ['198.51.99.255', '198.51.101.0'],
+    ],
+    [
+      ['203.0.113.0', '203.0.113.255'],
+      ['203.0.112.255', '203.0.114.0'],
+    ],
+    [['224.0.0.0', '255.255.255.255'], ['223.255.255.255']],
+    [['::', '::ffff:ffff'], ['::1:0:0']],
+    [
+      ['::ffff:0:0', '::ffff:ffff:ffff'],
+      ['::fffe:ffff:ffff', '::1:0:0:0'],
+    ],
+    [
+      ['64:ff9b::', '64:ff9b::ffff:ffff'],
+      ['64:ff9a:ffff::', '64:ff9b::1:0:0'],
+    ],
+    [
+      ['64:ff9b:1::', '64:ff9b:1:ffff:ffff:ffff:ffff:ffff'],
+      ['64:ff9b:0:ffff::', '64:ff9b:2::'],
+    ],
+    [
+      ['100::', '100::ffff:ffff:ffff:ffff'],
+      ['ff:ffff::', '100:0:0:1::'],
+    ],
+    [
+      ['2001::', '2001:1ff:ffff::'],
+      ['2000:ffff::', '2001:200::'],
+    ],
+    [
+      ['2001:db8::', '2001:db8:ffff::'],
+      ['2001:db7:ffff::', '2001:db9::'],
+    ],
+    [
+      ['2002::', '2002:ffff::'],
+      ['2001:ffff::', '2003::'],
+    ],
+    [
+      ['fc00::', 'fdff:ffff::'],
+      ['fbff:ffff::', 'fe00::'],
+    ],
+    [
+      ['fe80::', 'febf:ffff::'],
+      ['fe7f:ffff::', 'fec0::'],
+    ],
+    [['ff00::', 'ffff:ffff::'], ['feff:ffff::']],
+  ])('is none in %j, and is one in %j', (special, around) => {
+    expect([special.filter(isPublic), around.filter(isPublic)]).toEqual([[], around]);
   });
 });

@@ -29,9 +29,18 @@ describe('secrets', () => {
     `scrypt$16385$8$1$${'A'.repeat(22)}$${'A'.repeat(43)}`,
     `scrypt$1048576$99$9$${'A'.repeat(22)}$${'A'.repeat(43)}`,
     `scrypt$16384$0$1$${'A'.repeat(22)}$${'A'.repeat(43)}`,
+    `scrypt$16384$8$0$${'A'.repeat(22)}$${'A'.repeat(43)}`,
   ];
   it.each(unreadable)('never match %s', async (stored) => {
     expect(await verifySecret('x', stored)).toBe(false);
+  });
+
+  it('verify against the least costs, and against nothing but the whole text of a hash', async () => {
+    const salt = Buffer.alloc(16, 7);
+    const hash = scryptSync('x', salt, 32, { N: 1024, r: 1, p: 1 }).toString('base64url');
+    const stored = `scrypt$1024$1$1$${salt.toString('base64url')}$${hash}`;
+    const texts = [stored, `x${stored}`, `${stored}x`, `${stored}\n`, stored.replace('scrypt', 'Scrypt')];
+    expect(await Promise.all(texts.map((text) => verifySecret('x', text)))).toEqual([true, false, false, false, false]);
   });
 
   it('are all answered when many are tried at once', async () => {
