@@ -73,6 +73,7 @@ describe('keys, as administrators move them', () => {
         },
       });
       expect(await states(admin)).toEqual(['active', 'withdrawn']);
+      expect((await admin.rotate(ORDER)).ok).toBe(true);
       expect(await admin.withdraw(first.kid, ORDER)).toMatchObject({
         ok: true,
         value: { result: 'already_withdrawn', key: { kid: first.kid }, active: { kid: spare?.kid } },
