@@ -60,13 +60,20 @@ function faultsOf(sql) {
         const changed = sql.slice(0, found.index) + wanted + sql.slice(found.index + found[0].length);
         const line = sql.slice(0, found.index).split('\n').length;
         const column = found.index - sql.lastIndexOf('\n', found.index);
-        const name = `${line}:${column} ${short(found[0])} -> ${short(wanted) || 'nothing'}`;
+        const name = `${line}:${column} ${short(around(found))} -> ${short(wanted) || 'nothing'}`;
         if (changed !== sql) faults.set(name, changed);
       }
     }
   }
   return faults;
 }
+/** An operator alone names nothing: it stands between its neighbours. */
+const around = ({ 0: text, input, index }) => {
+  if (text.trim().length > 4) return text;
+  const [before] = /\S*$/.exec(input.slice(0, index));
+  const [after] = /^\S*/.exec(input.slice(index + text.length));
+  return `${before}${text}${after}`;
+};
 const short = (text) => (text.length > 60 ? `${text.slice(0, 57).trim()}...` : text.trim());
 
 setUp();

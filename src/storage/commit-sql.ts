@@ -37,6 +37,10 @@
  * the decision into a refusal for that reason, and the record says so. A group of exchanges that only continue a session
  * gives that session's own id to the upsert: should the session have been closed meanwhile, the primary key fails the
  * statement instead of letting a second session of that id appear.
+ *
+ * DANGER: what two replicas may both want (one-time keys, people, runs) is inserted in the order of its key, so that they
+ * lock it in the same order and wait for each other instead of in a circle. No test fails without one of these ORDER BY,
+ * nor without those by n, which today's plans keep anyway: SQL promises no order.
  */
 export const COMMIT_SQL = `
 WITH input AS MATERIALIZED (

@@ -235,6 +235,10 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     expect((await leafOf(again)).tokenHash).toBeNull();
     // What else it brought is spent all the same.
     expect(await commit(permitted({ spends: [spend(two, 'dpop')] }))).toEqual({ reason: 'replayed', what: 'dpop' });
+    expect(await commit(permitted({ spends: [spend(two, 'dpop'), spend(one, 'actor')] }))).toEqual({
+      reason: 'replayed',
+      what: 'actor',
+    });
     const refusal = refused({ spends: [spend(three), spend(two)] });
     expect(await committer.refuse(refusal)).toEqual({ ok: false, error: { reason: 'replayed', what: 'assertion' } });
   });
@@ -394,7 +398,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     const outcomes = [
       permitted({ session: run }),
       permitted({ session: other }),
-      permitted({ session: open(run.open.runKey) }),
+      permitted({ session: open(run.open.runKey, { expiresAt: run.open.expiresAt + 100 }) }),
     ];
     const sessions = await Promise.all(outcomes.map(sessionOf));
     expect([sessions[0] === sessions[2], sessions[0] === sessions[1], sessions[0]]).toEqual([
@@ -404,6 +408,17 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     ]);
     const numbers = await Promise.all(outcomes.map(async (one) => (await leafOf(one)).sequence));
     expect(numbers).toEqual([1, 1, 2]);
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { id: run.open.newId } });
+    expect(row.expiresAt.getTime() / 1000).toBe(run.open.expiresAt + 100);
+  });
+
+  it('opens a session as its exchange wishes, though a refusal of the same run comes first in the statement', async () => {
+    const session = open();
+    const [no, yes] = [refused({ session: { join: session.open.runKey } }), permitted({ session })];
+    await Promise.all([committer.refuse(no), commit(yes)]);
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { runKey: session.open.runKey } });
+    expect([row.id, row.personId, row.agentId]).toEqual([session.open.newId, person, 'agt_a']);
+    expect([(await leafOf(no)).sequence, (await leafOf(yes)).sequence]).toEqual([1, 2]);
   });
 
   it('opens none for a refusal, nor for what it refuses itself', async () => {
@@ -459,14 +474,27 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     expect(renewed).not.toBe(id);
   });
 
+  it('lets a token end with its session, to the second', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    const expiresAt = now() + 100;
+    await end(id, { expiresAt: new Date(expiresAt * 1000) });
+    for (const wish of [{ continue: id }, open(session.open.runKey)]) {
+      expect(await sessionOf(permitted({ session: wish, expiresAt }))).toBe(id);
+      expect(await commit(permitted({ session: wish, expiresAt: expiresAt + 1 }))).not.toBe('permitted');
+    }
+  });
+
   it('leaves no gap for what it does not number: stale, too far off, ended, and to be opened anew', async () => {
     const session = open();
     const id = await sessionOf(permitted({ session }));
     await end(id, { expiresAt: new Date((now() + 100) * 1000) });
     const again = open(session.open.runKey);
     const soon = now() + 60;
-    const last = permitted({ session: again, expiresAt: soon });
+    const [first, last] = [1, 2].map(() => permitted({ session: again, expiresAt: soon }));
+    if (first === undefined || last === undefined) throw new Error('two were made');
     const verdicts = await Promise.allSettled([
+      commit(first),
       commit(permitted({ session: again, expiresAt: soon, registryVersion: registryVersion + 1 })),
       commit(permitted({ session: again, expiresAt: soon, now: now() + 120 })),
       commit(permitted({ session: again })),
@@ -474,19 +502,20 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
       commit(last),
     ]);
     expect(verdicts.map((one) => (one.status === 'fulfilled' ? one.value : 'outage'))).toEqual([
+      'permitted',
       { reason: 'stale' },
       'outage',
       { reason: 'stale' },
       { reason: 'session_ended' },
       'permitted',
     ]);
-    expect((await leafOf(last)).sequence).toBe(2);
+    expect([(await leafOf(first)).sequence, (await leafOf(last)).sequence]).toEqual([2, 3]);
     const numbered = await database().prisma.logLeaf.findMany({
       where: { sessionId: id },
       orderBy: { sequence: 'asc' },
     });
-    expect(numbered.map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
-    expect((await database().prisma.agentSession.findUniqueOrThrow({ where: { id } })).lastSequence).toBe(3);
+    expect(numbered.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4]);
+    expect((await database().prisma.agentSession.findUniqueOrThrow({ where: { id } })).lastSequence).toBe(4);
   });
 
   // The embedded database has one connection, and so no such race.
