@@ -7,14 +7,14 @@ if (room === undefined) throw new Error(`no room of that name; there are ${Objec
 
 export default {
   testRunner: 'room',
-  plugins: ['./config/mutation-runner.mjs', './config/mutation-prose.mjs'],
+  plugins: ['./config/mutation-runner.mjs', './config/mutation-prose.mjs', './config/mutation-progress.mjs'],
   ignorers: ['prose'],
   testRunnerNodeArgs: ['--no-warnings'],
   mutate: room.mutate,
   coverageAnalysis: 'perTest',
   incremental: true,
   incrementalFile: `dist/mutation/${name}.incremental.json`,
-  reporters: ['clear-text', 'html', 'json'],
+  reporters: ['survivors', 'clear-text', 'html', 'json'],
   clearTextReporter: {
     allowColor: false,
     allowEmojis: false,
