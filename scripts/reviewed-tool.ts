@@ -5,9 +5,8 @@ export type ReviewedTool = Readonly<{
   scopes: string[];
   tier: Tier;
   action: ActionClass;
-  inputSchema?: ToolDefinition['inputSchema'];
-  description?: string;
-}>;
+}> &
+  Partial<ToolDefinition>;
 
 /** A tool for the registry that counts as reviewed: with its definition and the pin of it. */
 export function reviewedTool(name: string, { scopes, tier, action, ...described }: ReviewedTool): Tool {

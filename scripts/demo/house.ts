@@ -9,7 +9,7 @@ import { describeProblem, loadConfig, readTextFile } from '../../src/config/inde
 import { startWrit } from '../../src/server.js';
 import { createPlanner, createWriter } from './agents.js';
 import { close, type Company, listen, startCompany } from './company.js';
-import { startFilesServer } from './files-server.js';
+import { type FilesServer, startFilesServer } from './files-server.js';
 import { type KeyPair, makeKeyPair } from './keys.js';
 import { startPaymentsServer } from './payments-server.js';
 import { demoRegistry } from './registry.js';
@@ -20,7 +20,7 @@ import { Wire } from './wire.js';
 export type House = Readonly<{
   issuer: string;
   company: Company;
-  files: McpProcess;
+  files: FilesServer;
   payments: McpProcess;
   planner: Agent;
   writer: Agent;
@@ -91,8 +91,8 @@ async function furnish(
   const tokenFile = join(folder, 'data', 'admin-token');
   const writ = (...args: string[]): Promise<string> => command([...args, '--url', issuer, '--token-file', tokenFile]);
   const registry = demoRegistry({
-    filesUrl: files.resource,
-    paymentsUrl: payments.resource,
+    files,
+    payments,
     companyIssuer: company.issuer,
     redirectUri,
     keys,

@@ -1,4 +1,4 @@
-import { createMcpHandler, McpServer } from '@modelcontextprotocol/server';
+import { McpServer } from '@modelcontextprotocol/server';
 import { createVerifier, type IntrospectionClient } from 'writ/verifier';
 import { z } from 'zod';
 import { type McpProcess, type Notes, serveMcp, text } from './serve-mcp.js';
@@ -37,5 +37,5 @@ export async function startPaymentsServer(
     return server;
   };
 
-  return serveMcp(verifier, { resource, fetch: guard.fetch(createMcpHandler(payments).fetch) });
+  return serveMcp(verifier, { resource, make: payments, guarded: guard.fetch });
 }

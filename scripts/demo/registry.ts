@@ -1,21 +1,24 @@
-import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
+import type { AgentInput, McpServerInput, Tool, TrustedIssuerInput } from '../../src/registry/index.js';
 import { TokenType } from '../../src/protocol/index.js';
 import type { KeyPair } from './keys.js';
-import { reviewedTool } from '../reviewed-tool.js';
+import type { McpProcess } from './serve-mcp.js';
+import { reviewedTool, type ReviewedTool } from '../reviewed-tool.js';
 
 /** What an administrator writes down: who exists, and the most that each may do. */
 export type Registry = Readonly<{ agents: AgentInput[]; servers: McpServerInput[]; issuers: TrustedIssuerInput[] }>;
 
 export type Facts = Readonly<{
-  filesUrl: string;
-  paymentsUrl: string;
+  files: Pick<McpProcess, 'resource' | 'definitions'>;
+  payments: Pick<McpProcess, 'resource' | 'definitions'>;
   companyIssuer: string;
   redirectUri: string;
   keys: Readonly<Record<'planner' | 'writer' | 'files' | 'payments', KeyPair>>;
 }>;
 
-export function demoRegistry({ filesUrl, paymentsUrl, companyIssuer, redirectUri, keys }: Facts): Registry {
+export function demoRegistry({ files, payments, companyIssuer, redirectUri, keys }: Facts): Registry {
   const owner = 'platform team';
+  const [filesUrl, paymentsUrl] = [files.resource, payments.resource];
+  const [file, payment] = [reviewed(files), reviewed(payments)];
   const by = ({ publicJwk }: KeyPair) => ({ method: 'private_key_jwt' as const, jwks: { keys: [publicJwk] } });
   return {
     servers: [
@@ -27,10 +30,10 @@ export function demoRegistry({ filesUrl, paymentsUrl, companyIssuer, redirectUri
         authentication: by(keys.files),
         scopes: ['files:read', 'files:write'],
         tools: [
-          reviewedTool('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
-          reviewedTool('write_file', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
-          reviewedTool('delete_file', { scopes: ['files:write'], tier: 'high', action: 'delete' }),
-          reviewedTool('share_file', { scopes: ['files:write'], tier: 'medium', action: 'send' }),
+          file('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+          file('write_file', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
+          file('delete_file', { scopes: ['files:write'], tier: 'high', action: 'delete' }),
+          file('share_file', { scopes: ['files:write'], tier: 'medium', action: 'send' }),
         ],
       },
       {
@@ -41,17 +44,8 @@ export function demoRegistry({ filesUrl, paymentsUrl, companyIssuer, redirectUri
         authentication: by(keys.payments),
         scopes: ['payments:read', 'payments:write'],
         tools: [
-          reviewedTool('list_invoices', { scopes: ['payments:read'], tier: 'low', action: 'read' }),
-          reviewedTool('pay_invoice', {
-            scopes: ['payments:write'],
-            tier: 'high',
-            action: 'pay',
-            inputSchema: {
-              type: 'object',
-              properties: { invoice: { type: 'string' }, euros: { type: 'number' } },
-              required: ['invoice', 'euros'],
-            },
-          }),
+          payment('list_invoices', { scopes: ['payments:read'], tier: 'low', action: 'read' }),
+          payment('pay_invoice', { scopes: ['payments:write'], tier: 'high', action: 'pay' }),
         ],
       },
     ],
@@ -97,3 +91,12 @@ export function demoRegistry({ filesUrl, paymentsUrl, companyIssuer, redirectUri
     ],
   };
 }
+
+/** A tool of this server as it was read and reviewed. */
+const reviewed =
+  ({ definitions }: Pick<McpProcess, 'definitions'>) =>
+  (name: string, tool: ReviewedTool): Tool => {
+    const definition = definitions.find((one) => one.name === name);
+    if (definition === undefined) throw new Error(`the server has no tool ${name}`);
+    return reviewedTool(name, { ...tool, ...definition });
+  };

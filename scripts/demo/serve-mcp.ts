@@ -1,10 +1,20 @@
 import { createServer, type RequestListener } from 'node:http';
+import { Client } from '@modelcontextprotocol/client';
 import { localhostHostValidation, localhostOriginValidation, toNodeHandler } from '@modelcontextprotocol/node';
-import type { Delegation, Refused, Verifier } from 'writ/verifier';
+import { createMcpHandler, InMemoryTransport, type McpServer } from '@modelcontextprotocol/server';
+import { ToolDefinition } from 'writ/protocol';
+import type { Delegation, FetchHandler, Refused, Verifier } from 'writ/verifier';
+import { z } from 'zod';
 import { close, listen } from './company.js';
 
 /** A running MCP server. */
-export type McpProcess = Readonly<{ resource: string; verifier: Verifier; stop(): Promise<void> }>;
+export type McpProcess = Readonly<{
+  resource: string;
+  verifier: Verifier;
+  /** Its tools as it describes them in `tools/list`. */
+  definitions: readonly ToolDefinition[];
+  stop(): Promise<void>;
+}>;
 
 /** What a server writes down of its own: what ran and for whom, and why a request was refused. */
 export type Notes = Readonly<{
@@ -12,11 +22,16 @@ export type Notes = Readonly<{
   refused(refused: Refused): void;
 }>;
 
-type Served = Readonly<{ resource: string; fetch: (request: Request) => Promise<Response> }>;
+type Served = Readonly<{
+  resource: string;
+  make: () => McpServer;
+  guarded: (fetch: FetchHandler) => (request: Request) => Promise<Response>;
+}>;
 
 /** Serves an MCP server at its resource, and beside it the document that tells clients who issues its tokens (RFC 9728). */
-export async function serveMcp(verifier: Verifier, { resource, fetch }: Served): Promise<McpProcess> {
+export async function serveMcp(verifier: Verifier, { resource, make, guarded }: Served): Promise<McpProcess> {
   const { pathname, port } = new URL(resource);
+  const fetch = guarded(createMcpHandler(make).fetch);
   // The SDK declares its own smaller types of Node's request and response.
   const mcp = toNodeHandler({ fetch }) as RequestListener;
   // A page of another site whose name points to this machine is none of ours (DNS rebinding).
@@ -33,8 +48,23 @@ export async function serveMcp(verifier: Verifier, { resource, fetch }: Served):
     }
   });
   await listen(server, Number(port));
-  return { resource, verifier, stop: () => close(server) };
+  return { resource, verifier, definitions: await definitionsOf(make()), stop: () => close(server) };
 }
+
+/** What an administrator would read at the server itself. */
+async function definitionsOf(server: McpServer): Promise<readonly ToolDefinition[]> {
+  const [ours, theirs] = InMemoryTransport.createLinkedPair();
+  const client = new Client({ name: 'administrator', version: '1.0.0' });
+  await Promise.all([server.connect(theirs), client.connect(ours)]);
+  const { tools } = await client.listTools();
+  await client.close();
+  return z.array(ToolDefinition.catchall(z.unknown())).parse(tools).map(pinned);
+}
+
+const pinned = ({ name, title, description, inputSchema, outputSchema, annotations }: ToolDefinition): ToolDefinition =>
+  ToolDefinition.parse(
+    JSON.parse(JSON.stringify({ name, title, description, inputSchema, outputSchema, annotations })),
+  );
 
 /** A tool's answer. */
 export const text = (words: string): { content: [{ type: 'text'; text: string }] } => ({

@@ -84,6 +84,7 @@ describe('npm run demo', () => {
       ['A tool that nobody granted', true],
       ['A delete that a person has to approve', true],
       ['A payment that policy refuses', true],
+      ['A tool that changed under it', true],
       ['Changed arguments', true],
       ['A token at the wrong server', true],
       ['A token past its end', true],
