@@ -130,8 +130,13 @@ const spelled = (word: string): string =>
     .map((letter) => (/[\x20-\x7e]/.test(letter) ? letter : `\\u{${codeOf(letter)}}`))
     .join('')})`;
 
+/** The dialect of a schema is an address that says nothing to anybody. */
+const DIALECT = /^(?:inputSchema|outputSchema)\.\$schema$/;
+
 const instructed = (text: string, path: string): readonly Finding[] =>
-  instructionsIn(text).map(({ at, about }) => ({ rule: 'instruction', path, at, shown: around(text, at), about }));
+  (DIALECT.test(path) && text.startsWith('https://json-schema.org/') ? [] : instructionsIn(text)).map(
+    ({ at, about }) => ({ rule: 'instruction', path, at, shown: around(text, at), about }),
+  );
 
 /** Some characters before and after a place. */
 function around(text: string, at: number): string {
