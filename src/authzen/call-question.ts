@@ -30,7 +30,12 @@ function about(question: Question, tool: AskedTool): JsonObject {
   const { action, data, tier, argumentsSha256, arguments: args } = tool;
   const { agent, transaction, task, purpose, acr, authTime } = question;
   return {
-    resource: { type: 'tool', id: tool.name, properties: present({ server: question.resource, action, data, tier }) },
+    resource: {
+      type: 'tool',
+      id: tool.name,
+      // Also here, because not every point looks at the context: Cerbos 0.51 leaves it out.
+      properties: present({ server: question.resource, action, data, tier, arguments: args }),
+    },
     context: present({
       agent,
       client_id: agent,

@@ -110,7 +110,13 @@ describe('decision points beside Writ', () => {
         resource: {
           type: 'tool',
           id: 'keep',
-          properties: { server: RS1, action: 'write', data: 'confidential', tier: 'high' },
+          properties: {
+            server: RS1,
+            action: 'write',
+            data: 'confidential',
+            tier: 'high',
+            arguments: { path: 'a/b' },
+          },
         },
         context: {
           agent: world.a1.id,
@@ -344,6 +350,14 @@ describe('Cerbos as a decision point, found by its metadata', () => {
   ])('refuses %s that its policy does not permit', async (_, names, refused) => {
     const answer = await world.exchange({ authorization_details: tools(...names.map((name) => tool(name))) });
     expect([answer.status, answer.body]).toEqual([400, refuses(refused)]);
+  });
+
+  it('refuses arguments that its policy does not permit', async () => {
+    const reading = (path: string) =>
+      world.exchange({ authorization_details: tools(tool('read_file', { arguments: { path } })) });
+    expect((await reading('report.md')).status).toBe(200);
+    const answer = await reading('/etc/passwd');
+    expect([answer.status, answer.body]).toEqual([400, refuses('read_file')]);
   });
 
   it('refuses what policies of ours permit while it is gone, and permits again when it is back', async () => {
