@@ -1,7 +1,7 @@
 import type { Context, Middleware } from 'koa';
 import { Fault } from '../base/index.js';
 import { type Answer, type FormRequest, tooManyRequests } from '../protocol/index.js';
-import { outageAnswer, readForm, sendAnswer } from './form.js';
+import { FORM_LIMIT, outageAnswer, readForm, sendAnswer } from './form.js';
 import { answerInTime } from './in-time.js';
 import type { FailureLimit } from './limits.js';
 import { type NetworkOf, rememberNetwork } from './network.js';
@@ -67,7 +67,8 @@ export function limitFailures(limit: FailureLimit, networkOf: NetworkOf): Middle
     const network = reads ? undefined : from;
     const wait = network === undefined ? undefined : await limit.blocked(network);
     if (wait !== undefined) {
-      ctx.set('Connection', 'close');
+      // A new connection costs more than this answer, and Node.js throws a body away that nobody reads.
+      if (!isSmall(ctx)) ctx.set('Connection', 'close');
       sendAnswer(ctx, tooManyRequests(wait));
       return;
     }
@@ -75,3 +76,7 @@ export function limitFailures(limit: FailureLimit, networkOf: NetworkOf): Middle
     if (network !== undefined && ctx.res.statusCode === 401) await limit.failed(network);
   };
 }
+
+/** Whether reading the body to its end is no work to speak of. */
+const isSmall = (ctx: Context): boolean =>
+  ctx.get('Transfer-Encoding') === '' && Number(ctx.get('Content-Length') || 0) <= FORM_LIMIT;

@@ -1,3 +1,4 @@
+import { Agent, request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { hashSecret } from '../../src/client/index.js';
 import { requestLimit } from '../../src/http/index.js';
@@ -116,5 +117,28 @@ describe('failed authentications of one network', () => {
     }
     expect((await world.admin('GET', '/agents')).status).toBe(429);
     expect((await fetch(`${world.issuer}/jwks`)).status).toBe(200);
+  });
+
+  it('keep their connection while their bodies are small, and lose it with a large one', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const sockets = new Set<unknown>();
+    const send = (body: string, headers: Record<string, string> = {}): Promise<unknown[]> =>
+      new Promise((resolve, reject) => {
+        const type = { 'content-type': 'application/x-www-form-urlencoded', 'x-forwarded-for': '192.0.2.1' };
+        const sent = request(`${world.issuer}/token`, { method: 'POST', agent, headers: { ...type, ...headers } });
+        sent.on('error', reject).on('response', (answer) => {
+          sockets.add(sent.socket);
+          answer.resume().on('end', () => {
+            resolve([answer.statusCode, answer.headers.connection]);
+          });
+        });
+        sent.end(body);
+      });
+    for (let failure = 0; failure < 6; failure++) await world.exchange({ client_assertion: 'a.b.c' });
+    for (let turn = 0; turn < 3; turn++) expect(await send('x='.padEnd(9_000, 'x'))).toEqual([429, 'keep-alive']);
+    expect(sockets.size).toBe(1);
+    expect(await send('x='.padEnd(65_537, 'x'))).toEqual([429, 'close']);
+    expect(await send('x=1', { 'transfer-encoding': 'chunked' })).toEqual([429, 'close']);
+    agent.destroy();
   });
 });
