@@ -10,6 +10,7 @@ import { headerCase } from './headers.js';
 import { jsonCase } from './json.js';
 import { jwtCase } from './jwt.js';
 import { type Case, DOMAIN, type MakeCase, Material } from './material.js';
+import { Pulse } from './pulse.js';
 import { Random } from './random.js';
 import { type Outcome, send } from './wire.js';
 
@@ -65,9 +66,10 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
     FUZZ_MEMORY_FILE: join(process.env['TMPDIR'] ?? '/tmp', `writ-fuzz-${process.pid}.json`),
   };
   const rig = await openRig({ database: 'embedded', servers: 1, env });
+  const pulse = new Pulse(Number(new URL(rig.servers[0].address).port));
   try {
     const material = new Material(rig.cast, rig.adminToken);
-    const run = new Run(options, material);
+    const run = new Run(options, material, pulse);
     if (!(await exchanges(rig, material))) throw new Error('the server does not exchange to begin with');
     if (options.only !== undefined) await run.show(options.only);
     else await run.cases(0, WARM_UP, Infinity);
@@ -87,6 +89,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
     say(rig.servers[0].said);
     throw thrown;
   } finally {
+    pulse.stop();
     await rig.closing.close();
     rmSync(env.FUZZ_MEMORY_FILE, { force: true });
   }
@@ -98,12 +101,14 @@ class Run {
   readonly findings: Finding[] = [];
   readonly #options: FuzzOptions;
   readonly #material: Material;
+  readonly #pulse: Pulse;
   readonly #cases: Record<string, number> = {};
   readonly #statuses: Record<string, number> = {};
   #found = 0;
   #slowest = 0;
 
-  constructor(options: FuzzOptions, material: Material) {
+  constructor(options: FuzzOptions, material: Material, pulse: Pulse) {
+    this.#pulse = pulse;
     this.#options = options;
     this.#material = material;
   }
@@ -126,8 +131,17 @@ class Run {
   async #one(n: number): Promise<Readonly<{ made: Case; outcome: Outcome }>> {
     const { kinds, seed } = this.#options;
     const kind = kinds[n % kinds.length] ?? 'forms';
-    const made = MAKERS[kind](this.#material, new Random(`${seed} ${kind} ${n}`));
-    const outcome = await send(this.#material.port, made.bytes, made.isWhole);
+    const make = (): Case => MAKERS[kind](this.#material, new Random(`${seed} ${kind} ${n}`));
+    const wasBusy = (since: number): boolean => this.#pulse.wasBusy(since);
+    let made = make();
+    let began = performance.now();
+    let outcome = await send(this.#material.port, made, wasBusy);
+    // A busy server tells late ones to come back, and that is what they do.
+    for (let again = 0; again < 5 && isToldToComeBack(outcome) && wasBusy(began); again++) {
+      await pause(1_000);
+      [made, began] = [make(), performance.now()];
+      outcome = await send(this.#material.port, made, wasBusy);
+    }
     this.#cases[kind] = (this.#cases[kind] ?? 0) + 1;
     const status = String(outcome.status ?? 'none');
     this.#statuses[status] = (this.#statuses[status] ?? 0) + 1;
@@ -172,6 +186,10 @@ class Run {
     };
   }
 }
+
+/** After the five seconds that every answer has. */
+const isToldToComeBack = ({ status, head, ms }: Outcome): boolean =>
+  status === 503 && ms >= 4_500 && /^retry-after:/im.test(head);
 
 /** What no broken request may get: a 5xx, silence, or a look inside. */
 function wrongWith({ status, head, body }: Outcome, { isWhole }: Case): string | undefined {

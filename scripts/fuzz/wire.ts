@@ -3,12 +3,18 @@ import { createConnection } from 'node:net';
 /** How a request ended. `status` is 0 when the connection was closed without an answer, `undefined` when nothing came in time. */
 export type Outcome = Readonly<{ status: number | undefined; head: string; body: string; ms: number }>;
 
+/** What a server that is not busy may take, and what one that is busy all the while. */
 const ANSWER_WITHIN_MS = 5_000;
+const BUSY_FOR_MS = 60_000;
 /** A request that lacks its end is answered when the client gives up: then ours does. */
 const GIVE_UP_MS = 1_000;
 
-/** Sends bytes, whatever they are, over a connection of their own. */
-export function send(port: number, bytes: Buffer, isWhole: boolean): Promise<Outcome> {
+/** Sends bytes, whatever they are, over a connection of their own. `wasBusy`: of the server, at any time since. */
+export function send(
+  port: number,
+  { bytes, isWhole }: Readonly<{ bytes: Buffer; isWhole: boolean }>,
+  wasBusy: (since: number) => boolean,
+): Promise<Outcome> {
   return new Promise((resolve) => {
     const began = performance.now();
     const chunks: Buffer[] = [];
@@ -22,8 +28,16 @@ export function send(port: number, bytes: Buffer, isWhole: boolean): Promise<Out
       const status = answer?.status ?? (isLate ? undefined : 0);
       resolve({ status, head: answer?.head ?? '', body: answer?.body ?? '', ms: performance.now() - began });
     };
-    const late = setTimeout(() => {
-      end(true);
+    const judge = (since: number): void => {
+      const now = performance.now();
+      if (!wasBusy(since) || now - began > BUSY_FOR_MS) end(true);
+      else
+        late = setTimeout(() => {
+          judge(now);
+        }, ANSWER_WITHIN_MS);
+    };
+    let late = setTimeout(() => {
+      judge(began);
     }, ANSWER_WITHIN_MS);
     const tired = isWhole ? undefined : setTimeout(() => socket.end(), GIVE_UP_MS);
     socket.on('data', (chunk: Buffer) => {
