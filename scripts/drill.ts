@@ -86,8 +86,11 @@ drill(
     text: 'Good exchanges, alone and then beside 2,000 bad requests a second, half of `seconds` each.',
     rounds: 1,
     seconds: 20,
-    isClean: ({ slowdown, rss_growth_mb, good_failed }: FloodResult) =>
-      slowdown <= FLOOD.slowdown && rss_growth_mb <= FLOOD.growthMb && good_failed === 0,
+    isClean: ({ slowdown, rss_growth_mb, good_failed, bad_per_second }: FloodResult) =>
+      slowdown <= FLOOD.slowdown &&
+      rss_growth_mb <= FLOOD.growthMb &&
+      good_failed === 0 &&
+      bad_per_second >= FLOOD.badPerSecond * FLOOD.reached,
   },
   (bounds) => flood(bounds),
 );

@@ -20,7 +20,7 @@ export type FloodResult = Readonly<{
 }>;
 
 /** What the issue asks for. */
-export const FLOOD = { badPerSecond: 2_000, slowdown: 2, growthMb: 64 } as const;
+export const FLOOD = { badPerSecond: 2_000, reached: 0.9, slowdown: 2, growthMb: 64 } as const;
 
 /** Good requests come one after another, so that their time is the server's and not that of a queue of their own. */
 const GOOD_EVERY_MS = 20;

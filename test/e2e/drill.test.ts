@@ -54,3 +54,17 @@ describe.each(hasServer ? ['postgres'] : [])('a real Cerbos that is killed, stop
     expect(result['requests']).toBeGreaterThanOrEqual(1_000);
   }, 300_000);
 });
+
+describe.each(hasServer ? ['postgres'] : [])('a flood of bad requests (%s)', () => {
+  it('is refused, all of it, and costs less than good requests, which succeed', async () => {
+    const { result, said } = await drill('flood', '--seconds', '6');
+    expect({ ...result, said }).toMatchObject({ good_failed: 0 });
+    const statuses = Object.keys(result['bad_answers'] as object);
+    // How many of them a slow machine sends decides whether a network comes to its limit.
+    expect(statuses).toEqual(expect.arrayContaining(['400', '401']));
+    expect(['400', '401', '429']).toEqual(expect.arrayContaining(statuses));
+    const { good, bad } = result['cpu_us'] as Record<string, number>;
+    expect(bad).toBeLessThan(good ?? 0);
+    expect(result['rss_growth_mb']).toBeLessThanOrEqual(64);
+  }, 300_000);
+});
