@@ -1,6 +1,7 @@
 import { type Clock, err, ok, type Result, type Seconds } from '../../base/index.js';
 import { type Answer, type ChallengeOptions, refuse, rpcError, toolRefusal } from './answer.js';
 import type { Inbound } from './credential.js';
+import type { Decide, Denial } from './decision.js';
 import type { AuthInfo, Delegation, ToolGrant } from './delegation.js';
 import { type Reason, VerifierError } from './errors.js';
 import { grantFor, scopesOf, type ToolScopes } from './grant.js';
@@ -16,7 +17,10 @@ export type Admitted = Readonly<{ authInfo: AuthInfo; message: Message | undefin
 export type ReadBody = (limit: number) => Promise<string | undefined>;
 
 /** A request that was refused, and why exactly: for the log of this server, never for the client. */
-export type Refused = Readonly<{ reason: Reason | 'arguments_changed' | 'tool_changed'; tool: string | undefined }>;
+export type Refused = Readonly<{
+  reason: Reason | 'arguments_changed' | 'tool_changed' | 'denied';
+  tool: string | undefined;
+}>;
 
 export type GuardRules = Readonly<{
   scopes: ToolScopes;
@@ -28,6 +32,7 @@ export type GuardDeps = Readonly<{
   /** Rejects with a {@link VerifierError} when the token or its proof is refused. */
   authenticate(request: Inbound): Promise<AuthInfo>;
   introspect: Introspect;
+  decide: Decide;
   tools: OwnTools;
   once: OnceStore;
   uses: 'local' | 'writ';
@@ -69,15 +74,22 @@ export async function admit(
 
 async function refuseCall(
   call: ToolCall,
-  { token, extra: { writ: delegation } }: AuthInfo,
+  authInfo: AuthInfo,
   rules: GuardRules,
   deps: GuardDeps & { terms: ChallengeOptions },
 ): Promise<Answer | undefined> {
+  const { token, extra } = authInfo;
+  const { writ: delegation } = extra;
   const grant = grantFor(call, delegation, { resource: deps.resource, scopes: rules.scopes });
   if (grant.ok) {
     if (grant.value && !(await deps.tools.isAsReviewed(grant.value))) {
       rules.onRefused({ reason: 'tool_changed', tool: call.tool });
       return toolChanged(call, delegation);
+    }
+    const no = await deps.decide(call, authInfo, grant.value);
+    if (no !== undefined) {
+      rules.onRefused({ reason: 'denied', tool: call.tool });
+      return denied(call, no, delegation);
     }
     if (grant.value) await consume(grant.value, { token, delegation }, deps);
     return undefined;
@@ -109,6 +121,19 @@ async function consume(
 function argumentsChanged(call: ToolCall, { decision, transaction }: Delegation): Answer {
   const text = `Refused: these are not the arguments that "${call.tool}" was approved with.`;
   return toolRefusal(call, text, { error: 'arguments_changed', tool: call.tool, decision, transaction });
+}
+
+/** The decision point's own reasons: they are for the agent, which may do something about them. */
+function denied(call: ToolCall, { reasons, remedy }: Denial, { decision, transaction }: Delegation): Answer {
+  const text = `Refused: "${call.tool}" may not be called now. ${reasons.join(' ')}`.trim();
+  return toolRefusal(call, text, {
+    error: 'denied',
+    tool: call.tool,
+    decision,
+    transaction,
+    reasons: [...reasons],
+    ...(remedy === undefined ? {} : { remedy }),
+  });
 }
 
 function toolChanged(call: ToolCall, { decision, transaction }: Delegation): Answer {

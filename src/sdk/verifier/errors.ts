@@ -37,6 +37,7 @@ const CODES = {
   issuer_unavailable: 'server_error',
   introspection_unavailable: 'server_error',
   introspection_not_configured: 'server_error',
+  decision_unavailable: 'server_error',
   replay_store_unavailable: 'server_error',
   body_already_read: 'server_error',
 } as const satisfies Record<string, VerifierErrorCode>;

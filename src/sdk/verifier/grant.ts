@@ -24,6 +24,18 @@ export function grantFor(
   return fitting ? ok(fitting) : err('arguments_changed');
 }
 
+/** Whether some call of this tool is covered. It says nothing of arguments and uses. */
+export function mayCall(
+  tool: string,
+  delegation: Delegation,
+  { resource, scopes }: { resource: string; scopes: ToolScopes },
+): boolean {
+  const needed = scopesOf(tool, scopes);
+  if (needed.some((scope) => !delegation.scopes.includes(scope))) return false;
+  if (delegation.details.length === 0) return needed.length > 0;
+  return delegation.details.some((grant) => grant.tool === tool && grant.resource === resource);
+}
+
 /** The scopes that this server asks for a tool; none for one that it does not list. */
 export const scopesOf = (tool: string, scopes: ToolScopes): readonly string[] =>
   Object.hasOwn(scopes, tool) ? (scopes[tool] ?? []) : [];

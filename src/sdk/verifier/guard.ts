@@ -5,6 +5,7 @@ import { admit, type Admitted, type GuardDeps, type GuardRules } from './admit.j
 import type { Answer } from './answer.js';
 import type { AuthInfo, Delegation } from './delegation.js';
 import { VerifierError } from './errors.js';
+import { mayCall } from './grant.js';
 import { answerFetch, fetchInbound, readChunks, withText } from './fetch.js';
 import { answerNode, failNode, nodeInbound, readNodeBody } from './node.js';
 
@@ -34,6 +35,11 @@ export interface Guard {
   express(): (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void;
   /** The call that a handler is serving, by the context it was given; once, so that one approval runs one handler. */
   call(tool: string, context: unknown): ApprovedCall;
+  /**
+   * Those of these tools that the token of this context may call, for an answer to `tools/list`. A convenience: whatever
+   * is listed, the guard refuses the call that the token does not cover.
+   */
+  visible<Tool extends Readonly<{ name: string }>>(tools: readonly Tool[], context: unknown): readonly Tool[];
   /** Wraps the handler of a registered tool, which gets the {@link ApprovedCall} after its parsed arguments. */
   tool<Args, Context, Out>(
     tool: string,
@@ -48,7 +54,9 @@ export type Within = <T>(authInfo: AuthInfo, rest: () => T) => T;
 export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within): Guard {
   // By identity of the delegation, which survives the copies that frameworks make of the bearer information.
   const calls = new WeakMap<object, ApprovedCall>();
+  const known = new WeakMap<object, Delegation>();
   const enter = (result: Result<Admitted, Answer>): Result<Admitted, Answer> => {
+    if (result.ok) known.set(result.value.authInfo.extra.writ, result.value.authInfo.extra.writ);
     if (!result.ok || !result.value.message?.call) return result;
     const { writ: delegation } = result.value.authInfo.extra;
     const { tool, arguments: sent } = result.value.message.call;
@@ -65,8 +73,15 @@ export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within):
   const admitNode = async (request: IncomingMessage): Promise<Result<Admitted, Answer>> =>
     enter(await admit(nodeInbound(request), (limit) => readNodeBody(request, limit), rules, deps));
 
+  const visible: Guard['visible'] = (tools, context) => {
+    const found = delegationIn(context);
+    const delegation = found && known.get(found);
+    const terms = { resource: deps.resource, scopes: rules.scopes };
+    return delegation === undefined ? [] : tools.filter(({ name }) => mayCall(name, delegation, terms));
+  };
   return {
     call,
+    visible,
     tool: (tool, handler) => (args, context) => handler(args, call(tool, context), context),
     fetch: (handler) => async (request) => {
       const admitted = enter(

@@ -21,6 +21,9 @@ const Options = z
     jwks: z.union([Jwks, SecureUrl]).optional(),
     introspection: IntrospectionClient.optional(),
     uses: z.enum(['local', 'writ']).default('local'),
+    /** `writ` asks before every call whether it may still be made; without a clear yes it is refused. */
+    decide: z.enum(['token', 'writ']).default('token'),
+    decideTimeoutMs: z.number().int().min(50).max(5_000).default(300),
     dpopRequired: z.boolean().default(false),
     maxLifetimeSeconds: z.number().int().min(1).max(300).default(300),
     /** Difference between this clock and the issuer's that is forgiven. */
@@ -34,6 +37,10 @@ const Options = z
   })
   .refine(({ uses, introspection }) => uses === 'local' || introspection !== undefined, {
     error: 'is needed when uses is "writ"',
+    path: ['introspection'],
+  })
+  .refine(({ decide, introspection }) => decide === 'token' || introspection !== undefined, {
+    error: 'is needed when decide is "writ"',
     path: ['introspection'],
   });
 

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { wellKnown } from '../../protocol/index.js';
 import type { GuardRules } from './admit.js';
 import { checkBinding, type Inbound, readCredential } from './credential.js';
+import { createDecide } from './decision.js';
 import { type AuthInfo, toAuthInfo, toDelegation } from './delegation.js';
 import { inClassesOf, type Reason, VerifierError } from './errors.js';
 import { createGuard, type Guard } from './guard.js';
@@ -47,6 +48,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const issuer = createIssuer({ ...settings, jwks: settings.jwks });
   const once = settings.once ?? memoryOnceStore(clock);
   const introspect = createIntrospect({ ...settings, client: settings.introspection, issuerId, issuer });
+  const decide = createDecide({ ...settings, client: settings.introspection, issuerId });
   const tools = createOwnTools(settings.tools, createReport({ ...settings, client: settings.introspection, issuerId }));
   const admitted = new AsyncLocalStorage<AuthInfo>();
   const rules = { issuer: issuerId, resource, shapes: settings.shapes, maxLifetime: settings.maxLifetimeSeconds, skew };
@@ -83,6 +85,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
         {
           authenticate,
           introspect,
+          decide,
           tools,
           once,
           uses: settings.uses,

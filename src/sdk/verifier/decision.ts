@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import type { Clock } from '../../base/index.js';
+import { Confirmation, copyJson, type Json, type JsonObject, parseJws } from '../../protocol/index.js';
+import type { AuthInfo, Delegation, ToolGrant } from './delegation.js';
+import { VerifierError } from './errors.js';
+import { type Fetch, fetchJson } from './http.js';
+import { authenticate, type Client } from './introspection.js';
+import type { ToolCall } from './message.js';
+
+/** Why a call that its token covers is refused all the same; `reasons` are for the agent. */
+export type Denial = Readonly<{ reasons: readonly string[]; remedy: string | undefined }>;
+
+/** Asks whether this call may still be made; `undefined` is yes. Rejects with `decision_unavailable` when there is no answer. */
+export type Decide = (call: ToolCall, authInfo: AuthInfo, grant: ToolGrant | undefined) => Promise<Denial | undefined>;
+
+export type DecisionOptions = Readonly<{
+  decide: 'token' | 'writ';
+  client: Client | undefined;
+  issuerId: string;
+  resource: string;
+  fetch: Fetch;
+  clock: Clock;
+  decideTimeoutMs: number;
+}>;
+
+/** AuthZEN 1.0, decision: nothing but these two is an answer. */
+const Answer = z.object({
+  decision: z.boolean(),
+  context: z
+    .object({
+      reasons: z.array(z.string().max(512)).max(32).optional(),
+      remedy: z.string().max(64).optional(),
+    })
+    .optional(),
+});
+
+/** With `decide: 'token'` the token is the decision. */
+export function createDecide(options: DecisionOptions): Decide {
+  const { decide, client, issuerId, fetch } = options;
+  if (decide === 'token' || client === undefined) return () => Promise.resolve(undefined);
+  return async (call, authInfo, grant) => {
+    try {
+      const init = {
+        method: 'POST',
+        headers: { accept: 'application/json', 'content-type': 'application/json', ...credentialsOf(client, options) },
+        body: JSON.stringify(questionOf(call, authInfo, { grant, ...options })),
+        timeoutMs: options.decideTimeoutMs,
+      };
+      const { decision, context } = Answer.parse(await fetchJson(fetch, `${issuerId}/access/v1/evaluation`, init));
+      return decision ? undefined : { reasons: context?.reasons ?? [], remedy: context?.remedy };
+    } catch (cause) {
+      throw new VerifierError('decision_unavailable', { cause });
+    }
+  };
+}
+
+/** The body is JSON, so an assertion is the bearer token. */
+function credentialsOf(client: Client, options: DecisionOptions): Readonly<Record<string, string>> {
+  const { headers, client_assertion: assertion = '' } = authenticate(client, options);
+  return headers ?? { authorization: `Bearer ${assertion}` };
+}
+
+type About = Readonly<{ grant: ToolGrant | undefined; issuerId: string; resource: string }>;
+
+function questionOf(call: ToolCall, { token, extra }: AuthInfo, { grant, issuerId, resource }: About): JsonObject {
+  const { writ: delegation } = extra;
+  const { person, client, transaction, task, purpose, acr, authTime, scopes } = delegation;
+  const given = {
+    subject: {
+      type: 'identity',
+      id: person,
+      properties: { act: actOf(delegation, issuerId), scope: scopes.length === 0 ? undefined : scopes.join(' ') },
+    },
+    action: { name: 'tools/call' },
+    resource: {
+      type: 'tool',
+      id: call.tool,
+      properties: { server: resource, definition_sha256: grant?.definitionSha256 },
+    },
+    context: {
+      agent: client,
+      txn: transaction,
+      task,
+      purpose,
+      acr,
+      auth_time: authTime,
+      arguments: call.arguments,
+      cnf: bindingOf(token),
+    },
+  };
+  const question = copyJson(given);
+  return typeof question === 'object' && question !== null && !isList(question) ? question : {};
+}
+
+const isList = (value: Json): value is readonly Json[] => Array.isArray(value);
+
+type Act = Readonly<{ sub: string; act?: Act }>;
+
+/** The chain as the token has it, the current actor first; an instance counts as its client. */
+function actOf({ client, actors }: Delegation, issuerId: string): Act {
+  const earlier = actors.slice(1).filter(({ issuer }) => issuer === issuerId);
+  const ids = [client, ...earlier.map(({ id }) => id.split('/')[0] ?? id)];
+  return (
+    ids.reduceRight<Act | undefined>((act, sub) => (act === undefined ? { sub } : { sub, act }), undefined) ?? {
+      sub: client,
+    }
+  );
+}
+
+/** Of a token that was verified. */
+function bindingOf(token: string): Confirmation | undefined {
+  const jws = parseJws(token);
+  return jws.ok ? Confirmation.safeParse(jws.value.payload['cnf']).data : undefined;
+}
