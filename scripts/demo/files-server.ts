@@ -57,7 +57,7 @@ export async function startFilesServer(issuer: string, port: number, notes: Note
     return server;
   };
 
-  const served = await serveMcp(verifier, { resource, make: files, guarded: guard.fetch });
+  const served = await serveMcp(verifier, { resource, make: files, guarded: (handler) => guard.fetch(handler) });
   const describe = (words: string): void => {
     description = words;
   };

@@ -37,5 +37,5 @@ export async function startPaymentsServer(
     return server;
   };
 
-  return serveMcp(verifier, { resource, make: payments, guarded: guard.fetch });
+  return serveMcp(verifier, { resource, make: payments, guarded: (handler) => guard.fetch(handler) });
 }
