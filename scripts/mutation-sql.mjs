@@ -1,6 +1,6 @@
 // Planted faults in the statement that is the verdict (src/storage/commit-sql.ts): each condition made false and true,
 // each word of it turned into its opposite, one at a time, and the contract suite of the commit has to notice.
-// `npm run mutation:sql`; `-- --list` names the faults, `-- TEXT` plants those whose name has that text.
+// `npm run mutation:sql`; `-- --list` names the faults, `-- TEXT …` plants those whose name has one of these texts.
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { TestStatus } from '@stryker-mutator/api/test-runner';
@@ -88,8 +88,8 @@ const { databaseKinds, freshDatabase } = await import(
   pathToFileURL(join(process.cwd(), 'test/support/databases.ts')).href
 );
 const { text, set } = globalThis.commitSql;
-const [only] = process.argv.slice(2).filter((word) => !word.startsWith('-'));
-const faults = [...faultsOf(text)].filter(([name]) => only === undefined || name.includes(only));
+const only = process.argv.slice(2).filter((word) => !word.startsWith('-'));
+const faults = [...faultsOf(text)].filter(([name]) => only.length === 0 || only.some((text) => name.includes(text)));
 if (process.argv.includes('--list')) {
   for (const [name] of faults) console.log(name);
   await tearDown();
