@@ -34,11 +34,11 @@ class Runner {
     // What fails when it is run again cannot judge a second mutant.
     const again = await this.#tests.run(undefined);
     const once = again.filter(({ status }) => status === TestStatus.Failed).map(({ id }) => id);
-    const tests = results.map((one) =>
-      once.includes(one.id) && one.status !== TestStatus.Failed
-        ? { ...one, status: TestStatus.Failed, failureMessage: 'passes once, and fails when it is run again' }
-        : one,
-    );
+    const tests = results.filter(({ id, status }) => status === TestStatus.Failed || !once.includes(id));
+    for (const { id } of results.filter((one) => !tests.includes(one))) {
+      console.log(`left out, since it passes once only: ${id}`);
+      delete mutantCoverage?.perTest[id];
+    }
     return { status: DryRunStatus.Complete, tests, mutantCoverage };
   }
 
