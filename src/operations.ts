@@ -7,7 +7,7 @@ import { Fault } from './base/index.js';
 import { healthRoutes, isBearerOf, metricsRoute, type NotReady, observe, readiness, type Route } from './http/index.js';
 import type { EngineLog } from './oauth/index.js';
 import type { RegistryReader } from './registry/index.js';
-import type { CommitWatch, Database } from './storage/index.js';
+import type { CommitWatch, Database, InputWatch } from './storage/index.js';
 import { type Log, openMetrics, openTraces } from './telemetry/index.js';
 import type { KeyRing } from './token/index.js';
 
@@ -19,6 +19,7 @@ export type Operations = Readonly<{
   routes: readonly Route[];
   commits: CommitWatch;
   decisionPoints: PointWatch;
+  inputs: InputWatch;
   /** Counts what passes through. */
   failures(log: FailureLog): FailureLog;
   engineLog(log: EngineLog): EngineLog;
@@ -95,6 +96,7 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
         else log?.warn?.('the decision point answers again', { point });
       },
     },
+    inputs: metrics.inputs,
     failures: (inner) => ({
       note: (failure) => {
         metrics.authenticationFailed(failure);

@@ -40,9 +40,11 @@ import { openActivePolicies } from './policy/index.js';
 import { copyJson, type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
 import {
   type Database,
+  type DecisionInputStore,
   leafOf,
   openCommitter,
   openDatabase,
+  openDecisionInputs,
   openDecisions,
   openEngineLog,
   openEngineStore,
@@ -103,7 +105,14 @@ export async function startWrit(
     const behind = writesBehind(operations.report);
     const decisionPoints = openDecisionPoints(config.decisionPoints, operations.decisionPoints);
     const watched = { report: operations.report, operations, decisionPoints };
-    const house: House = { config, clock, ...watched, database, keys, registry, behind };
+    const inputs = openDecisionInputs(database, {
+      ...{ clock, encryptionKeys: secrets.encryptionKeys, days: config.decisionInputDays },
+      ...{ watch: operations.inputs, report: operations.report },
+    });
+    const house: House = { config, clock, ...watched, database, keys, registry, behind, inputs };
+    const flush = async (): Promise<void> => {
+      await Promise.all([behind.flush(), inputs.flush()]);
+    };
     const server = await listen(config, inTurns(withoutPromise(app(house, secrets))));
     const stopWatching = registry.watch();
     const stopTurning = keys.watch();
@@ -114,7 +123,7 @@ export async function startWrit(
       stopPruning();
       operations.beginStop();
       await stopListening(server);
-      await behind.flush();
+      await flush();
       decisionPoints?.close();
       await operations.close();
       await database.close();
@@ -124,7 +133,7 @@ export async function startWrit(
       madeSecrets: secrets.made,
       database,
       beginStop: operations.beginStop,
-      flush: () => behind.flush(),
+      flush,
       close,
     };
   } catch (thrown) {
@@ -143,6 +152,7 @@ type House = Readonly<{
   keys: LiveKeyRing;
   registry: RegistryStore;
   behind: WritesBehind;
+  inputs: DecisionInputStore;
 }>;
 
 const ignore = (): void => undefined;
@@ -158,7 +168,7 @@ function keyRingDeps(
 }
 
 function app(house: House, secrets: Secrets): Koa {
-  const { config, clock, report, operations, decisionPoints, database, keys, registry, behind } = house;
+  const { config, clock, report, operations, decisionPoints, database, keys, registry, behind, inputs } = house;
   const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
   const failures = operations.failures(openFailureLog(database, clock, behind));
   const states = openTokenStates(database, clock);
@@ -194,6 +204,7 @@ function app(house: House, secrets: Secrets): Koa {
     people: openPeople(people, clock),
     policies,
     decisionPoints,
+    inputs,
     committer: openCommitter(database, operations.commits),
     drift: {
       seen: (sighting) => {
@@ -231,6 +242,7 @@ function app(house: House, secrets: Secrets): Koa {
     writer: registry,
     sessions: openSessions(database, clock),
     policies: openPolicies(database, clock),
+    inputs,
     keys: keysAdmin({ ...keyRingDeps(house, secrets), ring: keys }),
     log: openLog(database),
     readTools: readTools({ allowLoopback: config.isLocal }),
@@ -364,12 +376,13 @@ const beginningLimits = ({ limits }: Config): BeginningLimits => ({
 });
 
 /** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
-function prune({ database, clock, report }: House): () => void {
+function prune({ database, clock, report, inputs }: House): () => void {
   const store = openEngineStore(database);
   const idempotency = openIdempotency(database);
   const timer = setInterval(() => {
     store.prune(clock.now() - 120).catch(report);
     idempotency.prune().catch(report);
+    inputs.prune().catch(report);
   }, 60_000);
   timer.unref();
   return () => {

@@ -1,7 +1,7 @@
 import type { Clock } from '../base/index.js';
 import type { LogReader } from '../audit/index.js';
 import type { Route } from '../http/index.js';
-import type { PolicyStore } from '../policy/index.js';
+import type { KeptInputs, PolicyStore } from '../policy/index.js';
 import type { RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
 import type { SessionsAdmin } from '../session/index.js';
 import type { KeysAdmin } from '../token/index.js';
@@ -17,6 +17,7 @@ import { describeApi, openapiOperation } from './openapi.js';
 import type { Operation } from './operation.js';
 import { policyOperations } from './policies.js';
 import { problemOperations } from './problems.js';
+import { replayOperations } from './replay.js';
 import { secretOperations } from './secrets.js';
 import { serve, type ServeDeps } from './serve.js';
 import { sessionOperations } from './sessions.js';
@@ -28,6 +29,7 @@ export type AdminDeps = ServeDeps &
     sessions: SessionsAdmin;
     keys: KeysAdmin;
     policies: PolicyStore;
+    inputs: KeptInputs;
     log: LogReader;
     readTools: ToolsReader;
     issuer: string;
@@ -64,6 +66,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     importOperation(changes),
     applyOperation(changes),
     ...policyOperations(changes),
+    ...replayOperations({ ...deps, inTurn: makeTurns() }),
     ...sessionOperations(sessions),
     ...keyOperations(keys),
     logOperation(log),

@@ -4,6 +4,7 @@ import { fieldProblem, plainProblem, type Problem } from '../http/index.js';
 import {
   compilePolicySet,
   type PolicyFlaw,
+  type PolicySet,
   type PolicySetInfo,
   type PolicyStore,
   policyTools,
@@ -15,9 +16,9 @@ import { NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { DryRun, pageOf, Paging } from './shapes.js';
 
 /** A set of policies is at most this large as JSON. */
-const SET_LIMIT = 6_291_456;
+export const SET_LIMIT = 6_291_456;
 
-const File = z.strictObject({
+export const File = z.strictObject({
   path: z
     .string()
     .regex(/^[A-Za-z0-9_.-]{1,128}\.(cedar|cedarschema|entities\.json)$/)
@@ -50,7 +51,7 @@ const Activated = z.strictObject({
 
 const HASH = 'sha256:47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU';
 const OTHER = 'sha256:n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg';
-const FILES = [
+export const FILES = [
   {
     path: 'reads.cedar',
     text: '@id("people-read")\npermit (principal is Person, action in Action::"read", resource);\n\n@id("agents-read")\npermit (principal is Agent, action in Action::"read", resource);\n',
@@ -199,10 +200,10 @@ async function activate(
   return ok({ status: 200, body: { result: 'activated', hash, before: done.value.before ?? null, version } });
 }
 
-function check(
+export function check(
   files: PolicyFiles['files'],
   registry: Awaited<ReturnType<RegistryReader['refresh']>>,
-): Result<{ hash: string; policies: readonly unknown[] }, Problem> {
+): Result<PolicySet, Problem> {
   const set = compilePolicySet(files, policyTools(registry.servers));
   return set.ok ? set : err(fieldProblem(set.error.slice(0, 100).map(fieldOf)));
 }

@@ -8,6 +8,7 @@ import { followLog, type LogOptions } from './log.js';
 import { addObjects } from './objects.js';
 import { addPolicySets } from './policy-sets.js';
 import { addPolicy } from './policy.js';
+import { addReplay } from './replay.js';
 import { decodeToken } from './token.js';
 import { addTools } from './tools.js';
 
@@ -53,7 +54,9 @@ function program(io: Io): Command {
   addSessions(writ, io);
   addKeys(writ, io);
   addLog(writ, io);
-  addPolicySets(addPolicy(writ, io), io);
+  const policy = addPolicy(writ, io);
+  addPolicySets(policy, io);
+  addReplay(policy, io);
   connected(writ.command('doctor'))
     .description('Looks at everything that Writ stands on, and says what is wrong and what to do. Changes nothing.')
     .action((options: Connected) => doctor(options, io));

@@ -31,6 +31,8 @@ export type Config = Readonly<{
   decisionPoints: readonly DecisionPoint[];
   lifetimes: Readonly<Settings['lifetimes']>;
   limits: Readonly<Settings['limits']>;
+  /** 0: nothing is kept of what decisions looked at. */
+  decisionInputDays: number;
   logLevel: Settings['logLevel'];
   metricsToken: string | undefined;
   /** `undefined`: no traces. */

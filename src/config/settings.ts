@@ -229,6 +229,14 @@ export const Settings = z.strictObject({
     .refine((all) => new Set(all.map(({ id }) => id)).size === all.length, { error: 'names one id twice' }),
   lifetimes: Lifetimes.prefault({}),
   limits: Limits.prefault({}),
+  decisionInputDays: z
+    .number({ error: 'must be a whole number of days' })
+    .int({ error: 'must be a whole number of days' })
+    .min(0, { error: 'must not be negative' })
+    .max(90, { error: 'must be at most 90 days' })
+    .default(7)
+    .describe('How long what a decision looked at is kept, encrypted, for writ policy replay; 0 keeps nothing.')
+    .meta({ env: 'WRIT_DECISION_INPUT_DAYS' }),
   logLevel: z
     .enum(['silent', 'error', 'warn', 'info', 'debug', 'trace'], {
       error: 'must be silent, error, warn, info, debug or trace',

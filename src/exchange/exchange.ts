@@ -4,7 +4,9 @@ import { delegate, type Delegation, type Subject } from '../delegation/index.js'
 import {
   type ActivePolicies,
   decide,
+  type DecisionInputs,
   type DecisionPoints,
+  type Judged,
   type Opinions,
   type Permit,
   policyVersion,
@@ -14,6 +16,7 @@ import { type FormRequest, TokenType } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
 import { verifyActor } from './actor.js';
+import { keepInputs } from './inputs.js';
 import type { Committer, Drift, NotPermitted, People, Permitted, Stale } from './ports.js';
 import { verifyRequestProof } from './proof.js';
 import { exchangeRecord, type Known } from './record.js';
@@ -43,6 +46,7 @@ export type ExchangeDeps = Readonly<{
   policies: ActivePolicies;
   /** `undefined` where none is configured. */
   decisionPoints: DecisionPoints | undefined;
+  inputs: DecisionInputs;
   committer: Committer;
   drift: Drift;
 }>;
@@ -57,6 +61,7 @@ export async function exchange(
   const now = deps.clock.now();
   const story: Story = {
     spends: [...caller.spends],
+    judged: [],
     known: { http, now, registryVersion: registry.version, policy: policyVersion(registry.policies), caller },
   };
   const decided = await decideExchange(http, { caller, registry, now, story }, deps);
@@ -67,7 +72,7 @@ export async function exchange(
 }
 
 /** What happened so far, for the record of however it ends. */
-type Story = { spends: Spend[]; known: Known };
+type Story = { spends: Spend[]; judged: Judged[]; known: Known };
 type Step = Readonly<{ caller: Caller; registry: RegistrySnapshot; now: Seconds; story: Story }>;
 type Decided = Readonly<{ permit: Permit; delegation: Delegation }>;
 
@@ -109,7 +114,10 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
   const permit = http.trace('policy', () =>
     decide(
       delegation.value,
-      { registry, policies: deps.policies(registry), opinions, network: http.network, issuer, trustDomain },
+      {
+        ...{ registry, policies: deps.policies(registry), opinions, network: http.network, issuer, trustDomain },
+        onJudged: (judged) => story.judged.push(judged),
+      },
       now,
     ),
   );
@@ -221,6 +229,7 @@ async function record(
   });
   // A key that was withdrawn a moment ago is the one thing that only the keys, not the registry, can make good.
   if (!kept.ok && kept.error.reason === 'stale') await deps.keys.refresh();
+  if (kept.ok) keepInputs({ ...story, decision: token.receipt.decision, person: personId }, deps);
   return kept;
 }
 
@@ -234,11 +243,8 @@ function identify({
 }
 
 /** A refusal is recorded like a permit; only then is the client told. */
-async function refuse(
-  refusal: Refusal,
-  { known, spends }: Story,
-  deps: ExchangeDeps,
-): Promise<Result<never, Refusal | Stale>> {
+async function refuse(refusal: Refusal, story: Story, deps: ExchangeDeps): Promise<Result<never, Refusal | Stale>> {
+  const { known, spends } = story;
   const decision = 'decision' in refusal ? refusal.decision : newId('dec');
   const outcome: NotPermitted = {
     decision: 'ask' in refusal ? 'ask' : 'refuse',
@@ -253,6 +259,7 @@ async function refuse(
   };
   const kept = await known.http.trace('commit', () => deps.committer.refuse(outcome));
   if (kept.ok) reportDrift(refusal, known, deps.drift);
+  if (kept.ok) keepInputs({ ...story, decision, person: known.personId }, deps);
   return kept.ok ? err(refusal) : kept;
 }
 

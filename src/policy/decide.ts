@@ -37,9 +37,7 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   const { audience: resource, details } = permitted.value;
   const tools = delegation.wanted.target.kind === 'server' ? (details ?? []).map(({ identifier }) => identifier) : [];
   const judged =
-    tools.length === 0
-      ? ok([])
-      : judge({ delegation, client, resource, tools, network: rules.network, now }, rules.policies);
+    tools.length === 0 ? ok([]) : judge({ delegation, client, resource, tools, network: rules.network, now }, rules);
   if (!judged.ok && 'reason' in judged.error) return judged;
   const refused = tools.length === 0 ? undefined : dissent(rules.opinions, tools);
   if (refused !== undefined) return err(refused);

@@ -9,8 +9,10 @@ export {
   type Allow,
   type ArgumentFlaw,
   type AskHuman,
+  type BlastRadius,
   type Broken,
   type CaseResult,
+  type Change,
   checkPolicySet,
   combine,
   compilePolicySet,
@@ -19,6 +21,10 @@ export {
   type EntityVerdict,
   type Demand,
   type Deny,
+  KeptInput,
+  Outcome,
+  outcomeOf,
+  type Past,
   PolicyCases,
   type PolicyCheck,
   type PolicyFile,
@@ -27,10 +33,13 @@ export {
   type PolicyTool,
   policyTools,
   recordOf,
+  Replay,
   type Requirement,
   runCases,
   toolsOf,
+  type Undecidable,
   type Verdict,
+  withoutArguments,
 } from './set/index.js';
-export type { Activation, PolicySetInfo, PolicyStore } from './ports.js';
+export type { Activation, DecisionInputs, Judged, KeptInputs, PastPage, PolicySetInfo, PolicyStore } from './ports.js';
 export type { Ask, PolicyDenial, PolicyRefusal, Rules, Term } from './types.js';

@@ -1,8 +1,8 @@
 import { err, newId, ok, type Result, type Seconds } from '../base/index.js';
 import type { Delegation } from '../delegation/index.js';
 import type { RegisteredAgent, RegisteredServer } from '../registry/index.js';
-import { combine, type DecisionInput, type Deny, type PolicySet, type Verdict } from './set/index.js';
-import type { Ask, PolicyDenial } from './types.js';
+import { combine, type DecisionInput, type Deny, type Verdict } from './set/index.js';
+import type { Ask, PolicyDenial, Rules } from './types.js';
 
 /** The tools of one token and who asks for them, as far as the ceilings let it come. */
 export type Case = Readonly<{
@@ -18,10 +18,18 @@ export type Case = Readonly<{
  * What the policy set says of every tool of a token: of several any refusal refuses all, else any question asks for all.
  * Answers the ids of the policies that permit it. Without a set nothing is permitted.
  */
-export function judge(one: Case, policies: PolicySet | undefined): Result<readonly string[], PolicyDenial | Ask> {
+export function judge(
+  one: Case,
+  { policies, onJudged }: Pick<Rules, 'policies' | 'onJudged'>,
+): Result<readonly string[], PolicyDenial | Ask> {
   const [first = ''] = one.tools;
   if (policies === undefined) return err(denial('policy_missing', 'policy', first));
-  const verdicts = one.tools.map((tool) => ({ tool, verdict: policies.decide(inputOf(one, tool)) }));
+  const verdicts = one.tools.map((tool) => {
+    const input = inputOf(one, tool);
+    const verdict = policies.decide(input);
+    onJudged?.({ set: policies, input, verdict });
+    return { tool, verdict };
+  });
   const verdict = combine(verdicts.map((each) => each.verdict));
   if (verdict.verdict === 'allow') return ok(verdict.policies);
   const tool = verdicts.find((each) => each.verdict.verdict === verdict.verdict)?.tool ?? first;

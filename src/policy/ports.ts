@@ -1,5 +1,6 @@
-import type { Result } from '../base/index.js';
+import type { Result, Seconds } from '../base/index.js';
 import type { PolicyFiles } from '../registry/index.js';
+import type { DecisionInput, Past, PolicySet, Verdict } from './set/index.js';
 
 /** A stored set without its files. Times in milliseconds since 1970. */
 export type PolicySetInfo = Readonly<{
@@ -31,4 +32,26 @@ export interface PolicyStore {
     hash: string,
     activation: Activation,
   ): Promise<Result<Readonly<{ version: number; before: string | undefined }>, 'unknown' | 'unsettled'>>;
+}
+
+/** One tool, what it was decided over, and what came of it. */
+export type Judged = Readonly<{ set: PolicySet; input: DecisionInput; verdict: Verdict }>;
+
+/**
+ * Keeps what was decided over, for a while, so that another set can be tried on it. Nobody waits for it, and it may be
+ * lost: it is no record.
+ */
+export interface DecisionInputs {
+  keep(one: Readonly<{ decision: string; person: string; at: Seconds; judged: readonly Judged[] }>): void;
+}
+
+/** Some decisions of the past, the oldest first. `next` is where to read on, `undefined` on the last page. */
+export type PastPage = Readonly<{ past: readonly Past[]; next: string | undefined }>;
+
+/** The inputs that are kept. */
+export interface KeptInputs {
+  /** Those since then that there were when the first page was read. */
+  page(since: Seconds, at: Readonly<{ after?: string | undefined; limit: number }>): Promise<PastPage>;
+  /** Erases what is kept about a person. Answers how many inputs that were. */
+  erase(person: string, by: string): Promise<number>;
 }

@@ -1,4 +1,5 @@
 import type { Opinions, PointRefusal } from './opinion.js';
+import type { Judged } from './ports.js';
 import type { PolicySet } from './set/index.js';
 import type { RegisteredAgent, RegisteredServer, RegistrySnapshot } from '../registry/index.js';
 
@@ -63,6 +64,8 @@ export type Rules = Readonly<{
   network?: string | undefined;
   /** `undefined`: no other decision point is configured for the target. */
   opinions?: Opinions | undefined;
+  /** Told what the set was asked and said of each tool. */
+  onJudged?: (judged: Judged) => void;
   issuer: string;
   trustDomain: string;
 }>;

@@ -3,6 +3,7 @@ export { openDecisions } from './decision-log.js';
 export { type Database, type DatabaseOptions, openDatabase } from './database.js';
 export { guarded, isOutage } from './outage.js';
 export { examineDatabase, type Examined } from './examine.js';
+export { type DecisionInputStore, type InputWatch, openDecisionInputs } from './decision-inputs.js';
 export { openIdempotency } from './idempotency-store.js';
 export { openKeys } from './key-store.js';
 export { openPeople } from './people.js';

@@ -20,6 +20,7 @@ export type Metrics = Readonly<{
   committed(batch: Readonly<{ size: number; seconds: number }>): void;
   authenticationFailed(failure: Readonly<{ route: string; cause: string }>): void;
   personTokenIssued(): void;
+  inputs(count: number, outcome: 'kept' | 'dropped'): void;
   faulted(code: string): void;
   /** Points are those of the configuration, outcomes words of a closed set. */
   opinionHeard(opinion: Readonly<{ point: string; outcome: string; seconds: number }>): void;
@@ -87,6 +88,9 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
   const circuits = meter.createGauge('writ_decision_point_open', {
     description: '1 while the circuit to a decision point is open, and whatever it decides on is refused',
   });
+  const inputs = meter.createCounter('writ_decision_inputs_total', {
+    description: 'What decisions looked at, kept for replay or dropped because the database was down or slow',
+  });
   const faults = meter.createCounter('writ_faults_total', { description: 'Outages and bugs by code' });
   const interned = interning();
   return {
@@ -111,6 +115,9 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
     },
     circuitChanged: ({ point, isOpen }) => {
       circuits.record(isOpen ? 1 : 0, { point });
+    },
+    inputs: (count, outcome) => {
+      inputs.add(count, { outcome });
     },
     faulted: (code) => {
       faults.add(1, { code: word(code) });

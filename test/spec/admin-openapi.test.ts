@@ -1,8 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { adminTokenDigest, createAdmin } from '../../src/admin/index.js';
 import { readTools } from '../../src/mcp/index.js';
-import { openIdempotency, openLog, openPolicies, openSessions } from '../../src/storage/index.js';
-import { type AdminServer, NOW, OUR_ISSUER, problem, startAdmin, statusAndBody } from '../support/admin.js';
+import { openDecisionInputs, openIdempotency, openLog, openPolicies, openSessions } from '../../src/storage/index.js';
+import {
+  type AdminServer,
+  NOTHING_KEPT,
+  NOW,
+  OUR_ISSUER,
+  problem,
+  startAdmin,
+  statusAndBody,
+} from '../support/admin.js';
 
 type Operation = {
   operationId: string;
@@ -46,6 +54,7 @@ describe('the description of the admin API', () => {
       sessions: openSessions(admin.fresh.database, { now: () => NOW }),
       keys: admin.keys,
       policies: openPolicies(admin.fresh.database, { now: () => NOW }),
+      inputs: openDecisionInputs(admin.fresh.database, { ...NOTHING_KEPT, clock: { now: () => NOW } }),
       log: openLog(admin.fresh.database),
       readTools: readTools({ allowLoopback: true }),
       idempotency: openIdempotency(admin.fresh.database),

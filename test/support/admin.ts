@@ -8,6 +8,7 @@ import { hashSecret } from '../../src/client/index.js';
 import { catchThrown, router } from '../../src/http/index.js';
 import {
   leafOf,
+  openDecisionInputs,
   openIdempotency,
   openKeys,
   openLog,
@@ -23,6 +24,14 @@ import { freshDatabase, type TestDatabase } from './databases.js';
 export const ADMIN = '0123456789-abcdef-0123456789-abcdef';
 export const NOW = Date.parse('2026-11-22T12:00:00Z') / 1000;
 export const OUR_ISSUER = 'https://writ.example';
+
+/** For an API alone, before which nobody decides. */
+export const NOTHING_KEPT = {
+  encryptionKeys: [new Uint8Array(32)] as const,
+  days: 0,
+  watch: () => undefined,
+  report: () => undefined,
+};
 
 export type Answer = Readonly<{ status: number; body: unknown; headers: Headers }>;
 export type AdminServer = Readonly<{
@@ -77,6 +86,7 @@ export async function startAdmin(): Promise<AdminServer> {
     sessions: openSessions(fresh.database, clock),
     keys,
     policies: openPolicies(fresh.database, clock),
+    inputs: openDecisionInputs(fresh.database, { ...NOTHING_KEPT, clock: clock }),
     log: openLog(fresh.database),
     readTools: readTools({ allowLoopback: true }),
     idempotency: openIdempotency(fresh.database),

@@ -133,7 +133,10 @@ export function expectNoSecret(texts: readonly string[]): void {
 type Tables = Readonly<{ contents: Readonly<Record<string, string>>; leaves: number; spent: readonly string[] }>;
 export type State = Readonly<{ lastRecord: string; tables: Tables | undefined }>;
 
-/** What the database holds: every table's contents as a digest, but for the log and the spent keys, which may grow. */
+/**
+ * What the database holds: every table's contents as a digest, but for the log and the spent keys, which may grow, and
+ * what decisions looked at, which is written some time after the answer.
+ */
 export async function stateOf(world: World): Promise<State> {
   const { databaseUrl } = world.config;
   // The embedded database has one owner: there the log alone tells.
@@ -161,7 +164,7 @@ function connectionTo(connectionString: string): pg.Pool {
 async function readTables(client: pg.Pool): Promise<Tables> {
   const tables = await client.query<{ name: string }>(
     `SELECT table_name AS name FROM information_schema.tables
-     WHERE table_schema = 'public' AND table_name NOT IN ('log_leaf', 'replay') ORDER BY 1`,
+     WHERE table_schema = 'public' AND table_name NOT IN ('log_leaf', 'replay', 'decision_input') ORDER BY 1`,
   );
   const digests = tables.rows.map(({ name }) => {
     // A refusal is numbered in the session that there is: its counter and its last use may move, nothing else of it.

@@ -7,10 +7,12 @@ import { Bounded } from './bounded.js';
 import type { Evaluation, Question } from './engine.js';
 import { agentId, type DecisionInput, personId } from './facts.js';
 import { flawAt, type PolicyFile, type PolicyFlaw } from './flaw.js';
+import { covers, factsOf, fingerprintOf, type KeptInput, keptInput } from './kept.js';
+import type { Mentions } from './mentions.js';
 import { type Policy, readPolicy } from './policy.js';
 import { projectArguments } from './projection.js';
-import { ToolShelf, validateAll } from './schema.js';
-import { type Pair, Slices } from './slices.js';
+import { type ShelvedTool, ToolShelf, validateAll } from './schema.js';
+import { type Pair, type Seen, Slices } from './slices.js';
 import { splitFiles } from './source.js';
 import { actionOf, type PolicyTool } from './tool.js';
 import { ask, deny, unique, type Verdict } from './verdict.js';
@@ -69,6 +71,7 @@ export class PolicySet {
   readonly #slices: Slices;
   readonly #byId: ReadonlyMap<string, Policy>;
   readonly #remembered: Bounded<Verdict> | undefined;
+  readonly #keepable = new WeakMap<ShelvedTool, Keepable>();
 
   constructor(
     files: readonly PolicyFile[],
@@ -97,7 +100,39 @@ export class PolicySet {
     const pair = this.#slices.pair(tool, input, without);
     const seen = input.arguments && projectArguments(input.arguments, tool.type, pair.arguments);
     if (seen?.ok === false) return deny('unreadable_arguments', 'request', { argument: seen.error });
-    const projected = { tool, arguments: seen?.value };
+    return this.#decide(input, { tool, arguments: seen?.value }, { pair, without });
+  }
+
+  /** What may be kept of an input that this set decided over; nothing of a tool that it does not know. */
+  keep(input: DecisionInput, verdict: Verdict): KeptInput | undefined {
+    const tool = this.#shelf.at(actionOf(input.tool));
+    if (tool === undefined) return undefined;
+    const { fingerprint, named } = this.#keepableOf(tool);
+    return fingerprint === undefined ? undefined : keptInput(input, verdict, { tool, named, fingerprint });
+  }
+
+  /** What this set would have decided. Where a value that it looks at was not kept, it does not say. */
+  redecide(kept: KeptInput): Verdict | Readonly<{ undecidable: Undecidable }> {
+    const tool = this.#shelf.at(actionOf(kept.tool));
+    if (tool === undefined) return { undecidable: 'tool_gone' };
+    if (this.#keepableOf(tool).fingerprint !== kept.fingerprint) return { undecidable: 'tool_changed' };
+    const [input, args] = [factsOf(kept), kept.arguments];
+    if (args !== undefined && 'problem' in args) {
+      // Whether a number fits depends on whether a policy reads it; every other flaw is one for any set.
+      return args.problem === 'out_of_range' ? NOT_KEPT : deny('unreadable_arguments', 'request');
+    }
+    const without = this.#discharged(input.discharged);
+    const pair = this.#slices.pair(tool, input, without);
+    if (args !== undefined && !covers(args.covered, pair.arguments)) return NOT_KEPT;
+    return this.#decide(input, { tool, arguments: args?.seen }, { pair, without });
+  }
+
+  #decide(
+    input: DecisionInput,
+    projected: Seen,
+    { pair, without }: Readonly<{ pair: Pair; without: ReadonlySet<string> }>,
+  ): Verdict {
+    const { tool } = projected;
     const person = pair.person.question(personId(input), input, projected);
     const agent = pair.agent.question(agentId(input), input, projected);
     const lifted = (ids: readonly string[]): Pair => this.#slices.pair(tool, input, new Set([...without, ...ids]));
@@ -107,6 +142,14 @@ export class PolicySet {
     const verdict = this.#judge({ person, agent }, pair, lifted);
     if (key !== undefined && key.length <= MAX_KEY && verdict.verdict !== 'broken') this.#remembered?.set(key, verdict);
     return verdict;
+  }
+
+  #keepableOf(tool: ShelvedTool): Keepable {
+    const known = this.#keepable.get(tool);
+    if (known !== undefined) return known;
+    const made = { fingerprint: fingerprintOf(tool), named: this.#slices.argumentsOf(tool) };
+    this.#keepable.set(tool, made);
+    return made;
   }
 
   /** A human's grant discharges what needs an approval; the agent itself meets the other demands, or does not. */
@@ -130,6 +173,13 @@ export class PolicySet {
     return second.kind === 'forbidden' ? deny('forbidden', 'policy', { policies: second.policies }) : verdictOf(second);
   }
 }
+
+/** Why a decision cannot be made again: what it would look at is not there, or not what it was. */
+export type Undecidable = 'not_kept' | 'tool_gone' | 'tool_changed' | 'unreadable';
+
+const NOT_KEPT = { undecidable: 'not_kept' } as const;
+
+type Keepable = Readonly<{ fingerprint: string | undefined; named: Mentions | undefined }>;
 
 /** Longer inputs are decided anew, so that what is remembered stays within 40 MB. */
 const MAX_KEY = 2_048;

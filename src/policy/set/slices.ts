@@ -101,6 +101,12 @@ export class Slices {
     return this.#pairs.get(key) ?? this.#pairs.set(key, this.#make(tool, [person, agent], without));
   }
 
+  /** What some policy looks at of this tool's arguments, whoever asks. */
+  argumentsOf({ tool }: ShelvedTool): Mentions | undefined {
+    const looks = this.#index.meeting(tool).map((policy) => policy.looks.context);
+    return looks.reduce(together, NOTHING).members.get('arguments');
+  }
+
   #make(tool: ShelvedTool, [person, agent]: readonly [TypeAndId, TypeAndId], without: ReadonlySet<string>): Pair {
     const met = this.#index.meeting(tool.tool).filter(({ id }) => !without.has(id));
     const slices = { person: this.#slice(met, person), agent: this.#slice(met, agent) };
