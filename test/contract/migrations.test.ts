@@ -29,7 +29,7 @@ describe.each(databaseKinds)('migrations (%s)', (kind) => {
         applied_steps_count: 1,
       })),
     );
-    expect(await again.prisma.registryState.findMany()).toEqual([{ id: 1, version: 0n }]);
+    expect(await again.prisma.registryState.findMany()).toEqual([{ id: 1, version: 0n, policy: null }]);
     await again.close();
     await remove();
   });

@@ -58,6 +58,7 @@ describe('the configuration', () => {
       trustedProxies: [],
       tls: undefined,
       identityProviders: [],
+      decisionInputDays: 7,
       decisionPoints: [],
       lifetimes: {
         userAccessTokenSeconds: 600,
