@@ -5,18 +5,11 @@ import { type AuthzenDeps, authzenRoutes, openDecisionPoints } from './authzen/i
 import { type Clock, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
 import { type Config, openSecrets, readPolicyFiles, type Secrets } from './config/index.js';
-import {
-  type TokenExchangeDeps,
-  type ExchangeSettings,
-  rememberSignatures,
-  tokenExchangeEndpoint,
-} from './exchange/index.js';
+import { type TokenExchangeDeps, type ExchangeSettings, rememberSignatures } from './exchange/index.js';
 import {
   answeredInTime,
   catchThrown,
   failureLimit,
-  type FormRoute,
-  formRoute,
   inTurns,
   isCutOff,
   limitFailures,
@@ -24,20 +17,19 @@ import {
   networkOf,
   refuseUnreadableTarget,
   requestLimit,
-  type Route,
   router,
-  sendKeys,
   stopListening,
   windowLimit,
 } from './http/index.js';
 import { activateFirst } from './first-policies.js';
-import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
-import { markChanged, type ReportDeps, reportsEndpoint } from './drift/index.js';
+import type { RevocationDeps } from './introspection/index.js';
+import { markChanged, type ReportDeps } from './drift/index.js';
 import { readTools } from './mcp/index.js';
-import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES } from './oauth/index.js';
+import { type BeginningLimits, createEngine, ENGINE_LIFETIMES } from './oauth/index.js';
+import { oauthRoutes } from './oauth-routes.js';
 import { openOperations, type Operations, type OperationsDeps } from './operations.js';
 import { openActivePolicies } from './policy/index.js';
-import { copyJson, type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
+import { copyJson } from './protocol/index.js';
 import {
   type Database,
   type DecisionInputStore,
@@ -278,55 +270,6 @@ function app(house: House, secrets: Secrets): Koa {
   return koa;
 }
 
-type OAuthParts = Readonly<{
-  engine: Engine;
-  exchange: TokenExchangeDeps;
-  introspection: RevocationDeps & ReportDeps;
-}>;
-
-/** Our own routes, before the engine: the exchange, and everything about the tokens that we sign ourselves. */
-function oauthRoutes(
-  { config, keys, report }: House,
-  { engine, exchange, introspection }: OAuthParts,
-): readonly Route[] {
-  const at = (path: string): string => `${mountOf(config)}${path}`;
-  const otherwise = async (ctx: Context, raw: string): Promise<void> => {
-    ctx.respond = false;
-    await engine.handle(Object.assign(ctx.req, { body: raw }), ctx.res);
-  };
-  const isExchange = ({ form }: FormRequest): boolean => form.get('grant_type')?.[0] === TOKEN_EXCHANGE_GRANT;
-  // RFC 7009: what has the form of a JWT is ours, the engine's refresh tokens have no dots.
-  const isJwt = ({ form }: FormRequest): boolean => (form.get('token')?.[0] ?? '').includes('.');
-  const always = (): boolean => true;
-  const token: FormRoute = {
-    ours: isExchange,
-    handle: (request) => tokenExchangeEndpoint(request, exchange),
-    otherwise,
-  };
-  const reports: FormRoute = {
-    ours: always,
-    handle: (request) => reportsEndpoint(request, introspection),
-    otherwise,
-  };
-  const introspect: FormRoute = {
-    ours: always,
-    handle: (request) => introspectionEndpoint(request, introspection),
-    otherwise,
-  };
-  const revoke: FormRoute = { ours: isJwt, handle: (request) => revocationEndpoint(request, introspection), otherwise };
-  const jwks: Route['handle'] = (ctx) => {
-    sendKeys(ctx, keys.published, keys.isFresh() ? config.lifetimes.keyCacheSeconds : 0);
-  };
-  const deps = { report, networkOf: networkOf(config.trustedProxies) };
-  return [
-    formRoute(at('/token'), token, deps),
-    formRoute(at('/introspect'), introspect, deps),
-    formRoute(at('/tools/v1/reports'), reports, deps),
-    formRoute(at('/revoke'), revoke, deps),
-    { method: 'GET', path: at('/jwks'), handle: jwks },
-  ];
-}
-
 /** Koa answers every error itself, so its promise never rejects. */
 function withoutPromise(koa: Koa): RequestListener {
   const handle = koa.callback();
@@ -334,8 +277,6 @@ function withoutPromise(koa: Koa): RequestListener {
     void handle(request, response);
   };
 }
-
-const mountOf = ({ issuer }: Config): string => new URL(issuer).pathname.replace(/\/$/, '');
 
 function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): ExchangeSettings {
   return {

@@ -1,0 +1,67 @@
+import type { Context } from 'koa';
+import type { Config } from './config/index.js';
+import { type ReportDeps, reportsEndpoint } from './drift/index.js';
+import { type TokenExchangeDeps, tokenExchangeEndpoint } from './exchange/index.js';
+import { type FormRoute, formRoute, networkOf, type Route, sendKeys } from './http/index.js';
+import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
+import type { Engine } from './oauth/index.js';
+import { type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
+import type { LiveKeyRing } from './token/index.js';
+
+type Facts = Readonly<{
+  config: Config;
+  keys: LiveKeyRing;
+  report: (thrown: unknown, requestId?: string) => void;
+}>;
+
+/** What answers our own OAuth routes. */
+export type OAuthParts = Readonly<{
+  engine: Engine;
+  exchange: TokenExchangeDeps;
+  introspection: RevocationDeps & ReportDeps;
+}>;
+
+/** Our own routes, before the engine: the exchange, and everything about the tokens that we sign ourselves. */
+export function oauthRoutes(
+  { config, keys, report }: Facts,
+  { engine, exchange, introspection }: OAuthParts,
+): readonly Route[] {
+  const at = (path: string): string => `${mountOf(config)}${path}`;
+  const otherwise = async (ctx: Context, raw: string): Promise<void> => {
+    ctx.respond = false;
+    await engine.handle(Object.assign(ctx.req, { body: raw }), ctx.res);
+  };
+  const isExchange = ({ form }: FormRequest): boolean => form.get('grant_type')?.[0] === TOKEN_EXCHANGE_GRANT;
+  // RFC 7009: what has the form of a JWT is ours, the engine's refresh tokens have no dots.
+  const isJwt = ({ form }: FormRequest): boolean => (form.get('token')?.[0] ?? '').includes('.');
+  const always = (): boolean => true;
+  const token: FormRoute = {
+    ours: isExchange,
+    handle: (request) => tokenExchangeEndpoint(request, exchange),
+    otherwise,
+  };
+  const reports: FormRoute = {
+    ours: always,
+    handle: (request) => reportsEndpoint(request, introspection),
+    otherwise,
+  };
+  const introspect: FormRoute = {
+    ours: always,
+    handle: (request) => introspectionEndpoint(request, introspection),
+    otherwise,
+  };
+  const revoke: FormRoute = { ours: isJwt, handle: (request) => revocationEndpoint(request, introspection), otherwise };
+  const jwks: Route['handle'] = (ctx) => {
+    sendKeys(ctx, keys.published, keys.isFresh() ? config.lifetimes.keyCacheSeconds : 0);
+  };
+  const deps = { report, networkOf: networkOf(config.trustedProxies) };
+  return [
+    formRoute(at('/token'), token, deps),
+    formRoute(at('/introspect'), introspect, deps),
+    formRoute(at('/tools/v1/reports'), reports, deps),
+    formRoute(at('/revoke'), revoke, deps),
+    { method: 'GET', path: at('/jwks'), handle: jwks },
+  ];
+}
+
+const mountOf = ({ issuer }: Config): string => new URL(issuer).pathname.replace(/\/$/, '');
