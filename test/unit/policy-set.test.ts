@@ -87,7 +87,7 @@ describe('a decision', () => {
   it.each([
     ['context.chain.depth == 2', { chain: ['agt_planner', 'agt_a'] }],
     ['context.chain.agents.contains("agt_a")', { chain: ['agt_planner', 'agt_a'] }],
-    ['context.session.age > 600', { sessionAge: 601 }],
+    ['context.session has age && context.session.age > 600', { sessionAge: 601 }],
     ['context has task && context.task == "T-1"', { task: 'T-1' }],
     ['context has purpose && context.purpose like "pay*"', { purpose: 'pay rent' }],
     ['context.time.now > datetime("2026-11-22T01:00:00Z")', { now: 1_795_309_201 }],
@@ -256,8 +256,10 @@ describe('an engine that does not answer cleanly', () => {
   });
 
   it('is broken when the engine throws', () => {
-    const set = setOf(`${ALL}@id("age") forbid(principal, action, resource) when { context.session.age > 5 };`);
-    const input: object = { ...anInput(), sessionAge: Symbol('no number') };
+    const set = setOf(
+      `${ALL}@id("age") forbid(principal, action, resource) when { context.sender_constrained == false };`,
+    );
+    const input: object = { ...anInput(), senderConstrained: Symbol('no boolean') };
     expect(set.decide(Object.assign(anInput(), input)).verdict).toBe('broken');
   });
 
@@ -283,7 +285,7 @@ describe('an engine that does not answer cleanly', () => {
 
 describe('what is remembered', () => {
   it('is the same as what is decided anew', () => {
-    const text = `${ALL}@id("no") forbid(principal, action, resource) when { context.session.age > 5 };`;
+    const text = `${ALL}@id("no") forbid(principal, action, resource) when { context.session has age && context.session.age > 5 };`;
     const [fresh, remembering] = [setOf(text), setOf(text, [aTool(), transfer], 2)];
     for (const sessionAge of [1, 9, 1, 7, 9, 1, 5, 6, 1]) {
       const input = anInput({ sessionAge });
