@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import * as client from 'openid-client';
+import { pinOf } from '../support/tools.js';
 import { ACCESS_TOKEN, type Client, EXCHANGE, RS1, tool, tools } from '../support/world.js';
 import { CALLBACK, type House, proofKeys, startHouse, webKey } from './house.js';
 
@@ -59,7 +60,7 @@ describe('openid-client: a person’s token becomes a transactional access token
       token_type: bound ? 'dpop' : 'bearer',
       expires_in: 180,
       scope: 'repo:read',
-      authorization_details: [tool('read_file', { max_uses: 10 })],
+      authorization_details: [tool('read_file', { definition_sha256: pinOf('read_file'), max_uses: 10 })],
     });
     const claims = decodeJwt(issued.access_token);
     expect(claims['cnf']).toEqual(bound ? { jkt: await DPoP?.calculateThumbprint() } : undefined);
