@@ -22,7 +22,8 @@ const WIPE = listed('wipe', {}, ['path', 'api_key']);
 
 beforeEach(async () => {
   live = await startToolServer('2026-07-28', [[READ, WIPE]]);
-  expect(await admin.ask('PUT', at(), server())).toMatchObject({ status: 201 });
+  // The system may give a port again, and with it a resource that an earlier test registered.
+  expect([200, 201]).toContain((await admin.ask('PUT', at(), server())).status);
 });
 afterEach(() => live.close());
 
