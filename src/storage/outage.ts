@@ -31,7 +31,8 @@ export function isOutage(error: unknown): boolean {
   if (state !== undefined) return OUTAGE_STATES.test(state);
   if (name === 'PrismaClientValidationError') return false;
   if (OUTAGE_KINDS.test(driverKind(error) ?? '')) return true;
-  if (code?.startsWith('P') === true) return OUTAGE_CODES.test(code);
+  // A statement that failed without a SQLSTATE was not answered by the database.
+  if (code?.startsWith('P') === true) return code === 'P2010' || OUTAGE_CODES.test(code);
   return clientVersion !== undefined || syscall !== undefined || DRIVER_GAVE_UP.test(message);
 }
 
