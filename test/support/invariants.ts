@@ -164,7 +164,7 @@ function connectionTo(connectionString: string): pg.Pool {
 async function readTables(client: pg.Pool): Promise<Tables> {
   const tables = await client.query<{ name: string }>(
     `SELECT table_name AS name FROM information_schema.tables
-     WHERE table_schema = 'public' AND table_name NOT IN ('log_leaf', 'replay', 'decision_input') ORDER BY 1`,
+     WHERE table_schema = 'public' AND table_name NOT LIKE 'log\\_%' AND table_name NOT IN ('replay', 'decision_input') ORDER BY 1`,
   );
   const digests = tables.rows.map(({ name }) => {
     // A refusal is numbered in the session that there is: its counter and its last use may move, nothing else of it.
