@@ -21,6 +21,7 @@ import {
   stopListening,
   windowLimit,
 } from './http/index.js';
+import { auditPrefix, auditRoutes } from './audit-routes.js';
 import { activateFirst } from './first-policies.js';
 import type { RevocationDeps } from './introspection/index.js';
 import { markChanged, type ReportDeps } from './drift/index.js';
@@ -260,10 +261,11 @@ function app(house: House, secrets: Secrets): Koa {
       [
         ...oauthRoutes(house, { engine, exchange, introspection }),
         ...authzenRoutes(authzen, { report, networkOf: networkOf(config.trustedProxies) }),
+        ...auditRoutes({ config, database, clock, adminToken: secrets.adminToken }),
         ...operations.routes,
         ...admin.map(answeredInTime),
       ],
-      [adminPrefix(config.issuer)],
+      [adminPrefix(config.issuer), auditPrefix(config.issuer)],
     ),
   );
   koa.use(engine.middleware);

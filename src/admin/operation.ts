@@ -1,16 +1,16 @@
 import type { Context } from 'koa';
 import { z } from 'zod';
-import { err, ok, type Result } from '../base/index.js';
+import { ok, type Result } from '../base/index.js';
 import type { JsonObject } from '../protocol/index.js';
 import {
-  fieldProblem,
-  type FieldProblem,
+  checked,
   JSON_LIMIT,
   type Method,
   type PathParams,
   type Problem,
   type ProblemCode,
   readJson,
+  readQuery,
 } from '../http/index.js';
 
 /** What an operation answers when it does what it was asked. */
@@ -87,11 +87,11 @@ export function operation<Q extends z.ZodObject, B extends z.ZodType>(spec: Spec
     hasTag: spec.hasTag ?? false,
     isOpen: spec.isOpen ?? false,
     ready: async (ctx, params) => {
-      const query = parseQuery(spec.query, ctx.querystring);
+      const query = readQuery(spec.query, ctx.querystring);
       if (!query.ok) return query;
       const json = await readJson(ctx, spec.bodyLimit ?? JSON_LIMIT);
       if (!json.ok) return json;
-      const body = check(spec.body, json.value);
+      const body = checked(spec.body, json.value);
       if (!body.ok) return body;
       const conditions = conditionsOf(ctx, spec.preconditions ?? []);
       return ok({
@@ -114,28 +114,3 @@ const plainConditions = ({ ifMatch, ifNoneMatch }: Preconditions): JsonObject =>
   if_match: ifMatch ?? null,
   if_none_match: ifNoneMatch ?? null,
 });
-
-function parseQuery<Q extends z.ZodType>(schema: Q, text: string): Result<z.output<Q>, Problem> {
-  const entries = [...new URLSearchParams(text)];
-  const twice = entries.find(([name], i) => entries.findIndex(([other]) => other === name) < i);
-  if (twice !== undefined) return err(fieldProblem([{ param: twice[0], detail: 'is given twice' }]));
-  return check(schema, Object.fromEntries(entries));
-}
-
-function check<S extends z.ZodType>(schema: S, value: unknown): Result<z.output<S>, Problem> {
-  const parsed = schema.safeParse(value);
-  return parsed.success ? ok(parsed.data) : err(fieldProblem(parsed.error.issues.flatMap(fieldsOf)));
-}
-
-function fieldsOf(issue: z.core.$ZodIssue): readonly FieldProblem[] {
-  const path = issue.path.map(String);
-  if (issue.code !== 'unrecognized_keys') return [{ param: path.join('.') || 'body', detail: wordsOf(issue) }];
-  return issue.keys.map((key) => ({ param: [...path, key].join('.'), detail: 'is not a field' }));
-}
-
-function wordsOf(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_type' && issue.input === undefined && issue.message.endsWith('received undefined')) {
-    return 'is missing';
-  }
-  return issue.message;
-}

@@ -1,4 +1,8 @@
+export type { Access, AccessLog } from './access.js';
+export { type Reader, type ReaderDigests, readerDigests, readerOf } from './auditor.js';
+export { auditRoute, harmless, type Reading, type ReadingDeps } from './reading.js';
 export type { LogEntry, LogFilter, LogPage, LogReader } from './ports.js';
+export { transactionRoute } from './transaction.js';
 export {
   closeRecord,
   leafHash,

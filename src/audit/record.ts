@@ -15,6 +15,8 @@ export const RecordKind = z.enum([
   'key',
   'policy',
   'decision',
+  'outcome',
+  'access',
 ]);
 export type RecordKind = z.infer<typeof RecordKind>;
 

@@ -18,6 +18,8 @@ export type Config = Readonly<{
   /** Whether somebody accepted the embedded database for a public issuer. */
   allowEmbeddedDatabase: boolean;
   adminToken: string | undefined;
+  /** Reads the log and nothing else. */
+  auditToken: string | undefined;
   /** 32 bytes, base64url. Never `undefined` unless {@link Config.isLocal}. */
   keyEncryptionKey: string | undefined;
   /** Earlier ones, 32 bytes each, base64url: they open what they sealed, and seal nothing any more. */

@@ -50,6 +50,7 @@ function complete(settings: Settings, read: Pick<Config, 'tls' | 'identityProvid
     databaseUrl: settings.databaseUrl,
     policies: settings.policies,
     adminToken: settings.adminToken,
+    auditToken: settings.auditToken,
     metricsToken: settings.metricsToken,
     traceEndpoint: settings.traceEndpoint,
     isLocal: isLocal(settings),

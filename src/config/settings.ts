@@ -75,6 +75,18 @@ const Tls = z.strictObject({
   keyFile: FilePath.describe('Private key in PEM.').meta({ env: 'WRIT_TLS_KEY_FILE' }),
 });
 
+const bearerToken = (): z.ZodString =>
+  z
+    .string()
+    .min(32, { error: 'must be at least 32 characters; make one with: openssl rand -hex 32' })
+    .max(512, { error: 'must be at most 512 characters' })
+    .regex(/^[A-Za-z0-9\-._~+/]+=*$/, { error: 'may hold letters, digits and -._~+/ only (RFC 6750 section 2.1)' });
+
+const randomToken = (): z.ZodString =>
+  bearerToken().refine((text) => new Set(text).size >= 8, {
+    error: 'is not random; make one with: openssl rand -hex 32',
+  });
+
 const Lifetimes = z.strictObject({
   userAccessTokenSeconds: seconds(600, 3_600)
     .describe("Life of the person's access token that an agent gets by the code flow.")
@@ -172,15 +184,14 @@ export const Settings = z.strictObject({
     .default(false)
     .describe('Run on the embedded database although the issuer is public. It survives a crash but not a power cut.')
     .meta({ env: 'WRIT_ALLOW_EMBEDDED_DATABASE' }),
-  adminToken: z
-    .string()
-    .min(32, { error: 'must be at least 32 characters; make one with: openssl rand -hex 32' })
-    .max(512, { error: 'must be at most 512 characters' })
-    .regex(/^[A-Za-z0-9\-._~+/]+=*$/, { error: 'may hold letters, digits and -._~+/ only (RFC 6750 section 2.1)' })
-    .refine((text) => new Set(text).size >= 8, { error: 'is not random; make one with: openssl rand -hex 32' })
+  adminToken: randomToken()
     .optional()
     .describe('Bearer token of the admin API, at least 32 random characters.')
     .meta({ env: 'WRIT_ADMIN_TOKEN', secret: true, example: 'openssl rand -hex 32' }),
+  auditToken: randomToken()
+    .optional()
+    .describe('Bearer token that reads the log below /audit/v1 and nothing else. The admin token reads it too.')
+    .meta({ env: 'WRIT_AUDIT_TOKEN', secret: true, example: 'openssl rand -hex 32' }),
   keyEncryptionKey: z
     .string()
     .refine(isRandomKey, { error: 'must be 32 random bytes in base64; make them with: openssl rand -base64 32' })
@@ -244,11 +255,7 @@ export const Settings = z.strictObject({
     .default('info')
     .describe('How much is written to standard output.')
     .meta({ env: 'WRIT_LOG_LEVEL' }),
-  metricsToken: z
-    .string()
-    .min(32, { error: 'must be at least 32 characters; make one with: openssl rand -hex 32' })
-    .max(512, { error: 'must be at most 512 characters' })
-    .regex(/^[A-Za-z0-9\-._~+/]+=*$/, { error: 'may hold letters, digits and -._~+/ only (RFC 6750 section 2.1)' })
+  metricsToken: bearerToken()
     .optional()
     .describe('Bearer token of /metrics. Without it they are open on a loopback issuer and closed on any other.')
     .meta({ env: 'WRIT_METRICS_TOKEN', secret: true, example: 'openssl rand -hex 32' }),

@@ -26,6 +26,12 @@ const RULES: readonly Rule[] = [
     message: 'is set, but the issuer is http: make the issuer https or leave tls out',
   },
   {
+    about: ['adminToken', 'auditToken'],
+    path: 'auditToken',
+    broken: (s) => s.auditToken !== undefined && s.auditToken === s.adminToken,
+    message: 'is the admin token; who reads the log must not be able to change what it is about',
+  },
+  {
     about: ['issuer', 'keyEncryptionKey'],
     path: 'keyEncryptionKey',
     broken: (s) => !isLocal(s) && s.keyEncryptionKey === undefined,

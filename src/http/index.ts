@@ -1,4 +1,5 @@
 export { type BodyContext, type BodyFlaw, readText } from './body.js';
+export { checked, readQuery } from './checked.js';
 export { isCutOff } from './cut.js';
 export { type FormRoute, formRoute, limitFailures } from './form-route.js';
 export { FORM_LIMIT, outageAnswer, readForm, type ReadForm, sendAnswer } from './form.js';

@@ -28,7 +28,7 @@ export const PROBLEMS = {
     status: 401,
     title: 'A valid bearer token is needed',
     when: 'The Authorization header has no bearer token, or not the one of this Writ.',
-    do: 'Send `Authorization: Bearer` with the admin token: WRIT_ADMIN_TOKEN, or the file admin-token in WRIT_DATA_DIR.',
+    do: 'Send `Authorization: Bearer` with the admin token: WRIT_ADMIN_TOKEN, or the file admin-token in WRIT_DATA_DIR. Below /audit/v1 WRIT_AUDIT_TOKEN will do.',
   },
   not_found: {
     status: 404,

@@ -1,4 +1,5 @@
 export { type WritesBehind, writesBehind } from './behind.js';
+export { openAccessLog } from './access-log.js';
 export { openDecisions } from './decision-log.js';
 export { type Database, type DatabaseOptions, openDatabase } from './database.js';
 export { guarded, isOutage } from './outage.js';

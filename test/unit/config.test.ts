@@ -75,6 +75,7 @@ describe('the configuration', () => {
         signInsPerNetwork: 300,
         signInsPerClient: 5_000,
       },
+      auditToken: undefined,
       logLevel: 'info',
       metricsToken: undefined,
       traceEndpoint: undefined,
@@ -270,6 +271,13 @@ describe('a refusal to start', () => {
       'a token for the metrics that can be guessed',
       { WRIT_METRICS_TOKEN: 'short' },
       ['WRIT_METRICS_TOKEN (metricsToken): must be at least 32 characters; make one with: openssl rand -hex 32'],
+    ],
+    [
+      'a token for auditors that is the admin token',
+      { WRIT_ADMIN_TOKEN: '0123456789abcdef0123456789abcdef', WRIT_AUDIT_TOKEN: '0123456789abcdef0123456789abcdef' },
+      [
+        'WRIT_AUDIT_TOKEN (auditToken): is the admin token; who reads the log must not be able to change what it is about',
+      ],
     ],
     [
       'a configuration file that is not there',

@@ -1,0 +1,28 @@
+import { readerDigests, type ReadingDeps, transactionRoute } from './audit/index.js';
+import type { Clock } from './base/index.js';
+import type { Config } from './config/index.js';
+import type { Route } from './http/index.js';
+import { type Database, openAccessLog, openLog } from './storage/index.js';
+
+/** What the routes of the log are made of. */
+export type AuditParts = Readonly<{
+  config: Pick<Config, 'issuer' | 'auditToken'>;
+  database: Database;
+  clock: Clock;
+  adminToken: string;
+}>;
+
+/** The path below which the log owns every request. */
+export const auditPrefix = (issuer: string): string => `${mountOf(issuer)}/audit/v1`;
+
+/** Everything below `/audit/v1`; what only auditors and administrators may ask is made by `auditRoute`. */
+export function auditRoutes({ config, database, clock, adminToken }: AuditParts): readonly Route[] {
+  const readings: ReadingDeps = {
+    mount: mountOf(config.issuer),
+    digests: readerDigests({ audit: config.auditToken, admin: adminToken }),
+    access: openAccessLog(database, clock),
+  };
+  return [transactionRoute(openLog(database), readings)];
+}
+
+const mountOf = (issuer: string): string => new URL(issuer).pathname.replace(/\/$/, '');

@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from '@jest/globals';
+import { decodeJwt } from 'jose';
+import { harmless } from '../../src/audit/index.js';
+import { ownWorld } from '../support/world.js';
+import { ADMIN_TOKEN, type Reply, request, tokenOf } from '../support/writ.js';
+
+const AUDIT_TOKEN = randomBytes(32).toString('hex');
+const IN_ANY_ANSWER = { request_id: expect.stringMatching(/^req_/) };
+
+const world = await ownWorld({ env: { WRIT_AUDIT_TOKEN: AUDIT_TOKEN } });
+const other = await ownWorld();
+const txn = String(decodeJwt(tokenOf(await world.exchange()))['txn']);
+
+const ask = (path: string, token: string | undefined, method = 'GET'): Promise<Reply> =>
+  request(`${world.issuer}${path}`, {
+    method,
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+  });
+
+async function accesses(): Promise<readonly unknown[]> {
+  const { body } = await world.admin('GET', '/log?kind=access&limit=200');
+  return (body as { items: { facts: unknown; outcome: unknown }[] }).items.map(({ facts, outcome }) => [
+    facts,
+    outcome,
+  ]);
+}
+
+const OUTCOME = { decision: 'done', reason: 'asked', session: null, sequence: null, seen: 0 };
+
+describe('what only auditors may read', () => {
+  it('is answered to the audit token and to the admin token, and the log then has who asked for what', async () => {
+    const before = (await accesses()).length;
+    const path = `/audit/v1/transactions/${txn}`;
+    const answers = [await ask(path, AUDIT_TOKEN), await ask(path, ADMIN_TOKEN)];
+    expect(answers.map(({ status, body }) => [status, (body as { txn: string }).txn])).toEqual([
+      [200, txn],
+      [200, txn],
+    ]);
+    expect(answers.map(({ headers }) => headers.get('cache-control'))).toEqual(['no-store', 'no-store']);
+    const access = (who: string) => [
+      { who, what: 'transaction', filter: { txn }, request: expect.stringMatching(/^req_/) },
+      OUTCOME,
+    ];
+    expect((await accesses()).slice(before)).toEqual([access('auditor'), access('administrator')]);
+  });
+
+  it('is refused to anybody else, and nothing is written about them', async () => {
+    const before = await accesses();
+    const unauthorized = {
+      ...IN_ANY_ANSWER,
+      type: `${world.issuer}/admin/v1/problems/unauthorized`,
+      title: 'A valid bearer token is needed',
+      status: 401,
+      detail: 'A valid bearer token is needed',
+      code: 'unauthorized',
+    };
+    for (const token of [undefined, `${AUDIT_TOKEN.slice(0, -1)}x`, `${AUDIT_TOKEN}0`, 'a'.repeat(513)]) {
+      const answer = await ask(`/audit/v1/transactions/${txn}`, token);
+      expect([answer.status, answer.body]).toEqual([401, unauthorized]);
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer realm="writ-audit"');
+    }
+    expect(await accesses()).toEqual(before);
+  });
+
+  it('does not open the admin API', async () => {
+    expect((await ask('/admin/v1/agents', AUDIT_TOKEN)).status).toBe(401);
+    expect((await ask('/admin/v1/log', AUDIT_TOKEN)).status).toBe(401);
+  });
+
+  it('takes no parameter that it does not know, and only GET', async () => {
+    const answer = await ask(`/audit/v1/transactions/${txn}?all=1`, AUDIT_TOKEN);
+    expect([answer.status, answer.body]).toEqual([
+      400,
+      expect.objectContaining({ code: 'invalid_field', detail: 'all: is not a field' }),
+    ]);
+    expect((await ask(`/audit/v1/transactions/${txn}`, AUDIT_TOKEN, 'DELETE')).status).toBe(405);
+    expect((await ask('/audit/v1/elsewhere', AUDIT_TOKEN)).status).toBe(404);
+  });
+
+  it('is in the log by its digest when it looks like a token', () => {
+    const token = `eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.${'A'.repeat(86)}`;
+    expect(
+      harmless({ txn: token, server: 'https://files.engineering-tools.example/mcp', long: 'x'.repeat(257) }),
+    ).toEqual({
+      txn: expect.stringMatching(/^[\w-]{43}$/),
+      server: 'https://files.engineering-tools.example/mcp',
+      long: expect.stringMatching(/^[\w-]{43}$/),
+    });
+  });
+});
+
+describe('without a token for auditors', () => {
+  it('only the admin token reads', async () => {
+    const answer = await request(`${other.issuer}/audit/v1/transactions/x`, {
+      headers: { authorization: `Bearer ${AUDIT_TOKEN}` },
+    });
+    expect(answer.status).toBe(401);
+    expect(
+      (
+        await request(`${other.issuer}/audit/v1/transactions/x`, {
+          headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
+        })
+      ).status,
+    ).toBe(404);
+  });
+});
