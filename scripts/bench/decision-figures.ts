@@ -9,7 +9,7 @@ const DecisionFigure = z.object({
   compileMs: z.number(),
   /** Another input each time. */
   varied: Seen,
-  /** The same two questions of the varied inputs, ready made and asked of Cedar itself. */
+  /** The questions of the varied inputs, ready made and asked of Cedar itself. */
   bare: Seen,
   /** 64 inputs in turn, with and without remembering. */
   repeating: Seen,

@@ -98,12 +98,12 @@ export const FACT_GROUPS: ReadonlySet<string> = new Set(
 export const personId = ({ person }: DecisionInput): TypeAndId => ({ type: 'Person', id: person.id ?? '' });
 export const agentId = ({ agent }: DecisionInput): TypeAndId => ({ type: 'Agent', id: agent.id });
 
-/** What the person is: attributes from claim mapping, as tags. */
-export const personEntity = (input: DecisionInput): EntityJson => ({
+/** What the person is: attributes from claim mapping, as tags; all of them, or these. */
+export const personEntity = (input: DecisionInput, tags?: ReadonlySet<string>): EntityJson => ({
   uid: personId(input),
   attrs: {},
   parents: [],
-  tags: { ...input.person.attributes },
+  tags: Object.fromEntries(Object.entries(input.person.attributes).filter(([name]) => tags?.has(name) !== false)),
 });
 
 export const agentEntity = (input: DecisionInput): EntityJson => ({
@@ -112,11 +112,13 @@ export const agentEntity = (input: DecisionInput): EntityJson => ({
   parents: [],
 });
 
-/** From numbers alone: 86,400 seconds a day (POSIX), proleptic Gregorian. */
-const datetime = (now: Seconds): CedarValue => ({
-  __extn: { fn: 'offset', args: [EPOCH, { __extn: { fn: 'duration', arg: `${String(now)}s` } }] },
-});
+/** The engine reads no year of five digits; a text is read three times as fast as an offset from 1970. */
+const datetime = (now: Seconds): CedarValue =>
+  now >= 0 && now < YEAR_10000
+    ? { __extn: { fn: 'datetime', arg: new Date(now * 1_000).toISOString() } }
+    : { __extn: { fn: 'offset', args: [EPOCH, { __extn: { fn: 'duration', arg: `${String(now)}s` } }] } };
 const EPOCH: CedarValue = { __extn: { fn: 'datetime', arg: '1970-01-01' } };
+const YEAR_10000 = 253_402_300_800;
 
 /** RFC 4291 section 2.5.5.2: an IPv4 address is the same however it is written. */
 function address(ip: string | undefined): CedarValue | undefined {

@@ -11,6 +11,10 @@ export type Looks = Readonly<{
   context: Mentions;
   principal: boolean;
   action: boolean;
+  resource: boolean;
+  /** The tags that they ask for by name; `anyTag`: others too, by a value. */
+  tags: readonly string[];
+  anyTag: boolean;
   /** Actions that the conditions name. */
   actions: readonly string[];
   servers: readonly string[];
@@ -66,7 +70,15 @@ const MAX_DEPTH = 64;
 class Reader {
   context: Mentions = NOTHING;
   flaw: string | undefined;
-  readonly seen = { principal: false, action: false, actions: new Array<string>(), servers: new Array<string>() };
+  readonly seen = {
+    principal: false,
+    action: false,
+    resource: false,
+    anyTag: false,
+    tags: new Array<string>(),
+    actions: new Array<string>(),
+    servers: new Array<string>(),
+  };
 
   read(expression: Json | undefined, depth: number): void {
     const [operator, body] = nodeOf(expression);
@@ -82,6 +94,7 @@ class Reader {
     if (path.variable === 'context') this.context = together(this.context, nested(path.attributes, operator !== 'has'));
     if (path.variable === 'principal') this.seen.principal = true;
     if (path.variable === 'action') this.seen.action = true;
+    if (path.variable === 'resource') this.seen.resource = true;
     return true;
   }
 
@@ -90,10 +103,17 @@ class Reader {
     if (OF_ENTITIES.has(operator) && nodeOf(member(body, 'left'))[0] === 'Value') {
       this.flaw ??= `asks something of an entity that it names; ask it of principal, action, resource or context`;
     }
+    if (operator === 'hasTag' || operator === 'getTag') this.#tag(member(body, 'right'));
     for (const [name, child] of isObject(body) ? Object.entries(body) : [['', body] as const]) {
       if (operator !== 'Record' && NOT_EXPRESSIONS.has(name)) continue;
       for (const expression of isList(child) ? child : [child]) this.read(expression, depth + 1);
     }
+  }
+
+  #tag(expression: Json | undefined): void {
+    const [operator, value] = nodeOf(expression);
+    if (operator === 'Value' && typeof value === 'string') this.seen.tags.push(value);
+    else this.seen.anyTag = true;
   }
 
   /** JSON cannot hold a larger integer, so the engine would compare with another one than the author wrote. */

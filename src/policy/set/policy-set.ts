@@ -4,15 +4,15 @@ import { findAbsences } from './absence.js';
 import type { Application, EntityQuestion, EntityVerdict } from './application.js';
 import { compileApplications, decideEntities, splitApplications } from './applications.js';
 import { Bounded } from './bounded.js';
-import type { Evaluation, Question } from './engine.js';
-import { agentId, type DecisionInput, personId } from './facts.js';
+import type { Question } from './engine.js';
+import type { DecisionInput } from './facts.js';
 import { flawAt, type PolicyFile, type PolicyFlaw } from './flaw.js';
 import { covers, factsOf, fingerprintOf, type KeptInput, keptInput } from './kept.js';
 import type { Mentions } from './mentions.js';
 import { type Policy, readPolicy } from './policy.js';
 import { projectArguments } from './projection.js';
 import { type ShelvedTool, ToolShelf, validateAll } from './schema.js';
-import { type Pair, type Seen, Slices } from './slices.js';
+import { type Answer, type Seen, type Slice, Slices } from './slices.js';
 import { splitFiles } from './source.js';
 import { actionOf, type PolicyTool } from './tool.js';
 import { ask, deny, unique, type Verdict } from './verdict.js';
@@ -97,10 +97,10 @@ export class PolicySet {
     const tool = this.#shelf.at(actionOf(input.tool));
     if (tool === undefined) return deny('unknown_tool', 'server');
     const without = this.#discharged(input.discharged);
-    const pair = this.#slices.pair(tool, input, without);
-    const seen = input.arguments && projectArguments(input.arguments, tool.type, pair.arguments);
+    const slice = this.#slices.slice(tool, input, without);
+    const seen = input.arguments && projectArguments(input.arguments, tool.type, slice.arguments);
     if (seen?.ok === false) return deny('unreadable_arguments', 'request', { argument: seen.error });
-    return this.#decide(input, { tool, arguments: seen?.value }, { pair, without });
+    return this.#decide(input, { tool, arguments: seen?.value }, { slice, without });
   }
 
   /** What may be kept of an input that this set decided over; nothing of a tool that it does not know. */
@@ -122,24 +122,23 @@ export class PolicySet {
       return args.problem === 'out_of_range' ? NOT_KEPT : deny('unreadable_arguments', 'request');
     }
     const without = this.#discharged(input.discharged);
-    const pair = this.#slices.pair(tool, input, without);
-    if (args !== undefined && !covers(args.covered, pair.arguments)) return NOT_KEPT;
-    return this.#decide(input, { tool, arguments: args?.seen }, { pair, without });
+    const slice = this.#slices.slice(tool, input, without);
+    if (args !== undefined && !covers(args.covered, slice.arguments)) return NOT_KEPT;
+    return this.#decide(input, { tool, arguments: args?.seen }, { slice, without });
   }
 
   #decide(
     input: DecisionInput,
     projected: Seen,
-    { pair, without }: Readonly<{ pair: Pair; without: ReadonlySet<string> }>,
+    { slice, without }: Readonly<{ slice: Slice; without: ReadonlySet<string> }>,
   ): Verdict {
     const { tool } = projected;
-    const person = pair.person.question(personId(input), input, projected);
-    const agent = pair.agent.question(agentId(input), input, projected);
-    const lifted = (ids: readonly string[]): Pair => this.#slices.pair(tool, input, new Set([...without, ...ids]));
-    const key = this.#remembered && `${String(pair.number)}\n${JSON.stringify([person, agent])}`;
+    const question = slice.question(input, projected);
+    const lifted = (ids: readonly string[]): Slice => this.#slices.slice(tool, input, new Set([...without, ...ids]));
+    const key = this.#remembered && `${String(slice.number)}\n${JSON.stringify(question)}`;
     const known = key === undefined ? undefined : this.#remembered?.get(key);
     if (known !== undefined) return known;
-    const verdict = this.#judge({ person, agent }, pair, lifted);
+    const verdict = this.#judge(question, slice, lifted);
     if (key !== undefined && key.length <= MAX_KEY && verdict.verdict !== 'broken') this.#remembered?.set(key, verdict);
     return verdict;
   }
@@ -158,8 +157,8 @@ export class PolicySet {
   }
 
   /** DESIGN 5: ask only if every policy that said no can be lifted, and with exactly those lifted both may. */
-  #judge(questions: Questions, pair: Pair, lifted: (ids: readonly string[]) => Pair): Verdict {
-    const first = answerOf(questions, pair);
+  #judge(question: Question, slice: Slice, lifted: (ids: readonly string[]) => Slice): Verdict {
+    const first = slice.answer(question);
     if (first.kind !== 'forbidden') return verdictOf(first);
     const deciding = first.policies.map((id) => this.#byId.get(id));
     const demands = deciding.flatMap((policy) => policy?.demand ?? []);
@@ -168,7 +167,7 @@ export class PolicySet {
       const messages = unique(final.flatMap((policy) => policy?.reason ?? []));
       return deny('forbidden', 'policy', { policies: first.policies, messages });
     }
-    const second = answerOf(questions, lifted(first.policies));
+    const second = lifted(first.policies).answer(question);
     if (second.kind === 'allowed') return ask(demands);
     return second.kind === 'forbidden' ? deny('forbidden', 'policy', { policies: second.policies }) : verdictOf(second);
   }
@@ -183,27 +182,6 @@ type Keepable = Readonly<{ fingerprint: string | undefined; named: Mentions | un
 
 /** Longer inputs are decided anew, so that what is remembered stays within 40 MB. */
 const MAX_KEY = 2_048;
-
-type Questions = Readonly<{ person: Question; agent: Question }>;
-
-type Answer =
-  | Readonly<{ kind: 'allowed' | 'forbidden'; policies: readonly string[] }>
-  | Readonly<{ kind: 'missing'; term: 'person' | 'agent' }>
-  | Extract<Evaluation, { kind: 'broken' }>;
-
-/** A permit for the person AND one for the agent. A forbid for either is a forbid. */
-function answerOf(questions: Questions, { person, agent }: Pair): Answer {
-  const ofPerson = person.evaluate(questions.person);
-  const ofAgent = agent.evaluate(questions.agent);
-  if (ofPerson.kind === 'broken') return ofPerson;
-  if (ofAgent.kind === 'broken') return ofAgent;
-  const both = [ofPerson, ofAgent];
-  const forbids = both.filter(({ kind }) => kind === 'deny').flatMap(({ policies }) => policies);
-  if (forbids.length > 0) return { kind: 'forbidden', policies: unique(forbids) };
-  if (ofPerson.kind === 'deny') return { kind: 'missing', term: 'person' };
-  if (ofAgent.kind === 'deny') return { kind: 'missing', term: 'agent' };
-  return { kind: 'allowed', policies: unique(both.flatMap(({ policies }) => policies)) };
-}
 
 function verdictOf(answer: Answer): Verdict {
   switch (answer.kind) {

@@ -1,0 +1,23 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+
+const BENCH = 'dist/scripts/bench.js';
+
+beforeAll(() => {
+  if (!existsSync(BENCH)) throw new Error('npm run build comes first');
+});
+
+describe('the bench of the decision', () => {
+  it('measures policies that Writ takes, in each size of set, and says so in JSON', async () => {
+    const args = ['--only', 'decision', '--rounds', '1', '--seconds', '0.02', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, [BENCH, ...args], { timeout: 110_000 });
+    const [last = ''] = stdout.trimEnd().split('\n').slice(-1);
+    expect(JSON.parse(last)).toMatchObject({
+      'decision.p50_ms': expect.any(Number),
+      'decision.p99_ms': expect.any(Number),
+      'decision.ratio_to_cedar': expect.any(Number),
+    });
+  }, 120_000);
+});
