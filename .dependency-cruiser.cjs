@@ -4,6 +4,7 @@ const corridor = [...below, 'registry', 'delegation', 'session', 'approval', 'po
 const may = {
   base: [],
   protocol: ['base'],
+  tlog: ['base'],
   registry: below,
   delegation: below,
   session: below,
