@@ -14,6 +14,9 @@ export function openServer(url: string, poolSize: number): Server {
   });
   // An idle connection that breaks is replaced by the pool; the next query says so if there is no other.
   pool.on('error', () => undefined);
+  pool.on('release', (_, client) => {
+    neverAgainUnlessIdle(client);
+  });
   const nameOf = preparedStatements();
   return {
     adapter: new ServerAdapter(pool, { statementNameGenerator: nameOf }),
@@ -21,6 +24,16 @@ export function openServer(url: string, poolSize: number): Server {
       (await pool.query<object>({ name: nameOf({ sql }), text: sql, values: [...values] })).rows,
     close: () => pool.end(),
   };
+}
+
+/**
+ * A ROLLBACK that got no answer in time was perhaps never sent, and the adapter gives its connection back as if it were
+ * good. INVARIANT: nobody gets a connection with an open transaction: what they were told is kept would be lost with it.
+ */
+function neverAgainUnlessIdle(client: pg.PoolClient): void {
+  if (client.getTransactionStatus() === 'I') return;
+  // The pool takes none back that is ending.
+  client.end().catch(() => undefined);
 }
 
 /** A connection of its own: replicas wait here for each other, and a migration may take its time. */
