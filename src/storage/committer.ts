@@ -5,7 +5,7 @@ import { Recorded } from '../token/recorded.js';
 import { COMMIT_SQL } from './commit-sql.js';
 import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
 import type { Database } from './database.js';
-import { guarded, sqlState } from './outage.js';
+import { faultOf, sqlState } from './outage.js';
 import { closeExpiredRun } from './session-store.js';
 
 type Outcome = Permitted | NotPermitted;
@@ -114,7 +114,7 @@ async function commit(database: Database, outcomes: readonly Outcome[]): Promise
       return Rows.parse(await database.rows(COMMIT_SQL, parameters(outcomes)));
     } catch (error) {
       const again = RETRIED.includes(sqlState(error) ?? '') && tried < 5;
-      if (!again) return guarded(() => Promise.reject(error instanceof Error ? error : new Error('the commit failed')));
+      if (!again) throw faultOf(error);
     }
   }
 }

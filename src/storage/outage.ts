@@ -12,10 +12,13 @@ export async function guarded<T>(call: () => PromiseLike<T>): Promise<T> {
       return await call();
     } catch (error) {
       if (tried < TRIES && wasInTheWay(error)) continue;
-      throw isOutage(error) ? unavailable(error) : error;
+      throw faultOf(error);
     }
   }
 }
+
+/** What is thrown for this error: a Fault when it is an outage of the database, else the error as it is. */
+export const faultOf = (error: unknown): unknown => (isOutage(error) ? unavailable(error) : error);
 
 const TRIES = 3;
 
@@ -31,8 +34,8 @@ export function isOutage(error: unknown): boolean {
   if (state !== undefined) return OUTAGE_STATES.test(state);
   if (name === 'PrismaClientValidationError') return false;
   if (OUTAGE_KINDS.test(driverKind(error) ?? '')) return true;
-  // A statement that failed without a SQLSTATE was not answered by the database.
-  if (code?.startsWith('P') === true) return code === 'P2010' || OUTAGE_CODES.test(code);
+  if (code?.startsWith('P') === true) return OUTAGE_CODES.test(code);
+  if (code !== undefined && SOCKET_CODES.test(code)) return true;
   return clientVersion !== undefined || syscall !== undefined || DRIVER_GAVE_UP.test(message);
 }
 
@@ -57,12 +60,18 @@ const SqlStates = z.union([
 ]);
 export const sqlState = (error: unknown): string | undefined => SqlStates.safeParse(error).data;
 
-/** What the driver adapter says of an error that has no SQLSTATE: a connection that broke under a statement, for one. */
-const driverKind = (error: unknown): string | undefined => DriverKind.safeParse(error).data;
-const DriverKind = z
-  .object({ meta: z.object({ driverAdapterError: z.object({ cause: z.object({ kind: z.string() }) }) }) })
-  .transform(({ meta }) => meta.driverAdapterError.cause.kind);
-const OUTAGE_KINDS = /^(ConnectionClosed|DatabaseNotReachable|SocketTimeout|TlsConnectionError)$/;
+/**
+ * What the driver adapter says of an error that has no SQLSTATE: a connection that broke under a statement, for one. At
+ * the end of a transaction it comes as it is, everywhere else within an error of Prisma's.
+ */
+const driverKind = (error: unknown): string | undefined => DriverKinds.safeParse(error).data;
+const OfDriver = z.object({ cause: z.object({ kind: z.string() }) }).transform(({ cause }) => cause.kind);
+const DriverKinds = z.union([
+  z.object({ meta: z.object({ driverAdapterError: OfDriver }) }).transform(({ meta }) => meta.driverAdapterError),
+  OfDriver,
+]);
+const OUTAGE_KINDS =
+  /^(ConnectionClosed|DatabaseNotReachable|SocketTimeout|TlsConnectionError|TransactionAlreadyClosed)$/;
 
 /**
  * Connection, access, missing database, read-only standby, rollback (others in the way, again and again), lock, resources,
@@ -71,5 +80,8 @@ const OUTAGE_KINDS = /^(ConnectionClosed|DatabaseNotReachable|SocketTimeout|TlsC
 const OUTAGE_STATES = /^(08|28|3D|25006|40|53|55P03|57|58|XX)/;
 /** Prisma's own: connection (P1…), pool timeout, transaction could not start or ran out of time, rollback, too many connections. */
 const OUTAGE_CODES = /^P(1\d{3}|2024|2028|2034|2037)$/;
+/** Node's own: a connection that is not there, or is over on either side. */
+const SOCKET_CODES = /^(E(PIPE|CONN|HOST|NET|TIMEDOUT|AI_|NOTFOUND)|ERR_STREAM_|ERR_SOCKET_|ERR_TLS_|ERR_SSL_)/;
+/** The driver's own, which have no code: their beginnings. The last two are of a server that does not keep to the protocol. */
 const DRIVER_GAVE_UP =
-  /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Cannot use a pool|Client was closed|Client has encountered|PGlite is closed|timeout expired)/;
+  /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Cannot use a pool|Client was closed|Client has encountered|PGlite is closed|timeout expired|SASL: |The server does not support SSL|There was an error establishing an SSL|Received unexpected |received invalid response)/;

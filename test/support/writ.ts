@@ -47,11 +47,14 @@ export async function startTestWrit(
     env?: Record<string, string>;
     file?: string;
     files?: Record<string, string>;
+    /** Another way to the database of a server, such as through a Wire. */
+    reach?: (url: string) => Promise<string>;
   }> = {},
 ): Promise<TestWrit> {
   const kind = options.kind ?? databaseKinds.at(-1) ?? 'embedded';
   const fresh = await freshDatabase(kind);
   await fresh.database.close();
+  const { url } = fresh.options;
   const issuer = options.env?.['WRIT_ISSUER'] ?? `http://127.0.0.1:${await freePort()}`;
   const env = {
     WRIT_ISSUER: issuer,
@@ -63,7 +66,7 @@ export async function startTestWrit(
     WRIT_TRUST_DOMAIN: 'trust.example',
     WRIT_POLICIES: 'test/support/policies',
     WRIT_DATA_DIR: fresh.options.dataDir === '' ? `/tmp/writ-test-${randomUUID()}` : fresh.options.dataDir,
-    ...(fresh.options.url === undefined ? {} : { DATABASE_URL: fresh.options.url }),
+    ...(url === undefined ? {} : { DATABASE_URL: (await options.reach?.(url)) ?? url }),
     ...options.env,
   };
   const config = loadConfig(env, (path) => options.files?.[path] ?? options.file);
