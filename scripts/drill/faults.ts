@@ -12,7 +12,8 @@ const TABLES = ['replay', 'agent_session', 'log_leaf', 'token_use', 'revocation'
 
 export const faultsOf = (postgres: LocalPostgres, proxy: Proxy): readonly Fault[] => [
   killed(postgres),
-  paused(postgres, 8_000),
+  // Longer than a transaction, its ROLLBACK and their time-outs.
+  paused(postgres, 12_000),
   slow(proxy, 1_000),
   slow(proxy, 6_000),
   cut(proxy),
