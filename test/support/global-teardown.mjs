@@ -12,7 +12,13 @@ export default async function tearDown() {
 
 async function stop(pidFile) {
   if (!existsSync(pidFile)) return;
-  process.kill(Number(readFileSync(pidFile, 'utf8').split('\n')[0]), 'SIGINT');
+  try {
+    process.kill(Number(readFileSync(pidFile, 'utf8').split('\n')[0]), 'SIGINT');
+  } catch (thrown) {
+    // It has ended already, killed by whoever ended the run.
+    if (thrown.code === 'ESRCH') return;
+    throw thrown;
+  }
   // The server removes the file as the last thing it does.
   for (let waited = 0; existsSync(pidFile) && waited < 10_000; waited += 50) await pause(50);
 }
