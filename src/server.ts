@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
+import { type OutcomesDeps, outcomesRoute } from './audit/index.js';
 import { type AuthzenDeps, authzenRoutes, openDecisionPoints } from './authzen/index.js';
 import { type Clock, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
@@ -45,6 +46,7 @@ import {
   openIdempotency,
   openKeys,
   openLog,
+  openOutcomes,
   openPeople,
   openPersons,
   openPolicies,
@@ -230,6 +232,15 @@ function app(house: House, secrets: Secrets): Koa {
     decisionPoints,
     decisions: openDecisions(database, clock),
   };
+  const outcomes: OutcomesDeps = {
+    settings,
+    clock,
+    registry,
+    clientKeys,
+    failures,
+    limits,
+    outcomes: openOutcomes(database, clock, 900),
+  };
   const admin = createAdmin({
     registry,
     writer: registry,
@@ -262,6 +273,7 @@ function app(house: House, secrets: Secrets): Koa {
         ...oauthRoutes(house, { engine, exchange, introspection }),
         ...authzenRoutes(authzen, { report, networkOf: networkOf(config.trustedProxies) }),
         ...auditRoutes({ config, database, clock, adminToken: secrets.adminToken }),
+        outcomesRoute(outcomes, { report, networkOf: networkOf(config.trustedProxies) }),
         ...operations.routes,
         ...admin.map(answeredInTime),
       ],

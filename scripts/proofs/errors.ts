@@ -74,6 +74,7 @@ const WIRE = [
   'POST /revoke',
   'POST /tools/v1/reports',
   'POST /access/v1',
+  'POST /audit/v1/outcomes',
   'All of these',
 ];
 const isCode = (code: string): boolean => OAUTH_ERRORS.some((known) => known === code);

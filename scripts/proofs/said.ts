@@ -6,7 +6,7 @@ import ts from 'typescript';
 export type Said = Readonly<{ code: string; sentence: string; file: string }>;
 
 /** Rooms whose answers a client of /token (exchange), /introspect, /revoke and /access/v1 or of the verifier can meet. */
-const ROOMS = ['authzen', 'client', 'drift', 'exchange', 'http', 'introspection', 'protocol', 'sdk/verifier'];
+const ROOMS = ['audit', 'authzen', 'client', 'drift', 'exchange', 'http', 'introspection', 'protocol', 'sdk/verifier'];
 
 export function saidErrors(): readonly Said[] {
   const files = ROOMS.flatMap((room) => {

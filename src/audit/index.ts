@@ -1,8 +1,26 @@
 export type { Access, AccessLog } from './access.js';
 export { type Reader, type ReaderDigests, readerDigests, readerOf } from './auditor.js';
 export { auditRoute, harmless, type Reading, type ReadingDeps } from './reading.js';
-export type { LogEntry, LogFilter, LogPage, LogReader } from './ports.js';
 export { transactionRoute } from './transaction.js';
+export {
+  MAX_OUTCOMES,
+  OutcomeFlaw,
+  permitFactsOf,
+  type PermitFacts,
+  ReportedOutcome,
+  type StoredPermit,
+} from './outcome.js';
+export { type OutcomesDeps, outcomesRoute } from './outcomes.js';
+export type {
+  KeptOutcome,
+  LogEntry,
+  LogFilter,
+  LogPage,
+  LogReader,
+  NewOutcome,
+  OutcomeBatch,
+  OutcomeLog,
+} from './ports.js';
 export {
   closeRecord,
   leafHash,

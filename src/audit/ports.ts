@@ -1,5 +1,7 @@
+import type { Spend } from '../client/index.js';
 import type { JsonObject } from '../protocol/index.js';
-import type { Outcome, RecordKind } from './record.js';
+import type { OutcomeFlaw, StoredPermit } from './outcome.js';
+import type { Outcome, RecordHead, RecordKind } from './record.js';
 
 /** A stored record with its place and hash. */
 export type LogEntry = Readonly<{
@@ -20,4 +22,43 @@ export type LogPage = Readonly<{ after?: string; limit: number }>;
 /** Reads the log in the order of its ids. */
 export interface LogReader {
   read(filter: LogFilter, page: LogPage): Promise<Readonly<{ entries: readonly LogEntry[]; next: string | undefined }>>;
+}
+
+/** What a server reported of one call, weighed against its permit. */
+export type NewOutcome = Readonly<{
+  /** A hash of the server and its own id of the call. */
+  key: string;
+  /** A hash of all that was said. */
+  content: string;
+  server: string;
+  tokenHash: string;
+  tool: string;
+  outcome: 'executed' | 'failed' | 'unknown';
+  flaw: OutcomeFlaw | undefined;
+  txn: string | undefined;
+  session: string | undefined;
+  head: RecordHead;
+}>;
+
+/** What is kept under a key, now or since an earlier report. */
+export type KeptOutcome = Readonly<{ content: string; flaw: string | undefined; leafHash: string }>;
+
+export type OutcomeBatch = Readonly<{
+  requestId: string;
+  registryVersion: number;
+  spends: readonly Spend[];
+  outcomes: readonly NewOutcome[];
+}>;
+
+/** Outcomes and their records: each pair in one statement, and each call once for all processes. */
+export interface OutcomeLog {
+  /** The permits of these tokens, by SHA-256 of `jti`. */
+  permits(tokenHashes: readonly string[]): Promise<readonly StoredPermit[]>;
+  /**
+   * Keeps what is new. What fits no permit is kept only up to a number for each server and hour. A stale or replayed
+   * request keeps nothing.
+   */
+  keep(
+    batch: OutcomeBatch,
+  ): Promise<Readonly<{ registryVersion: number; replayed: boolean; kept: ReadonlyMap<string, KeptOutcome> }>>;
 }

@@ -18,6 +18,7 @@ export { revoke } from './revocations.js';
 export { type CommitWatch, openCommitter } from './committer.js';
 export { openFailureLog } from './failure-log.js';
 export { openLog } from './log-reader.js';
+export { openOutcomes } from './outcome-log.js';
 export { openSessions } from './session-store.js';
 export { openTokenStates } from './token-states.js';
 export { leafOf } from './records.js';
