@@ -40,7 +40,7 @@ describe('POST /audit/v1/outcomes', () => {
       at: expect.any(String),
       kind: 'outcome',
       txn,
-      leaf_hash: answersOf(answer as Reply)[0]?.leaf,
+      leaf_hash: answersOf(answer ?? { body: undefined, text: '' })[0]?.leaf,
       facts: {
         what: 'call',
         request: expect.stringMatching(/^req_/),

@@ -51,7 +51,7 @@ export async function report(
 export type Answered = Readonly<{ call: string; result: string; leaf?: string }>;
 
 /** The answers, one for each. */
-export function answersOf({ body, text }: Reply): readonly Answered[] {
+export function answersOf({ body, text }: Pick<Reply, 'body' | 'text'>): readonly Answered[] {
   if (typeof body === 'object' && body !== null && 'outcomes' in body) return body.outcomes as Answered[];
   throw new Error(text);
 }
