@@ -5,21 +5,30 @@ export function newId(prefix: string): string {
 
 /** `bytes` random bytes as unpadded base64url. */
 export function randomText(bytes: number): string {
-  return Buffer.from(randomBytes(bytes)).toString('base64url');
+  const at = take(bytes);
+  return at === undefined
+    ? Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString('base64url')
+    : pool.toString('base64url', at, at + bytes);
+}
+
+/** Random bytes. */
+export function randomBytes(bytes: number): Uint8Array {
+  const at = take(bytes);
+  return at === undefined ? crypto.getRandomValues(new Uint8Array(bytes)) : Buffer.from(pool.subarray(at, at + bytes));
 }
 
 /** Asking the system once for many bytes costs about what asking for a few does. */
 const POOL = 4_096;
-const pool = new Uint8Array(POOL);
+const pool = Buffer.alloc(POOL);
 let used = POOL;
 
-/** INVARIANT: no byte of the pool is given out twice. */
-function randomBytes(bytes: number): Uint8Array {
-  if (bytes > POOL) return crypto.getRandomValues(new Uint8Array(bytes));
+/** Where in the pool so many bytes are that nobody has. INVARIANT: no byte of the pool is given out twice. */
+function take(bytes: number): number | undefined {
+  if (bytes > POOL) return undefined;
   if (used + bytes > POOL) {
     crypto.getRandomValues(pool);
     used = 0;
   }
   used += bytes;
-  return pool.subarray(used - bytes, used);
+  return used - bytes;
 }

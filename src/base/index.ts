@@ -1,4 +1,4 @@
 export { type Clock, type Seconds, systemClock } from './clock.js';
 export { Fault, type FaultCode } from './fault.js';
-export { newId, randomText } from './ids.js';
+export { newId, randomBytes, randomText } from './ids.js';
 export { type Err, err, type Ok, ok, type Result } from './result.js';

@@ -16,6 +16,8 @@ export function networkOf(trustedProxies: readonly string[]): NetworkOf {
     trusted.addSubnet(address, Number(prefix), isIP(address) === 6 ? 'ipv6' : 'ipv4');
   }
   const isTrusted = (address: string): boolean => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+  // Behind no proxy the peer is the answer, and looking it up in an empty list costs more than everything else here.
+  if (trustedProxies.length === 0) return ({ socket }) => networkAt(plain(socket.remoteAddress ?? ''));
   return ({ headers, socket }) => {
     const header = headers['x-forwarded-for'];
     const forwarded = (typeof header === 'string' ? header : (header?.join(',') ?? '')).split(',').slice(-16);
@@ -25,7 +27,7 @@ export function networkOf(trustedProxies: readonly string[]): NetworkOf {
       if (isIP(next) === 0) break;
       address = next;
     }
-    return isIP(address) === 6 ? prefix64(address) : address;
+    return networkAt(address);
   };
 }
 
@@ -38,8 +40,11 @@ export function rememberNetwork(request: IncomingMessage, network: string): void
   seen.set(request, network);
 }
 
+const networkAt = (address: string): string => (isIP(address) === 6 ? prefix64(address) : address);
+
 /** ::ffff:192.0.2.1 is 192.0.2.1 (RFC 4291 section 2.5.5.2). */
-const plain = (address: string): string => /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
+const plain = (address: string): string =>
+  address.startsWith(':') ? (/^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address) : address;
 
 function prefix64(address: string): string {
   const url = `http://[${address.split('%')[0] ?? address}]`;

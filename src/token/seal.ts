@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { randomBytes } from '../base/index.js';
 
 /** `key` is 32 bytes; `context` is authenticated with the box, so one sealed thing cannot stand in for another. */
 type Box = Readonly<{ key: Uint8Array; context: string }>;
@@ -7,7 +8,9 @@ type Box = Readonly<{ key: Uint8Array; context: string }>;
 export function seal(plain: Uint8Array, { key, context }: Box): Uint8Array {
   const nonce = randomBytes(12);
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(context));
-  const text = Buffer.concat([cipher.update(plain), cipher.final()]);
+  const text = cipher.update(plain);
+  // A counter mode has nothing left to write at its end.
+  cipher.final();
   return Buffer.concat([nonce, cipher.getAuthTag(), text]);
 }
 
