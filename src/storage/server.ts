@@ -1,5 +1,6 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
+import { type Encoder, encoderOf } from './binary-arrays.js';
 import type { MigrationConnection } from './migrate.js';
 import { PLANNED, type Rows } from './statements.js';
 
@@ -18,10 +19,11 @@ export function openServer(url: string, poolSize: number): Server {
     neverAgainUnlessIdle(client);
   });
   const nameOf = preparedStatements();
+  const encoders = encodersOf();
   return {
     adapter: new ServerAdapter(pool, { statementNameGenerator: nameOf }),
     rows: async (sql, values) =>
-      (await pool.query<object>({ name: nameOf({ sql }), text: sql, values: [...values] })).rows,
+      (await pool.query<object>({ name: nameOf({ sql }), text: sql, values: [...encoders(sql)(values)] })).rows,
     close: () => pool.end(),
   };
 }
@@ -130,5 +132,15 @@ function preparedStatements(): (query: { sql: string }) => string {
     const name = `writ_${names.size}`;
     names.set(sql, name);
     return name;
+  };
+}
+
+/** The texts that come here are ours and few. */
+function encodersOf(): (sql: string) => Encoder {
+  const known = new Map<string, Encoder>();
+  return (sql) => {
+    const encoder = known.get(sql) ?? encoderOf(sql);
+    known.set(sql, encoder);
+    return encoder;
   };
 }

@@ -145,9 +145,50 @@ describeDatabases('raw SQL', (database) => {
   });
 
   it('takes arrays of text, numbers and booleans, nulls and all, without Prisma too', async () => {
-    const sql = 'SELECT $1::text[] AS a, $2::int[] AS b, $3::boolean[] AS c, $4::bigint[]::text[] AS d, $5::int AS e';
-    expect(await database().rows(sql, [TEXTS, [1, null, -3], [true, null, false], [1_795_305_600, null], 30])).toEqual([
-      { a: TEXTS, b: [1, null, -3], c: [true, null, false], d: ['1795305600', null], e: 30 },
+    const sql =
+      'SELECT $1::text[] AS a, $2::int[] AS b, $3::boolean[] AS c, $4::bigint[]::text[] AS d, $5::int AS e, $6::bool[] AS f';
+    expect(
+      await database().rows(sql, [
+        TEXTS,
+        [1, null, -3],
+        [true, null, false],
+        [1_795_305_600, null, -1, Number.MIN_SAFE_INTEGER],
+        30,
+        [false, null],
+      ]),
+    ).toEqual([
+      {
+        a: TEXTS,
+        b: [1, null, -3],
+        c: [true, null, false],
+        d: ['1795305600', null, '-1', '-9007199254740991'],
+        e: 30,
+        f: [false, null],
+      },
+    ]);
+  });
+
+  it('refuses without Prisma too an array that is not of its type', async () => {
+    const refused = async (sql: string, values: readonly unknown[]): Promise<boolean> =>
+      database()
+        .rows(sql, [values])
+        .then(
+          () => false,
+          () => true,
+        );
+    expect(
+      await Promise.all([
+        refused('SELECT $1::int[] AS a', [1, 1.5]),
+        refused('SELECT $1::int[] AS a', [1, 2 ** 31]),
+        refused('SELECT $1::bigint[] AS a', [1, 2 ** 63]),
+        refused('SELECT $1::text[] AS a', ['fine', 'a\u0000b']),
+      ]),
+    ).toEqual([true, true, true, true]);
+  });
+
+  it('takes an empty array without Prisma too', async () => {
+    expect(await database().rows('SELECT $1::text[] AS a, cardinality($2::int[]) AS b', [[], []])).toEqual([
+      { a: [], b: 0 },
     ]);
   });
 
