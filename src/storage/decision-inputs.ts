@@ -144,8 +144,10 @@ function rowsOf(made: Made, [box]: readonly Uint8Array[]): readonly Row[] {
   return made.judged.flatMap(({ set, input, verdict }) => {
     const whole = set.keep(input, verdict);
     if (whole === undefined || box === undefined) return [];
-    const kept = JSON.stringify(whole).length > MAX_INPUT ? withoutArguments(whole) : whole;
-    const sealed = seal(Buffer.from(JSON.stringify(kept)), { key: box, context: contextOf(made) });
+    const text = JSON.stringify(whole);
+    const kept = text.length > MAX_INPUT ? withoutArguments(whole) : whole;
+    const plain = kept === whole ? text : JSON.stringify(kept);
+    const sealed = seal(Buffer.from(plain), { key: box, context: contextOf(made) });
     return [{ made, kept, policy: set.hash, sealed: Buffer.from(sealed).toString('base64') }];
   });
 }
@@ -174,12 +176,14 @@ function placeOf(after: string | undefined): readonly [until: Seconds, at: Secon
   return until === undefined ? undefined : [Number(until), Number(at), Number(id)];
 }
 
+// What is kept may be lost, so its commit does not wait for the disk, nor make those of exchanges wait for it.
 const INSERT = `
+  WITH asynchronous AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
   INSERT INTO decision_input (decision, at, agent, person, server, tool, outcome, policy, sealed, expires_at)
   SELECT decision, to_timestamp(at), agent, person, server, tool, outcome, policy, decode(sealed, 'base64'),
     to_timestamp(at + $10::bigint)
   FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
-    AS i(decision, at, agent, person, server, tool, outcome, policy, sealed)`;
+    AS i(decision, at, agent, person, server, tool, outcome, policy, sealed), asynchronous`;
 
 const PRUNE = `DELETE FROM decision_input WHERE expires_at <= to_timestamp($1::bigint) OR at <= to_timestamp($2::bigint)`;
 

@@ -58,9 +58,8 @@ export function keptInput(
   verdict: Verdict,
   { tool, named, fingerprint }: Readonly<{ tool: ShelvedTool; named: Mentions | undefined; fingerprint: string }>,
 ): KeptInput {
-  const facts = { ...input, arguments: undefined };
   const kept = input.arguments && keptArguments(input.arguments, verdict, { tool, named });
-  return { ...facts, form: 1, outcome: outcomeOf(verdict), fingerprint, arguments: kept };
+  return { ...input, form: 1, outcome: outcomeOf(verdict), fingerprint, arguments: kept };
 }
 
 /** The same without any argument: for what is too large to keep. */
