@@ -48,7 +48,8 @@ export async function asClient(
     const now = deps.clock.now();
     const caller = await http.trace('client', () =>
       authenticateClient(http, {
-        ...deps.settings,
+        issuer: deps.settings.issuer,
+        skew: deps.settings.skew,
         registry,
         keys: deps.clientKeys,
         now,

@@ -55,8 +55,9 @@ async function check(
   const client = party === undefined ? undefined : party.kind === 'agent' ? party.agent : party.server;
   if (credentials.method === 'private_key_jwt') {
     const keys = await deps.keys.keysOf(client?.authentication, credentials.jws);
-    const { clientId } = credentials;
-    const verified = verifyAssertion(credentials.jws, { ...deps, clientId, keys });
+    const { clientId, jws } = credentials;
+    const { issuer, now, skew } = deps;
+    const verified = verifyAssertion(jws, { clientId, issuer, now, skew, keys });
     if (client === undefined) return err('unknown_client');
     if (client.authentication.method !== 'private_key_jwt') return err('wrong_method');
     if (!verified.ok) return verified;

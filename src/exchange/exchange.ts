@@ -71,8 +71,8 @@ export async function exchange(
   return ok(http.trace('sign', () => sign(kept.value, deps.keys))); // takes a Recorded, which only storage can make
 }
 
-/** What happened so far, for the record of however it ends. */
-type Story = { spends: Spend[]; judged: Judged[]; known: Known };
+/** What happened so far, for the record of however it ends: all of it grows as the exchange goes on. */
+type Story = Readonly<{ spends: Spend[]; judged: Judged[]; known: Known }>;
 type Step = Readonly<{ caller: Caller; registry: RegistrySnapshot; now: Seconds; story: Story }>;
 type Decided = Readonly<{ permit: Permit; delegation: Delegation }>;
 
@@ -84,9 +84,10 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
   story.spends.push(...proof.value.spends);
   const request = parseRequest(http.form, settings.trustDomain);
   if (!request.ok) return request;
-  story.known = { ...story.known, request: request.value };
+  Object.assign(story.known, { request: request.value });
   const actor = await verifyActor(request.value.actor?.token, caller, {
-    ...settings,
+    issuer: settings.issuer,
+    skew: settings.skew,
     now,
     keys: deps.clientKeys,
     jkt: proof.value.jkt,
@@ -99,12 +100,9 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
     { subject: subject.value, presenter: actor.value.presenter, wanted: request.value.wanted },
     settings,
   );
-  story.known = {
-    ...story.known,
-    personId: subject.value.person.id,
-    ...(delegation.ok ? { delegation: delegation.value } : {}),
-  };
+  Object.assign(story.known, { personId: subject.value.person.id });
   if (!delegation.ok) return delegation;
+  Object.assign(story.known, { delegation: delegation.value });
   const fits = checkRequestedType(request.value, registry);
   if (!fits.ok) return fits;
   const { decisionPoints } = deps;
@@ -115,7 +113,12 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
     decide(
       delegation.value,
       {
-        ...{ registry, policies: deps.policies(registry), opinions, network: http.network, issuer, trustDomain },
+        registry,
+        policies: deps.policies(registry),
+        opinions,
+        network: http.network,
+        issuer,
+        trustDomain,
         onJudged: (judged) => story.judged.push(judged),
       },
       now,
@@ -135,7 +138,7 @@ async function collect(
   if (wanted.length === 0) return undefined;
   const question = questionOf(delegation, registry);
   const given = question === undefined ? [] : await points.ask(question, story.known.http.requestId);
-  story.known = { ...story.known, opinions: given };
+  Object.assign(story.known, { opinions: given });
   return { wanted, given };
 }
 
@@ -144,8 +147,11 @@ async function readSubject(
   { caller, registry, now }: Step,
   deps: ExchangeDeps,
 ): Promise<Result<Subject, Refusal>> {
+  const { issuer, trustDomain, skew } = deps.settings;
   const subject = await verifySubject({ token: subjectToken, type: subjectTokenType }, caller, {
-    ...deps.settings,
+    issuer,
+    trustDomain,
+    skew,
     now,
     registry,
     keys: deps.keys.verification,

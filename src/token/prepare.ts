@@ -33,10 +33,13 @@ export function prepare(permit: Permit, making: Making): PreparedToken {
   const transaction = grant.delegation.subject.transaction ?? randomText(16);
   const expiresAt = Math.floor(Math.min(making.now + lifeOf(grant, making.lifetimes), grant.notAfter));
   const scope = formatScope(grant.scopes);
+  const { typ, issuedTokenType, tokenType } = namesOf(grant);
   return {
-    ...namesOf(grant),
+    typ,
+    issuedTokenType,
+    tokenType,
     kid: making.kid,
-    claims: claimsOf(grant, { ...making, jti, transaction, expiresAt, scope }),
+    claims: claimsOf(grant, making, { jti, transaction, expiresAt, scope }),
     receipt: receiptOf(grant),
     grant,
     scope,
@@ -85,20 +88,23 @@ function namesOf({ shape, delegation }: Grant): Pick<PreparedToken, 'typ' | 'iss
   }
 }
 
-type Facts = Making & Readonly<{ jti: string; transaction: string; expiresAt: Seconds; scope: string }>;
+type Made = Readonly<{ jti: string; transaction: string; expiresAt: Seconds; scope: string }>;
 
 function claimsOf(
   grant: Grant,
-  { issuer, personId, now, jti, transaction, expiresAt, scope }: Facts,
+  { issuer, personId, now }: Making,
+  { jti, transaction, expiresAt, scope }: Made,
 ): PreparedToken['claims'] {
   const { delegation, shape, audience, details } = grant;
   const { subject, presenter, context } = delegation;
-  const workload = shape === 'txntoken+jwt' ? { req_wl: presenter.workload } : { client_id: presenter.clientId };
+  const isForDomain = shape === 'txntoken+jwt';
   return {
     iss: issuer,
     aud: audience,
     sub: personId,
-    ...workload,
+    // What is undefined is not in the token.
+    req_wl: isForDomain ? presenter.workload : undefined,
+    client_id: isForDomain ? undefined : presenter.clientId,
     iat: now,
     exp: expiresAt,
     jti,
