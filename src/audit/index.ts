@@ -2,6 +2,19 @@ export type { Access, AccessLog } from './access.js';
 export { type Reader, type ReaderDigests, readerDigests, readerOf } from './auditor.js';
 export { auditRoute, harmless, type Reading, type ReadingDeps } from './reading.js';
 export { transactionRoute } from './transaction.js';
+export type {
+  Append,
+  CheckpointMemory,
+  KnownVerifierKey,
+  Remembered,
+  StoredCheckpoint,
+  Tail,
+  TreeEntry,
+  TreeReader,
+  TreeState,
+  TreeWriter,
+  Waiting,
+} from './tree-ports.js';
 export {
   MAX_OUTCOMES,
   OutcomeFlaw,

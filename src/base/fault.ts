@@ -19,6 +19,7 @@ export type FaultCode =
   | 'issuer_keys_unavailable'
   | 'decision_point_unavailable'
   | 'log_rejected'
+  | 'log_inconsistent'
   | 'overloaded'
   | 'configuration_invalid'
   | 'data_directory_in_use'

@@ -190,5 +190,6 @@ const OUTAGES: ReadonlySet<FaultCode> = new Set([
   'keys_unavailable',
   'issuer_keys_unavailable',
   'log_rejected',
+  'log_inconsistent',
   'overloaded',
 ]);

@@ -19,6 +19,8 @@ export { type CommitWatch, openCommitter } from './committer.js';
 export { openFailureLog } from './failure-log.js';
 export { openLog } from './log-reader.js';
 export { openOutcomes } from './outcome-log.js';
+export { openTree } from './log-tree.js';
+export { openTreeReader } from './log-tree-reader.js';
 export { openSessions } from './session-store.js';
 export { openTokenStates } from './token-states.js';
 export { leafOf } from './records.js';

@@ -28,8 +28,15 @@ export function leafOf({
   return { leaf, leafHash: leafHash(leaf) };
 }
 
+type Writing = PrismaClient | Prisma.TransactionClient;
+
 /** Appends one record, in its own statement or inside a transaction. */
-export async function append(prisma: PrismaClient | Prisma.TransactionClient, record: DoneRecord): Promise<void> {
+export async function append(prisma: Writing, record: DoneRecord): Promise<void> {
+  await appendHashed(prisma, record);
+}
+
+/** The same, for whoever wants to name the record by its hash. */
+export async function appendHashed(prisma: Writing, record: DoneRecord): Promise<Buffer> {
   const { leaf, leafHash: hash } = leafOf(record);
   const { session, kind, txn } = record;
   await prisma.$executeRawUnsafe(
@@ -41,4 +48,5 @@ export async function append(prisma: PrismaClient | Prisma.TransactionClient, re
     session?.sequence ?? null,
     txn ?? null,
   );
+  return hash;
 }
