@@ -18,6 +18,7 @@ export type FaultCode =
   | 'keys_unavailable'
   | 'issuer_keys_unavailable'
   | 'decision_point_unavailable'
+  | 'policy_broken'
   | 'log_rejected'
   | 'log_inconsistent'
   | 'overloaded'

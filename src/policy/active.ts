@@ -1,5 +1,6 @@
+import { Fault } from '../base/index.js';
 import type { RegistrySnapshot } from '../registry/index.js';
-import { compilePolicySet, type PolicySet, type PolicyTool, policyTools } from './set/index.js';
+import { compilePolicySet, type EngineError, type PolicySet, type PolicyTool, policyTools } from './set/index.js';
 
 /** The policy set that decides over this registry; `undefined` when there is none that fits it, and then nothing is permitted. */
 export type ActivePolicies = (registry: RegistrySnapshot) => PolicySet | undefined;
@@ -27,9 +28,22 @@ function compile(
   report: (fault: Error) => void,
 ): PolicySet | undefined {
   if (policies === undefined) return undefined;
-  const set = compilePolicySet(policies.files, tools);
+  const set = compilePolicySet(policies.files, tools, { onBroken: onceEach(report) });
   if (set.ok) return set.value;
   const [first] = set.error;
   report(new Error(`the active policy set does not fit the tools: ${first?.path ?? ''} ${first?.problem ?? ''}`));
   return undefined;
+}
+
+/** The alarm: each policy that errs is told of once while its set is active, without the values that it erred on. */
+function onceEach(report: (fault: Error) => void): (errors: readonly EngineError[]) => void {
+  const told = new Set<string>();
+  return (errors) => {
+    for (const { kind, policy } of errors) {
+      const what = policy === undefined ? kind : `${kind}: ${policy}`;
+      if (told.has(what)) continue;
+      told.add(what);
+      report(new Fault('policy_broken', `the policy engine did not decide cleanly, so the call was refused (${what})`));
+    }
+  };
 }

@@ -38,8 +38,10 @@ export function judge(
 
 function refusalOf(verdict: Exclude<Verdict, { verdict: 'allow' }>, tool: string): PolicyDenial | Ask {
   switch (verdict.verdict) {
-    case 'broken':
-      return denial('policy_broken', 'policy', tool);
+    case 'broken': {
+      const erring = new Set(verdict.errors.flatMap(({ policy }) => policy ?? []));
+      return { ...denial('policy_broken', 'policy', tool), policies: [...erring].sort() };
+    }
     case 'deny':
       return denied(verdict, tool);
     case 'ask': {

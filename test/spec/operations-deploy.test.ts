@@ -136,6 +136,7 @@ describe('what operators watch', () => {
     for (const [, name = ''] of metrics.matchAll(/^# TYPE (\w+) /gm))
       if (!exported.has(name)) exported.set(name, new Set());
     exported.set('writ_faults_total', new Set(['code']));
+    exported.set('writ_decision_inputs_total', new Set(['outcome']));
     exported.set('writ_person_tokens_total', new Set());
     exported.set('writ_decision_point_open', new Set(['point']));
     exported.set('writ_decision_point_duration_seconds_bucket', new Set(['point', 'outcome', 'le']));
@@ -145,6 +146,7 @@ describe('what operators watch', () => {
   const WORDS = new Set([
     'sum',
     'rate',
+    'increase',
     'max',
     'min',
     'by',

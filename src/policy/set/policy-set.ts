@@ -4,7 +4,7 @@ import { findAbsences } from './absence.js';
 import type { Application, EntityQuestion, EntityVerdict } from './application.js';
 import { compileApplications, decideEntities, splitApplications } from './applications.js';
 import { Bounded } from './bounded.js';
-import type { Question } from './engine.js';
+import type { EngineError, Question } from './engine.js';
 import type { DecisionInput } from './facts.js';
 import { flawAt, type PolicyFile, type PolicyFlaw } from './flaw.js';
 import { covers, factsOf, fingerprintOf, type KeptInput, keptInput } from './kept.js';
@@ -17,11 +17,14 @@ import { splitFiles } from './source.js';
 import { actionOf, type PolicyTool } from './tool.js';
 import { ask, deny, unique, type Verdict } from './verdict.js';
 
+/** `onBroken` is told whenever the engine did not decide cleanly. */
+type PolicySetOptions = Readonly<{ remember?: number; onBroken?: (errors: readonly EngineError[]) => void }>;
+
 /** A set of policies that was read, validated against the tools and found whole; else every flaw, and no set. */
 export function compilePolicySet(
   files: readonly PolicyFile[],
   tools: readonly PolicyTool[],
-  { remember = 10_000 }: Readonly<{ remember?: number }> = {},
+  { remember = 10_000, onBroken = () => undefined }: PolicySetOptions = {},
 ): Result<PolicySet, readonly PolicyFlaw[]> {
   const split = splitApplications(files);
   const applications = compileApplications(split);
@@ -34,7 +37,7 @@ export function compilePolicySet(
   const absences = findAbsences(policies.value, shelf);
   return absences.length > 0
     ? err(absences)
-    : ok(new PolicySet(files, policies.value, { shelf, remember, applications: applications.value }));
+    : ok(new PolicySet(files, policies.value, { shelf, remember, onBroken, applications: applications.value }));
 }
 
 function readAll(files: readonly PolicyFile[]): Result<readonly Policy[], readonly PolicyFlaw[]> {
@@ -59,7 +62,8 @@ function readAll(files: readonly PolicyFile[]): Result<readonly Policy[], readon
   return flaws.length > 0 ? err(flaws) : ok(policies);
 }
 
-type PolicySetParts = Readonly<{ shelf: ToolShelf; remember: number; applications: readonly Application[] }>;
+type PolicySetParts = Readonly<Required<PolicySetOptions>> &
+  Readonly<{ shelf: ToolShelf; applications: readonly Application[] }>;
 
 /** One version of the policies, ready to decide. It holds no state but what it remembers of its own answers. */
 export class PolicySet {
@@ -71,16 +75,18 @@ export class PolicySet {
   readonly #slices: Slices;
   readonly #byId: ReadonlyMap<string, Policy>;
   readonly #remembered: Bounded<Verdict> | undefined;
+  readonly #onBroken: (errors: readonly EngineError[]) => void;
   readonly #keepable = new WeakMap<ShelvedTool, Keepable>();
 
   constructor(
     files: readonly PolicyFile[],
     policies: readonly Policy[],
-    { shelf, remember, applications }: PolicySetParts,
+    { shelf, remember, onBroken, applications }: PolicySetParts,
   ) {
     this.hash = hashOf(files);
     this.policies = policies;
     this.#shelf = shelf;
+    this.#onBroken = onBroken;
     this.#applications = applications;
     this.#slices = new Slices(policies);
     this.#byId = new Map(policies.map((policy) => [policy.id, policy]));
@@ -89,7 +95,9 @@ export class PolicySet {
 
   /** The same for entities that are not ours: applications are files of the set with a schema of their own. */
   decideEntities(question: EntityQuestion): EntityVerdict {
-    return decideEntities(this.#applications, question);
+    const answer = decideEntities(this.#applications, question);
+    if (answer.verdict === 'broken') this.#onBroken([{ kind: 'policy_failed' }]);
+    return answer;
   }
 
   /** Whether this person, by this agent, may have this tool called: a pure function of the set, its tools and the input. */
@@ -139,6 +147,7 @@ export class PolicySet {
     const known = key === undefined ? undefined : this.#remembered?.get(key);
     if (known !== undefined) return known;
     const verdict = this.#judge(question, slice, lifted);
+    if (verdict.verdict === 'broken') this.#onBroken(verdict.errors);
     if (key !== undefined && key.length <= MAX_KEY && verdict.verdict !== 'broken') this.#remembered?.set(key, verdict);
     return verdict;
   }
