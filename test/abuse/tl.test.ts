@@ -1,12 +1,23 @@
 import { readFileSync } from 'node:fs';
 import { request as ask } from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { PrivateJwk } from '../../src/protocol/index.js';
+import { createVerifier } from '../../src/sdk/verifier/index.js';
+import { databaseKinds } from '../support/databases.js';
 import { expectRefused, recordsAfter, stateOf } from '../support/invariants.js';
 import { callText, post, rpcOf, type RunningServer, startMcp } from '../support/mcp.js';
 import { listed, type Listed, startToolServer, type ToolServer } from '../support/tool-server.js';
 import { reviewedTool } from '../support/tools.js';
 import { type Client, RS1, startWorld, tool, tools, type World } from '../support/world.js';
-import { bearerAssertion, type ClientKey, type Form, makeKey, type Reply } from '../support/writ.js';
+import {
+  bearerAssertion,
+  type ClientKey,
+  type Form,
+  makeKey,
+  type Reply,
+  startReplica,
+  tokenOf,
+} from '../support/writ.js';
 
 let world: World;
 let live: ToolServer;
@@ -261,6 +272,78 @@ describe('a poisoned description', () => {
     expect(findings.find(({ rule }) => rule === 'bidi')?.shown).toContain('\\u{202E}');
     expect(findings.every(({ shown }) => !/[\u200B\u202E\u{E0041}]/u.test(shown))).toBe(true);
     await expectRefused(world, () => call(), wrong('tool_not_reviewed', 'nobody has reviewed the tool read_file yet'));
+  });
+});
+
+describe.each(databaseKinds)('decisions that are remembered (%s)', (kind) => {
+  const rules = (more = '') => ({
+    files: [
+      {
+        path: 'rules.cedar',
+        text: `@id("people") permit (principal is Person, action, resource);
+@id("agents") permit (principal is Agent, action, resource);
+${more}`,
+      },
+    ],
+  });
+  const FROZEN = '@id("frozen") forbid (principal, action, resource);\n';
+  let first: World;
+  let replica: Awaited<ReturnType<typeof startReplica>> | undefined;
+  let hashes: string[];
+  const activate = async (hash = ''): Promise<void> => {
+    expect(await first.admin('POST', `/policies/${encodeURIComponent(hash)}/activate`)).toMatchObject({ status: 200 });
+  };
+  beforeAll(async () => {
+    first = await startWorld({ kind });
+    // One process alone may hold an embedded database.
+    replica = kind === 'server' ? await startReplica(first) : undefined;
+    const staged = await Promise.all([rules(), rules(FROZEN)].map((set) => first.admin('POST', '/policies', set)));
+    hashes = staged.map(({ body }) => (body as { hash: string }).hash);
+  });
+  afterAll(async () => {
+    await replica?.close();
+    await first.close();
+    expect([...first.faults, ...(replica?.faults ?? [])]).toEqual([]);
+  });
+
+  it('TL-08 are not remembered beyond their policies: the next call obeys, at every replica and to a verifier that asks', async () => {
+    const doors = [first, ...(replica === undefined ? [] : [replica])];
+    const key = PrivateJwk.parse({
+      ...first.rs1.key.privateKey.export({ format: 'jwk' }),
+      kid: 'srv_one-key',
+      alg: 'ES256',
+    });
+    const guard = createVerifier({
+      ...{ issuer: first.issuer, resource: RS1, introspection: { clientId: 'srv_one', key }, decide: 'writ' },
+      ...{ decideTimeoutMs: 5_000, timeoutMs: 10_000 },
+    }).guard();
+    const handle = guard.fetch(() => Promise.resolve(new Response('done')));
+    const ranWith = async (bearer: string): Promise<boolean> => {
+      const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' };
+      const body = callText('read_file', '{"path":"/a"}');
+      return (await (await handle(new Request(RS1, { method: 'POST', body, headers }))).text()) === 'done';
+    };
+    const statuses = (name: string) =>
+      Promise.all(
+        doors.map(async (door) => {
+          const form = await first.form({ authorization_details: tools(tool(name, { arguments: { path: '/a' } })) });
+          return (await door.post('/token', form)).status;
+        }),
+      );
+    const all = (status: number) => doors.map(() => status);
+    await activate(hashes[0]);
+    for (const name of ['read_file', 'read_file', 'write_file', 'write_file'])
+      expect(await statuses(name)).toEqual(all(200));
+    const living = tokenOf(await first.exchange());
+    expect([await ranWith(living), await ranWith(living)]).toEqual([true, true]);
+    for (let round = 0; round < 3; round++) {
+      await activate(hashes[1]);
+      expect([await statuses('read_file'), await statuses('write_file')]).toEqual([all(400), all(400)]);
+      expect(await ranWith(living)).toBe(false);
+      await activate(hashes[0]);
+      expect([await statuses('write_file'), await statuses('read_file')]).toEqual([all(200), all(200)]);
+      expect(await ranWith(living)).toBe(true);
+    }
   });
 });
 

@@ -51,6 +51,7 @@ beforeAll(async () => {
     tools: [
       reviewedTool('pay', { scopes: ['bank:pay'], tier: 'medium', action: 'pay', ...PAY }),
       reviewedTool('message', { scopes: ['bank:send'], tier: 'low', action: 'send' }),
+      reviewedTool('note', { scopes: ['bank:send'], tier: 'low', action: 'send' }),
     ],
   };
   const allow = [
@@ -228,5 +229,98 @@ describe('a policy set decides each tool', () => {
     const answer = await asked('read_file', undefined, RS1);
     const [detail] = (answer.body as { authorization_details: Record<string, unknown>[] }).authorization_details;
     expect(detail?.['definition_sha256']).toBe(pinOf('read_file'));
+  });
+});
+
+describe('text of the policy language where a value belongs', () => {
+  const KNOWN_ONLY = `
+@id("people") permit (principal is Person, action, resource);
+@id("agents") permit (principal is Agent, action, resource);
+@id("known-only") forbid (principal, action == Action::"${BANK}#pay", resource)
+unless { context has arguments && context.arguments.to == "landlord" };
+@id("phr-only") forbid (principal, action == Action::"${BANK}#message", resource)
+unless { context.authn has acr && context.authn.acr == "phr" };
+`;
+  const EVIL = ['" || true || "', '"); permit(principal, action, resource); //', '\\u{22}) || true', '" == "'];
+  beforeAll(async () => {
+    await activate(world, KNOWN_ONLY);
+  });
+
+  it.each(EVIL)('IJ-08 is data in an argument and in a claim: %s', async (evil) => {
+    const inArgument = await asked('pay', { amount: 1, to: `landlord${evil}` });
+    expect([inArgument.status, inArgument.body]).toMatchObject([400, { policies: ['known-only'] }]);
+    const inClaim = await asked('message', undefined, BANK, { acr: `phr${evil}` });
+    expect([inClaim.status, inClaim.body]).toMatchObject([400, { policies: ['phr-only'] }]);
+    const note = await asked('pay', { amount: 1, to: 'landlord', note: evil });
+    expect(note.status).toBe(200);
+  });
+
+  it.each([
+    ['an entity', { __entity: { type: 'Agent', id: 'agt_boss' } }],
+    ['a function', { __extn: { fn: 'decimal', arg: '1.0' } }],
+    ['an expression', { __expr: '"landlord"' }],
+  ])('IJ-08 is no value where an argument would be %s of the engine', async (_what, to) => {
+    const answer = await asked('pay', { amount: 1, to });
+    expect([answer.status, answer.body]).toMatchObject([
+      400,
+      { error: 'invalid_authorization_details', tool: 'pay', policies: [] },
+    ]);
+    expect((await lastRecord())?.outcome).toMatchObject({ reason: 'policy_cannot_read' });
+  });
+
+  it.each(EVIL)('IJ-08 is no name of a tool, registered or asked for: %s', async (evil) => {
+    const named = { ...reviewedTool('read_file', { scopes: ['bank:pay'], tier: 'low', action: 'read' }), name: evil };
+    const { body } = await world.admin('GET', `/servers/${encodeURIComponent(BANK)}`);
+    const registered = await world.admin('POST', '/apply', { servers: [{ ...(body as object), tools: [named] }] });
+    expect(registered.status).toBe(400);
+    const answer = await asked(`pay${evil}`, { amount: 1, to: 'landlord' });
+    expect([answer.status, answer.body]).toMatchObject([400, { error: 'invalid_authorization_details' }]);
+  });
+});
+
+describe('a forbid that errs, which Cedar itself skips', () => {
+  const ERRING = `
+@id("people") permit (principal is Person, action, resource);
+@id("agents") permit (principal is Agent, action, resource);
+@id("overflows") forbid (principal is Agent, action == Action::"${BANK}#message", resource)
+when { context.chain.depth * 9007199254740991 * 1025 > 0 };
+`;
+  beforeAll(async () => {
+    await activate(world, ERRING);
+  });
+
+  it('refuses the call, names the policy in answer and record, and is reported once for all calls', async () => {
+    const before = world.faults.length;
+    for (const claims of [{}, { purpose: 'again' }]) {
+      const answer = await asked('message', undefined, BANK, claims);
+      expect([answer.status, answer.body]).toEqual([
+        400,
+        {
+          error: 'transaction_denied',
+          error_description: expect.any(String),
+          decision: expect.stringMatching(/^dec_/),
+          tool: 'message',
+          policies: ['overflows'],
+          term: 'policy',
+          remedy: 'change_policy',
+        },
+      ]);
+      expect(await lastRecord()).toMatchObject({
+        facts: { evidence: { policies: 'overflows' } },
+        outcome: { decision: 'refuse', reason: 'policy_broken' },
+      });
+    }
+    expect(world.faults.slice(before)).toMatchObject([{ name: 'Fault', code: 'policy_broken' }]);
+  });
+
+  it('refuses all the tools that are asked for with it', async () => {
+    const subject_token = await world.personToken('alice', { scope: 'bank:pay bank:send' });
+    const both = [tool('message', {}, BANK), tool('note', {}, BANK)];
+    const answer = await world.exchange({ resource: BANK, subject_token, authorization_details: tools(...both) });
+    expect([answer.status, answer.body]).toMatchObject([400, { policies: ['overflows'], tool: 'message' }]);
+  });
+
+  it('refuses nothing where it is not asked', async () => {
+    expect((await asked('read_file', undefined, RS1)).status).toBe(200);
   });
 });
