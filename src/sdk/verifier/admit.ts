@@ -8,6 +8,7 @@ import { grantFor, scopesOf, type ToolScopes } from './grant.js';
 import type { Introspect } from './introspection.js';
 import { type Message, readMessage, type ToolCall } from './message.js';
 import { type OnceStore, takeOnce } from './once.js';
+import type { Outcomes } from './outcomes.js';
 import type { OwnTools } from './own-tools.js';
 
 /** A request that may go on to the MCP server, which is to be given `message.body` and nothing that was parsed elsewhere. */
@@ -34,6 +35,7 @@ export type GuardDeps = Readonly<{
   introspect: Introspect;
   decide: Decide;
   tools: OwnTools;
+  outcomes: Outcomes;
   once: OnceStore;
   uses: 'local' | 'writ';
   resource: string;

@@ -4,7 +4,7 @@ import { Confirmation, copyJson, type Json, type JsonObject, parseJws } from '..
 import type { AuthInfo, Delegation, ToolGrant } from './delegation.js';
 import { VerifierError } from './errors.js';
 import { type Fetch, fetchJson } from './http.js';
-import { authenticate, type Client } from './introspection.js';
+import { bearerOf, type Client } from './introspection.js';
 import type { ToolCall } from './message.js';
 
 /** Why a call that its token covers is refused all the same; `reasons` are for the agent. */
@@ -42,7 +42,7 @@ export function createDecide(options: DecisionOptions): Decide {
     try {
       const init = {
         method: 'POST',
-        headers: { accept: 'application/json', 'content-type': 'application/json', ...credentialsOf(client, options) },
+        headers: { accept: 'application/json', 'content-type': 'application/json', ...bearerOf(client, options) },
         body: JSON.stringify(questionOf(call, authInfo, { grant, ...options })),
         timeoutMs: options.decideTimeoutMs,
       };
@@ -52,12 +52,6 @@ export function createDecide(options: DecisionOptions): Decide {
       throw new VerifierError('decision_unavailable', { cause });
     }
   };
-}
-
-/** The body is JSON, so an assertion is the bearer token. */
-function credentialsOf(client: Client, options: DecisionOptions): Readonly<Record<string, string>> {
-  const { headers, client_assertion: assertion = '' } = authenticate(client, options);
-  return headers ?? { authorization: `Bearer ${assertion}` };
 }
 
 type About = Readonly<{ grant: ToolGrant | undefined; issuerId: string; resource: string }>;

@@ -36,6 +36,11 @@ export interface Guard {
   /** The call that a handler is serving, by the context it was given; once, so that one approval runs one handler. */
   call(tool: string, context: unknown): ApprovedCall;
   /**
+   * Does the work of a call that was taken by `call`, and tells Writ what became of it; what the work answers or throws
+   * passes as it is. `context` is that of the handler: its signal says that the caller gave up. `tool` does this by itself.
+   */
+  run<Out>(call: ApprovedCall, work: () => Out, context?: unknown): Out;
+  /**
    * Those of these tools that the token of this context may call, for an answer to `tools/list`. A convenience: whatever
    * is listed, the guard refuses the call that the token does not cover.
    */
@@ -70,6 +75,7 @@ export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within):
     calls.delete(delegation);
     return approved;
   };
+  const run: Guard['run'] = (approved, work, context) => deps.outcomes.watch(approved, signalIn(context), work);
   const admitNode = async (request: IncomingMessage): Promise<Result<Admitted, Answer>> =>
     enter(await admit(nodeInbound(request), (limit) => readNodeBody(request, limit), rules, deps));
 
@@ -82,7 +88,11 @@ export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within):
   return {
     call,
     visible,
-    tool: (tool, handler) => (args, context) => handler(args, call(tool, context), context),
+    tool: (tool, handler) => (args, context) => {
+      const approved = call(tool, context);
+      return run(approved, () => handler(args, approved, context), context);
+    },
+    run,
     fetch: (handler) => async (request) => {
       const admitted = enter(
         await admit(fetchInbound(request), (limit) => readChunks(request.body ?? [], limit), rules, deps),
@@ -128,6 +138,12 @@ export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within):
 function delegationIn(context: unknown): object | undefined {
   const authInfo = member(context, 'authInfo') ?? member(member(context, 'http'), 'authInfo');
   return asObject(member(member(authInfo, 'extra'), 'writ'));
+}
+
+/** v1 handlers find it at `extra.signal`, v2 handlers at `ctx.mcpReq.signal`. */
+function signalIn(context: unknown): AbortSignal | undefined {
+  const signal = member(context, 'signal') ?? member(member(context, 'mcpReq'), 'signal');
+  return signal instanceof AbortSignal ? signal : undefined;
 }
 
 function member(value: unknown, name: string): unknown {

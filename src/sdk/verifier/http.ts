@@ -33,6 +33,18 @@ export async function fetchCacheable(
   return { value: parsed.value, maxAge: maxAge === undefined ? undefined : Number(maxAge) };
 }
 
+/** What somebody answered to a POST. `value` is undefined for what is no JSON. */
+export type Posted = Readonly<{ status: number; retryAfter: string | undefined; value: Json | undefined }>;
+
+/** POSTs, bounded like {@link fetchJson}, and says what was answered, whatever the status. */
+export async function postJson(fetch: Fetch, url: string, { timeoutMs, ...init }: Bounded): Promise<Posted> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  const response = await fetch(url, { ...init, method: 'POST', redirect: 'error', signal });
+  const parsed = parseStrict(await readText(response));
+  const retryAfter = response.headers.get('retry-after') ?? undefined;
+  return { status: response.status, retryAfter, value: parsed.ok ? parsed.value : undefined };
+}
+
 async function readText(response: Response): Promise<string> {
   const text = response.body === null ? '' : await readChunks(response.body, MAX_BYTES);
   if (text === undefined) throw new Error('the answer is too large or not UTF-8');

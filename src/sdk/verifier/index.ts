@@ -7,6 +7,7 @@ export type { ApprovedCall, FetchHandler, Guard, NodeHandler } from './guard.js'
 export type { Fetch } from './http.js';
 export type { Introspect, Introspection, IntrospectionClient } from './introspection.js';
 export { memoryOnceStore, type OnceStore } from './once.js';
+export type { LostOutcomes } from './outbox.js';
 export type { Tools } from './own-tools.js';
 export type { VerifierOptions } from './options.js';
 export type { ResourceMetadata, ResourceMetadataOptions } from './resource-metadata.js';

@@ -92,6 +92,15 @@ export function authenticate(
   };
 }
 
+/** {@link authenticate} for a request whose body is JSON: there an assertion is the bearer token. */
+export function bearerOf(
+  client: Client,
+  options: Pick<IntrospectionOptions, 'issuerId' | 'clock'>,
+): Readonly<Record<string, string>> {
+  const { headers, client_assertion: assertion = '' } = authenticate(client, options);
+  return headers ?? { authorization: `Bearer ${assertion}` };
+}
+
 function toClientKey(jwk: PrivateJwk, context: z.RefinementCtx): ClientKey {
   const key = importClientKey(jwk);
   if (key.ok) return key.value;

@@ -5,6 +5,7 @@ import type { ErrorClasses } from './errors.js';
 import type { Fetch } from './http.js';
 import { IntrospectionClient } from './introspection.js';
 import type { OnceStore } from './once.js';
+import type { LostOutcomes } from './outbox.js';
 import type { Tools } from './own-tools.js';
 
 const SecureUrl = z.string().refine(isSecureUrl, { error: 'must be an https URL (http on loopback)' });
@@ -24,6 +25,10 @@ const Options = z
     /** `writ` asks before every call whether it may still be made; without a clear yes it is refused. */
     decide: z.enum(['token', 'writ']).default('token'),
     decideTimeoutMs: z.number().int().min(50).max(5_000).default(300),
+    /** Whether Writ is told what became of each call; it needs the credentials of `introspection`. */
+    outcomes: z.boolean().default(true),
+    /** As many outcomes wait while Writ cannot be reached; then the oldest are dropped, and `onLost` is told. */
+    outcomesBuffer: z.number().int().min(100).max(1_000_000).default(10_000),
     dpopRequired: z.boolean().default(false),
     maxLifetimeSeconds: z.number().int().min(1).max(300).default(300),
     /** Difference between this clock and the issuer's that is forgiven. */
@@ -57,6 +62,8 @@ export type VerifierOptions = z.input<typeof Options> &
      * answer to `tools/list` counts, as far as it has heard anything.
      */
     tools?: Tools;
+    /** Told of outcomes that Writ will never have. Left out, it is a warning of the process, once a minute at most. */
+    onLost?: (lost: LostOutcomes) => void;
     fetch?: Fetch;
     clock?: Clock;
   }>;
@@ -66,6 +73,7 @@ export type Settings = z.output<typeof Options> &
     errors: ErrorClasses | undefined;
     once: OnceStore | undefined;
     tools: Tools | undefined;
+    onLost: ((lost: LostOutcomes) => void) | undefined;
     fetch: Fetch;
     clock: Clock;
   }>;
@@ -75,12 +83,13 @@ export function readOptions({
   errors,
   once,
   tools,
+  onLost,
   fetch = globalThis.fetch,
   clock = systemClock,
   ...rest
 }: VerifierOptions): Settings {
   const read = Options.safeParse(rest);
-  if (read.success) return Object.freeze({ ...read.data, errors, once, tools, fetch, clock });
+  if (read.success) return Object.freeze({ ...read.data, errors, once, tools, onLost, fetch, clock });
   const flaws = read.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`);
   throw new TypeError(`createVerifier: ${flaws.join('; ')}`);
 }

@@ -9,6 +9,7 @@ import { createGuard, type Guard } from './guard.js';
 import { createIntrospect, type Introspect } from './introspection.js';
 import { createIssuer } from './issuer.js';
 import { memoryOnceStore } from './once.js';
+import { createOutcomes } from './outcomes.js';
 import { createOwnTools, createReport } from './own-tools.js';
 import { readOptions, type VerifierOptions } from './options.js';
 import { resourceMetadata, type ResourceMetadata, type ResourceMetadataOptions } from './resource-metadata.js';
@@ -31,6 +32,13 @@ export interface Verifier {
   guard(options?: GuardOptions): Guard;
   /** Asks the issuer whether a token is active (RFC 7662), and spends one use when `consume` names a tool. */
   introspect: Introspect;
+  /** Tells Writ now what became of the calls so far; resolves with how many outcomes could not be sent and wait on. */
+  flush(): Promise<number>;
+  /**
+   * For the end of this process: calls that still run are reported as `unknown`, and what waits is sent, for three
+   * seconds at most. Does not keep the guard from letting calls through.
+   */
+  close(): Promise<void>;
   /** The RFC 9728 document of this MCP server. */
   protectedResourceMetadata(options?: ResourceMetadataOptions): ResourceMetadata;
 }
@@ -50,6 +58,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const introspect = createIntrospect({ ...settings, client: settings.introspection, issuerId, issuer });
   const decide = createDecide({ ...settings, client: settings.introspection, issuerId });
   const tools = createOwnTools(settings.tools, createReport({ ...settings, client: settings.introspection, issuerId }));
+  const outcomes = createOutcomes({ ...settings, client: settings.introspection, issuerId });
   const admitted = new AsyncLocalStorage<AuthInfo>();
   const rules = { issuer: issuerId, resource, shapes: settings.shapes, maxLifetime: settings.maxLifetimeSeconds, skew };
 
@@ -77,6 +86,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
     verifyAccessToken: (token: string) =>
       verifyBearer(token).catch((error: unknown) => rethrow(error, settings.errors)),
     introspect,
+    flush: () => outcomes.flush(),
+    close: () => outcomes.close(),
     protectedResourceMetadata: (more: ResourceMetadataOptions = {}) =>
       resourceMetadata({ resource, issuer: issuerId, dpopRequired }, more),
     guard: ({ scopes = {}, maxBodyBytes = 1_048_576, onRefused = () => undefined }: GuardOptions = {}) =>
@@ -87,6 +98,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
           introspect,
           decide,
           tools,
+          outcomes,
           once,
           uses: settings.uses,
           resource,
