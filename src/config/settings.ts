@@ -61,7 +61,7 @@ const DecisionPoint = z
       .int({ error: 'must be a whole number of milliseconds' })
       .min(10, { error: 'must be at least 10' })
       .max(200, { error: 'must be at most 200' })
-      .default(200),
+      .default(150),
     credentialFile: FilePath.optional(),
   })
   .refine(({ url, discover }) => (url === undefined) !== (discover === undefined), {

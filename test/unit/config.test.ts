@@ -420,7 +420,7 @@ describe('credentials in files', () => {
         url: undefined,
         discover: 'https://pdp.example',
         servers: '*',
-        timeoutMs: 200,
+        timeoutMs: 150,
         credential: 'a-token',
       },
     ]);
