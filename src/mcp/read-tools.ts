@@ -1,4 +1,4 @@
-import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import type { Client as McpClient } from '@modelcontextprotocol/client';
 import { err, ok, type Result } from '../base/index.js';
 import { isLoopback, type JsonObject, watchToolsList } from '../protocol/index.js';
 import type { ListedTools, ReadingFlaw, ReadingFlawCode, ToolsReader } from '../registry/index.js';
@@ -19,6 +19,8 @@ export const readTools =
     const url = new URL(resource);
     const isLocal = allowLoopback && isLoopback(url.hostname);
     if (url.protocol !== 'https:' && !isLocal) return refused('unsafe_address');
+    // Not loaded at every start of a server.
+    const { Client, StreamableHTTPClientTransport } = await import('@modelcontextprotocol/client');
     const deadline = AbortSignal.timeout(bounds.timeMs);
     const sent: JsonObject[][] = [];
     const fetch = boundedFetch({ url, token, deadline, bytes: bounds.bytes });
@@ -41,7 +43,7 @@ export const readTools =
 type Limits = Bounds & Readonly<{ over: AbortSignal }>;
 
 async function allPages(
-  client: Client,
+  client: McpClient,
   sent: readonly (readonly JsonObject[])[],
   { pages, tools: most, timeMs, over }: Limits,
 ): Promise<readonly JsonObject[]> {
