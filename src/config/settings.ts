@@ -126,7 +126,7 @@ const Limits = z.strictObject({
     .describe('Requests a second that one client may make of one process; twice as many at once after a pause.')
     .meta({ env: 'WRIT_REQUESTS_PER_CLIENT' }),
   failuresPerNetwork: count(300, 1_000_000)
-    .describe('Failed authentications in ten seconds after which a network (an IPv6 /64) is told to wait.')
+    .describe('Failed authentications in ten seconds after which one process tells a network (an IPv6 /64) to wait.')
     .meta({ env: 'WRIT_FAILURES_PER_NETWORK' }),
   signInsPerNetwork: count(300, 1_000_000)
     .describe('Pages of sign-ins that a network (an IPv6 /64) may open in a minute at one process.')
