@@ -36,15 +36,16 @@ async function examine(options: ConnectionOptions, io: Io): Promise<readonly Che
   return [
     ok('configuration', `sound, issuer ${config.issuer}`),
     checkDataDirectory(config),
+    checkLogKey(config),
     ...database,
     ...server,
     await checkAdminToken({ ...options, url: issuer }, io),
   ];
 }
 
-function checkDataDirectory({ dataDir, databaseUrl, adminToken, keyEncryptionKey }: Config): Check {
+function checkDataDirectory({ dataDir, databaseUrl, adminToken, keyEncryptionKey, logKeyFile }: Config): Check {
   const name = 'data directory';
-  if (databaseUrl !== undefined && adminToken !== undefined && keyEncryptionKey !== undefined)
+  if ([databaseUrl, adminToken, keyEncryptionKey, logKeyFile].every((given) => given !== undefined))
     return ok(name, 'not used: database and secrets are configured');
   if (!existsSync(dataDir)) return warn(name, `${dataDir} is not there yet`, 'the first start makes it');
   try {
@@ -55,6 +56,15 @@ function checkDataDirectory({ dataDir, databaseUrl, adminToken, keyEncryptionKey
   const mode = statSync(dataDir).mode & 0o077;
   if (mode !== 0) return wrong(name, `${dataDir} is open to other accounts`, `chmod 700 ${dataDir}`);
   return ok(name, dataDir);
+}
+
+/** Whoever has the key and the database can write another history. */
+function checkLogKey({ logKeyFile, logKeyPreviousFiles, dataDir }: Config): Check {
+  const name = 'log key';
+  if (logKeyFile === undefined) return ok(name, `made by the first start in ${dataDir}`);
+  const open = [logKeyFile, ...logKeyPreviousFiles].find((file) => (statSync(file).mode & 0o077) !== 0);
+  if (open !== undefined) return warn(name, `${open} can be read by other accounts`, `chmod 600 ${open}`);
+  return ok(name, `${logKeyFile}, and ${logKeyPreviousFiles.length} earlier`);
 }
 
 const MOST_DIFFERENCE = 2;

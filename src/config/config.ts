@@ -24,6 +24,10 @@ export type Config = Readonly<{
   keyEncryptionKey: string | undefined;
   /** Earlier ones, 32 bytes each, base64url: they open what they sealed, and seal nothing any more. */
   keyEncryptionKeyPrevious: readonly string[];
+  logKeyFile: string | undefined;
+  logKeyPreviousFiles: readonly string[];
+  /** PEM of the Ed25519 keys that sign the log, the current one first. Empty only where {@link Config.isLocal}. */
+  logKeys: readonly string[];
   trustDomain: string;
   /** In CIDR form, such as `10.0.0.0/8` or `::1/128`. Empty: no forwarded header is believed. */
   trustedProxies: readonly string[];

@@ -21,6 +21,24 @@ export function readTls(files: Settings['tls'], readFile: ReadFile): Result<Tls 
   return ok({ cert: cert.value, key: key.value });
 }
 
+/** The keys that sign the log, in PEM, the current one first. */
+export function readLogKeys(
+  { logKeyFile, logKeyPreviousFiles }: Pick<Settings, 'logKeyFile' | 'logKeyPreviousFiles'>,
+  readFile: ReadFile,
+): Result<readonly string[], ConfigProblem> {
+  if (logKeyFile === undefined) return ok([]);
+  const pems: string[] = [];
+  for (const [i, file] of [logKeyFile, ...logKeyPreviousFiles].entries()) {
+    const at = i === 0 ? 'logKeyFile' : `logKeyPreviousFiles.${i - 1}`;
+    const text = readNamed(file, readFile);
+    if (!text.ok) return err(problem(at, text.error));
+    if (attempt(() => createPrivateKey(text.value))?.asymmetricKeyType !== 'ed25519')
+      return err(problem(at, `${file} holds no Ed25519 private key in PEM without passphrase`));
+    pems.push(text.value);
+  }
+  return ok(pems);
+}
+
 /** A company identity provider with its credential read from where the settings say. */
 export function readIdentityProvider(
   settings: IdentityProviderSettings,

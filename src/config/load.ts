@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
 import type { JsonObject } from '../protocol/index.js';
 import type { Config } from './config.js';
-import { readDecisionPoint, readIdentityProvider, readTls } from './credentials.js';
+import { readDecisionPoint, readIdentityProvider, readLogKeys, readTls } from './credentials.js';
 import { type Environment, environmentSettings, readSetting } from './environment.js';
 import { readConfigFile, type ReadFile } from './file.js';
 import { type ConfigProblem, problem } from './problem.js';
@@ -35,15 +35,18 @@ function finish(
   const tls = readTls(settings.tls, readFile);
   const providers = settings.identityProviders.map((idp, index) => readIdentityProvider(idp, index, readFile));
   const points = settings.decisionPoints.map((point, index) => readDecisionPoint(point, index, readFile));
-  const unread = [tls, ...providers, ...points].flatMap((read) => (read.ok ? [] : [read.error]));
+  const logKeys = readLogKeys(settings, readFile);
+  const unread = [tls, logKeys, ...providers, ...points].flatMap((read) => (read.ok ? [] : [read.error]));
   const problems = [...known, ...unsafeTogether(settings, flawed), ...unread];
-  if (problems.length > 0 || !tls.ok) return err(problems);
+  if (problems.length > 0 || !tls.ok || !logKeys.ok) return err(problems);
   const identityProviders = providers.flatMap((read) => (read.ok ? [read.value] : []));
   const decisionPoints = points.flatMap((read) => (read.ok ? [read.value] : []));
-  return ok(freeze(complete(settings, { tls: tls.value, identityProviders, decisionPoints })));
+  return ok(freeze(complete(settings, { tls: tls.value, logKeys: logKeys.value, identityProviders, decisionPoints })));
 }
 
-function complete(settings: Settings, read: Pick<Config, 'tls' | 'identityProviders' | 'decisionPoints'>): Config {
+type Read = Pick<Config, 'tls' | 'logKeys' | 'identityProviders' | 'decisionPoints'>;
+
+function complete(settings: Settings, read: Read): Config {
   const { keyEncryptionKey: key, keyEncryptionKeyPrevious: previous, ...rest } = settings;
   return {
     ...rest,
@@ -51,6 +54,7 @@ function complete(settings: Settings, read: Pick<Config, 'tls' | 'identityProvid
     policies: settings.policies,
     adminToken: settings.adminToken,
     auditToken: settings.auditToken,
+    logKeyFile: settings.logKeyFile,
     metricsToken: settings.metricsToken,
     traceEndpoint: settings.traceEndpoint,
     isLocal: isLocal(settings),

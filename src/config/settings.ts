@@ -211,6 +211,20 @@ export const Settings = z.strictObject({
         'Several replicas: first give all of them the new key here, then swap the two, then leave the old one out.',
     )
     .meta({ env: 'WRIT_KEY_ENCRYPTION_KEY_PREVIOUS', secret: true }),
+  logKeyFile: FilePath.optional()
+    .describe(
+      'PEM file with the Ed25519 private key that signs the log. Keep it out of the database and its backups, the same ' +
+        'for all replicas. Required when the issuer is not loopback.',
+    )
+    .meta({ env: 'WRIT_LOG_KEY_FILE', example: 'openssl genpkey -algorithm ed25519 -out log-key.pem' }),
+  logKeyPreviousFiles: z
+    .array(FilePath)
+    .max(4, { error: 'must be at most 4 files' })
+    .default([])
+    .describe(
+      'Earlier files of WRIT_LOG_KEY_FILE, separated by commas: they sign beside the new key until they are left out.',
+    )
+    .meta({ env: 'WRIT_LOG_KEY_PREVIOUS_FILES' }),
   trustDomain: z
     .string()
     .regex(/^[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?$/, { error: 'must be a lower-case name such as example.com' })

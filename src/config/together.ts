@@ -44,6 +44,19 @@ const RULES: readonly Rule[] = [
     message: 'is set without the key that follows: set keyEncryptionKey (WRIT_KEY_ENCRYPTION_KEY) too',
   },
   {
+    about: ['issuer', 'logKeyFile'],
+    path: 'logKeyFile',
+    broken: (s) => !isLocal(s) && s.logKeyFile === undefined,
+    message:
+      'is required when the issuer is not loopback; make one with: openssl genpkey -algorithm ed25519 -out log-key.pem',
+  },
+  {
+    about: ['logKeyFile', 'logKeyPreviousFiles'],
+    path: 'logKeyPreviousFiles',
+    broken: (s) => s.logKeyFile === undefined && s.logKeyPreviousFiles.length > 0,
+    message: 'is set without the key that follows: set logKeyFile (WRIT_LOG_KEY_FILE) too',
+  },
+  {
     about: ['issuer', 'databaseUrl', 'allowEmbeddedDatabase'],
     path: 'databaseUrl',
     broken: (s) => !isLocal(s) && s.databaseUrl === undefined && !s.allowEmbeddedDatabase,

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
@@ -73,7 +74,9 @@ describe('what Writ is deployed with', () => {
       ]),
     );
     expect(Object.keys(env).filter((name) => !known.has(name))).toEqual([]);
-    expect(loadConfig(env, () => undefined)).toMatchObject({ ok: true, value: { port: 4455 } });
+    const logKey = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+    const readFile = (path: string): string | undefined => (path === '/run/secrets/log_key' ? logKey : undefined);
+    expect(loadConfig(env, readFile)).toMatchObject({ ok: true, value: { port: 4455, logKeys: [logKey] } });
   });
 
   it('is a chart that renders, with nothing that is privileged', () => {

@@ -56,6 +56,7 @@ describe('writ doctor', () => {
     expect(checks.map(({ check, state }) => `${check}: ${state}`)).toEqual([
       'configuration: ok',
       'data directory: ok',
+      'log key: ok',
       'database: ok',
       ...(writ.config.databaseUrl === undefined ? [] : ['migrations: ok', 'clock and database: ok']),
       'issuer: ok',

@@ -16,14 +16,16 @@ const PUBLIC = {
   DATABASE_URL: 'postgresql://writ@db.example/writ',
   WRIT_KEY_ENCRYPTION_KEY: KEY,
   WRIT_TRUSTED_PROXIES: '10.0.0.0/8',
+  WRIT_LOG_KEY_FILE: 'log-key.pem',
 };
+const LOG_KEY = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
 
 type Files = Record<string, string>;
 const reader =
   (files: Files) =>
   (path: string): string | undefined => {
     if (files[path] === 'unreadable') throw new Error('EACCES');
-    return files[path];
+    return files[path] ?? (path === 'log-key.pem' ? LOG_KEY : undefined);
   };
 
 function started(env: Record<string, string>, files: Files = {}): Config {
@@ -54,6 +56,9 @@ describe('the configuration', () => {
       adminToken: undefined,
       keyEncryptionKey: undefined,
       keyEncryptionKeyPrevious: [],
+      logKeyFile: undefined,
+      logKeyPreviousFiles: [],
+      logKeys: [],
       trustDomain: 'localhost',
       trustedProxies: [],
       tls: undefined,
@@ -182,6 +187,25 @@ describe('a refusal to start', () => {
       { ...PUBLIC, WRIT_KEY_ENCRYPTION_KEY: '' },
       [
         'WRIT_KEY_ENCRYPTION_KEY (keyEncryptionKey): is required when the issuer is not loopback; make one with: openssl rand -base64 32',
+      ],
+    ],
+    [
+      'a public issuer without a key for the log',
+      { ...PUBLIC, WRIT_LOG_KEY_FILE: '' },
+      [
+        'WRIT_LOG_KEY_FILE (logKeyFile): is required when the issuer is not loopback; make one with: openssl genpkey -algorithm ed25519 -out log-key.pem',
+      ],
+    ],
+    [
+      'a key for the log that is not there',
+      { WRIT_LOG_KEY_FILE: 'lost.pem' },
+      ['WRIT_LOG_KEY_FILE (logKeyFile): there is no file lost.pem'],
+    ],
+    [
+      'an earlier key for the log without the one that follows',
+      { WRIT_LOG_KEY_PREVIOUS_FILES: 'log-key.pem' },
+      [
+        'WRIT_LOG_KEY_PREVIOUS_FILES (logKeyPreviousFiles): is set without the key that follows: set logKeyFile (WRIT_LOG_KEY_FILE) too',
       ],
     ],
     [
@@ -332,7 +356,7 @@ describe('a refusal to start', () => {
     ],
     [
       'an identity provider that is Writ itself',
-      `issuer: https://login.example\ntrustedProxies: [10.0.0.1]\nallowEmbeddedDatabase: true\nkeyEncryptionKey: ${KEY}\n${idp('clientSecret: s')}`,
+      `issuer: https://login.example\ntrustedProxies: [10.0.0.1]\nallowEmbeddedDatabase: true\nkeyEncryptionKey: ${KEY}\nlogKeyFile: log-key.pem\n${idp('clientSecret: s')}`,
       ['identityProviders: names our own issuer; a person cannot sign in to Writ by Writ'],
     ],
     [
@@ -385,6 +409,7 @@ describe('a refusal to start', () => {
       'WRIT_ADMIN_TOKEN',
       'WRIT_ISSUER',
       'WRIT_KEY_ENCRYPTION_KEY',
+      'WRIT_LOG_KEY_FILE',
       'DATABASE_URL',
     ]);
     expect(problems.join('\n')).not.toContain('hunter2');
@@ -433,6 +458,16 @@ describe('credentials in files', () => {
       kind: 'private_key',
       jwk,
     });
+  });
+
+  it('gives the keys of the log, the one that signs first, and refuses another kind', () => {
+    const other = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+    const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' });
+    const env = { WRIT_LOG_KEY_FILE: 'log-key.pem', WRIT_LOG_KEY_PREVIOUS_FILES: 'other.pem' };
+    expect(started(env, { 'other.pem': other }).logKeys).toStrictEqual([LOG_KEY, other]);
+    expect(refused(env, { 'other.pem': ec.toString() })).toStrictEqual([
+      'WRIT_LOG_KEY_PREVIOUS_FILES (logKeyPreviousFiles.0): other.pem holds no Ed25519 private key in PEM without passphrase',
+    ]);
   });
 
   it('serves TLS with a certificate and its own key, and refuses a pair that does not fit', () => {
