@@ -28,7 +28,19 @@ const may = {
   admin: [...below, 'registry', 'policy', 'approval', 'session', 'audit', 'token', 'http'],
   'sdk/verifier': below,
   'sdk/agent': below,
-  cli: [...below, 'sdk/verifier', 'sdk/agent', 'policy', 'audit', 'config', 'registry', 'storage'],
+  'sdk/auditor': [...below, 'tlog'],
+  cli: [
+    ...below,
+    'sdk/verifier',
+    'sdk/agent',
+    'sdk/auditor',
+    'tlog',
+    'policy',
+    'audit',
+    'config',
+    'registry',
+    'storage',
+  ],
 };
 
 const rooms = Object.entries(may).map(([room, allowed]) => ({

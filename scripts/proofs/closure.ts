@@ -50,6 +50,7 @@ export async function exportFlaws(exports: Readonly<Record<string, string>>): Pr
 const MAY: Readonly<Record<string, readonly string[]>> = {
   './verifier': ['base', 'protocol', 'sdk/verifier'],
   './agent': ['base', 'protocol', 'sdk/agent'],
+  './auditor': ['base', 'protocol', 'tlog', 'sdk/auditor'],
   './protocol': ['base', 'protocol'],
 };
 const PACKAGES = ['zod'];

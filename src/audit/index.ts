@@ -1,3 +1,11 @@
+export {
+  type BundleAbout,
+  type BundleAsked,
+  type BundleSource,
+  type EntryFinder,
+  type IndexPage,
+  makeBundle,
+} from './bundle.js';
 export type { Access, AccessLog } from './access.js';
 export { type Reader, type ReaderDigests, readerDigests, readerOf } from './auditor.js';
 export { auditRoute, harmless, type Reading, type ReadingDeps } from './reading.js';

@@ -1,0 +1,188 @@
+import { isObject, parseObject } from '../../protocol/index.js';
+import { TILE_WIDTH, verifyRange } from '../../tlog/index.js';
+import { Entries } from './entries.js';
+import { End, EntryLine, type Opening, readCheckpoint, readHeader, RunEnd } from './header.js';
+import { compareBy, judgeHeads } from './heads.js';
+import { eachLine, textOf } from './lines.js';
+import type { AuditorOptions } from './options.js';
+import type { Coverage } from './sessions.js';
+import { Problems, type Verdict } from './verdict.js';
+
+/**
+ * Judges a bundle without the server that made it: what it says is proved, or which line, entry or run is wrong. Never
+ * throws on any bytes, and holds no more than a run of entries and the sessions that are open.
+ */
+export async function verifyBundle(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: AuditorOptions,
+): Promise<Verdict> {
+  const reader = new BundleReader(options);
+  const came = await eachLine(chunks, (line) => reader.line(line));
+  return reader.finish(came);
+}
+
+const ENTRY = /^\{"index":(\d{1,16}),"hash":"([\w-]{43})","leaf":"([\w-]*)"\}$/;
+
+class BundleReader {
+  readonly #options: AuditorOptions;
+  readonly #problems = new Problems();
+  readonly #entries: Entries;
+  #opening: Opening | undefined;
+  #line = 0;
+  #run: Buffer[] = [];
+  #start = 0;
+  /** The first index that a run may begin with. */
+  #next = 0;
+  /** How many entries are below the sizes that may turn out to be the witnessed one. */
+  readonly #below = new Map<number, number>();
+  #hasEnded = false;
+
+  constructor(options: AuditorOptions) {
+    this.#options = options;
+    this.#entries = new Entries(this.#problems, options.keys);
+  }
+
+  /** Takes one line; false when nothing that follows could be judged. */
+  line(line: Buffer): boolean {
+    this.#line += 1;
+    if (this.#opening === undefined) return this.#open(line);
+    if (this.#hasEnded) return this.#unreadable('something comes after the end');
+    const entry = ENTRY.exec(line.toString('latin1'));
+    if (!entry) return this.#other(line);
+    const [, index, hash = '', leaf = ''] = entry;
+    return this.#entry(Number(index), Buffer.from(hash, 'base64url'), Buffer.from(leaf, 'base64url'));
+  }
+
+  finish(came: 'whole' | 'cut' | 'stopped'): Verdict {
+    if (came !== 'stopped' && (came === 'cut' || !this.#hasEnded)) {
+      this.#problems.add('truncated', 'the bundle stops before its end', { line: this.#line });
+    }
+    const opening = this.#opening;
+    const heads = opening && this.#heads(opening);
+    const sessions = this.#entries.sessions.finish(...this.#wanted());
+    const { included, pruned, unknown } = this.#entries;
+    const size = heads?.witnessed?.size ?? 0;
+    return {
+      isProved: this.#problems.list.length === 0,
+      problems: this.#problems.list,
+      more: this.#problems.more,
+      checkpoint: opening && { ...headOf(opening), signedBy: heads?.signedBy ?? [] },
+      witnessed: heads?.witnessed,
+      entries: { included, claimed: included - (this.#below.get(size) ?? 0), pruned, unknown },
+      sessions,
+      keys: this.#entries.keys.announced(),
+    };
+  }
+
+  #open(line: Buffer): boolean {
+    const header = readHeader(line);
+    if (!header.ok) return this.#unreadable(header.error);
+    this.#opening = header.value;
+    const copies = (this.#options.copies ?? []).map((copy) => readCheckpoint(copy)?.checkpoint.size ?? 0);
+    for (const { size } of [header.value.main.checkpoint, ...header.value.earlier]) this.#below.set(size, 0);
+    for (const size of copies) this.#below.set(size, 0);
+    if (header.value.origin !== header.value.main.checkpoint.origin) {
+      this.#problems.add('other_log', 'the checkpoint is not of the log that the bundle names', { line: 1 });
+    }
+    return true;
+  }
+
+  #heads(opening: Opening): ReturnType<typeof judgeHeads> {
+    const compare = compareBy(opening.main.checkpoint, opening.earlier);
+    return judgeHeads(opening, this.#options, this.#entries.keys, { problems: this.#problems, compare });
+  }
+
+  #other(line: Buffer): boolean {
+    const text = textOf(line);
+    const parsed = text === undefined ? undefined : parseObject(text);
+    if (parsed?.ok !== true) return this.#unreadable('is not a JSON object');
+    const { value } = parsed;
+    const run = RunEnd.safeParse(value);
+    if (run.success) return this.#close(run.data);
+    const entry = EntryLine.safeParse(value);
+    if (entry.success) return this.#parsedEntry(entry.data);
+    if (this.#run.length > 0) return this.#unreadable('entries come without the end of their run');
+    const end = End.safeParse(value);
+    if (end.success) return this.#end(end.data.entries);
+    if (!isObject(value['openings']) || Object.keys(value).length > 1)
+      return this.#unreadable('is no line of a bundle');
+    this.#entries.openings.open(value['openings'], this.#line);
+    return true;
+  }
+
+  #parsedEntry(entry: ReturnType<typeof EntryLine.parse>): boolean {
+    const { index, hash, leaf } = entry;
+    if (leaf !== null) return this.#entry(index, hash, Buffer.from(leaf, 'base64url'));
+    if (!entry.pruned) this.#problems.add('entry_missing', 'the log has lost it', { line: this.#line, entry: index });
+    return this.#entry(index, hash, undefined);
+  }
+
+  #entry(index: number, hash: Buffer, leaf: Buffer | undefined): boolean {
+    if (this.#run.length === 0) this.#start = index;
+    const size = this.#opening?.main.checkpoint.size ?? 0;
+    const expected = this.#start + this.#run.length;
+    const isFirstOfTile = index % TILE_WIDTH === 0 && this.#run.length > 0;
+    if (index !== expected || index < this.#next || index >= size || isFirstOfTile) {
+      const detail = index >= size ? 'is beyond the checkpoint' : 'is out of order, twice, or without the one before';
+      this.#problems.add('run_misplaced', detail, { line: this.#line, entry: index });
+      return false;
+    }
+    this.#run.push(hash);
+    this.#entries.take(index, hash, leaf);
+    return true;
+  }
+
+  #close({ run, proof }: ReturnType<typeof RunEnd.parse>): boolean {
+    const end = this.#start + this.#run.length;
+    if (this.#run.length === 0 || run[0] !== this.#start || run[1] !== end) {
+      this.#problems.add('run_misplaced', 'is not the run that came', { line: this.#line, run });
+      return false;
+    }
+    const checkpoint = this.#opening?.main.checkpoint;
+    const proved = checkpoint && verifyRange(this.#start, this.#run, checkpoint, proof);
+    if (proved?.ok !== true) {
+      this.#problems.add('run_altered', 'does not lead to the checkpoint', { line: this.#line, run });
+    }
+    this.#missing(this.#next, run[0]);
+    for (const [size, below] of this.#below) this.#below.set(size, below + Math.max(0, Math.min(end, size) - run[0]));
+    this.#run = [];
+    this.#next = end;
+    return true;
+  }
+
+  #end(entries: number): boolean {
+    this.#hasEnded = true;
+    if (entries !== this.#entries.included) {
+      const detail = `the bundle says ${entries} entries, and there are ${this.#entries.included}`;
+      this.#problems.add('entry_missing', detail, { line: this.#line });
+    }
+    this.#missing(this.#next, Infinity);
+    return true;
+  }
+
+  /** Nothing of a range that was asked for may be left out between these two. */
+  #missing(from: number, to: number): void {
+    const about = this.#opening?.about;
+    if (about === undefined || !('range' in about)) return;
+    const [first, last] = [Math.max(from, about.range[0]), Math.min(to, about.range[1])];
+    if (first < last) this.#problems.add('entry_missing', `${last - first} entries are left out`, { entry: first });
+  }
+
+  #wanted(): [Coverage, string | undefined] {
+    const about = this.#opening?.about;
+    if (about === undefined || this.#entries.pruned > 0) return ['unknown', undefined];
+    if ('session' in about) return ['some', about.session];
+    return 'range' in about ? [about.range[0] === 0 ? 'all' : 'some', undefined] : ['unknown', undefined];
+  }
+
+  #unreadable(detail: string): false {
+    this.#problems.add('unreadable', detail, { line: this.#line });
+    return false;
+  }
+}
+
+const headOf = ({ main: { checkpoint } }: Opening): Readonly<{ origin: string; size: number; root: string }> => ({
+  origin: checkpoint.origin,
+  size: checkpoint.size,
+  root: checkpoint.root.toString('base64'),
+});
