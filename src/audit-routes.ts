@@ -1,4 +1,4 @@
-import { readerDigests, type ReadingDeps, transactionRoute } from './audit/index.js';
+import { readerDigests, type ReadingDeps, schemaRoute, transactionRoute } from './audit/index.js';
 import type { Clock } from './base/index.js';
 import type { Config } from './config/index.js';
 import type { Route } from './http/index.js';
@@ -22,7 +22,8 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
     digests: readerDigests({ audit: config.auditToken, admin: adminToken }),
     access: openAccessLog(database, clock),
   };
-  return [transactionRoute(openLog(database), readings)];
+  const { mount } = readings;
+  return [schemaRoute(mount, config.issuer), transactionRoute(openLog(database), readings)];
 }
 
 const mountOf = (issuer: string): string => new URL(issuer).pathname.replace(/\/$/, '');

@@ -23,6 +23,7 @@ import {
   windowLimit,
 } from './http/index.js';
 import { auditPrefix, auditRoutes } from './audit-routes.js';
+import { differenceOf } from './audit/index.js';
 import { activateFirst } from './first-policies.js';
 import type { RevocationDeps } from './introspection/index.js';
 import { markChanged, type ReportDeps } from './drift/index.js';
@@ -48,6 +49,8 @@ import {
   openLog,
   openOutcomes,
   openPeople,
+  openAccessLog,
+  openPersonNames,
   openPersons,
   openPolicies,
   openRegistry,
@@ -167,7 +170,7 @@ function app(house: House, secrets: Secrets): Koa {
   const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
   const failures = operations.failures(openFailureLog(database, clock, behind));
   const states = openTokenStates(database, clock);
-  const people = openPersons(database);
+  const people = openPersons(database, clock);
   const settings = exchangeSettings(config);
   const limits = requestLimit(config.limits.requestsPerClient);
   const policies = openActivePolicies(report);
@@ -245,6 +248,8 @@ function app(house: House, secrets: Secrets): Koa {
     registry,
     writer: registry,
     sessions: openSessions(database, clock),
+    persons: openPersonNames(database, clock),
+    access: openAccessLog(database, clock),
     policies: openPolicies(database, clock),
     inputs,
     keys: keysAdmin({ ...keyRingDeps(house, secrets), ring: keys }),
@@ -311,11 +316,13 @@ function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): E
 /** A change of the registry as the log keeps it: before and after, without secrets. */
 function registryRecord(clock: Clock): Parameters<typeof openRegistry>[1]['recordOf'] {
   return (change, before, by, version) => {
+    const [was, is] = [copyJson(before), copyJson(change.object)];
     const facts = {
       what: change.kind,
       id: change.id,
-      before: copyJson(before),
-      after: copyJson(change.object),
+      before: was,
+      after: is,
+      ...differenceOf(was, is),
       secret_set: change.secretWasSet,
       by,
       registry: version,

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/index.js';
-import type { LogReader } from '../audit/index.js';
+import type { LogReader, PersonNames } from '../audit/index.js';
 import type { Route } from '../http/index.js';
 import type { KeptInputs, PolicyStore } from '../policy/index.js';
 import type { RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
@@ -15,6 +15,7 @@ import { logOperation } from './log.js';
 import { objectOperations } from './objects.js';
 import { describeApi, openapiOperation } from './openapi.js';
 import type { Operation } from './operation.js';
+import { personOperations } from './persons.js';
 import { policyOperations } from './policies.js';
 import { problemOperations } from './problems.js';
 import { replayOperations } from './replay.js';
@@ -27,6 +28,7 @@ export type AdminDeps = ServeDeps &
     registry: RegistryReader;
     writer: RegistryWriter;
     sessions: SessionsAdmin;
+    persons: PersonNames;
     keys: KeysAdmin;
     policies: PolicyStore;
     inputs: KeptInputs;
@@ -68,6 +70,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     ...policyOperations(changes),
     ...replayOperations({ ...deps, inTurn: makeTurns() }),
     ...sessionOperations(sessions),
+    ...personOperations(deps.persons, deps.inputs),
     ...keyOperations(keys),
     logOperation(log),
     ...problemOperations(),

@@ -43,6 +43,7 @@ export const logOperation = (log: LogReader): Operation =>
   operation({
     id: 'readLog',
     method: 'GET',
+    isRecorded: true,
     path: '/admin/v1/log',
     about: 'Reads the log, oldest first: all of it, or one session, transaction or kind.',
     query: Paging.extend({ after: EntryId, session: Id.optional(), txn: Id.optional(), kind: RecordKind.optional() }),

@@ -47,6 +47,8 @@ export type Operation = Readonly<{
   hasTag: boolean;
   /** Whether it is for everybody: without the bearer token. */
   isOpen: boolean;
+  /** Whether the log has who asked for it, though it changes nothing. */
+  isRecorded: boolean;
   ready: (ctx: Context, params: PathParams) => Promise<Result<Ready, Problem>>;
 }>;
 export type Precondition = 'If-Match' | 'If-None-Match';
@@ -70,6 +72,7 @@ type Spec<Q extends z.ZodObject, B extends z.ZodType> = Pick<
     preconditions?: Operation['preconditions'];
     hasTag?: boolean;
     isOpen?: boolean;
+    isRecorded?: boolean;
     run: (request: Request<z.output<Q>, z.output<B>>) => Promise<Result<Answer, Problem>>;
   }>;
 
@@ -86,6 +89,7 @@ export function operation<Q extends z.ZodObject, B extends z.ZodType>(spec: Spec
     preconditions: spec.preconditions ?? [],
     hasTag: spec.hasTag ?? false,
     isOpen: spec.isOpen ?? false,
+    isRecorded: spec.isRecorded ?? false,
     ready: async (ctx, params) => {
       const query = readQuery(spec.query, ctx.querystring);
       if (!query.ok) return query;

@@ -1,4 +1,5 @@
 import type { Context } from 'koa';
+import { type AccessLog, harmless } from '../audit/index.js';
 import type { Result } from '../base/index.js';
 import { answerProblem, type PathParams, plainProblem, type Problem, requestId } from '../http/index.js';
 import { isAdministrator } from './guard.js';
@@ -7,6 +8,8 @@ import { type Answer, isChange, type Operation } from './operation.js';
 
 export type ServeDeps = IdempotencyDeps &
   Readonly<{
+    /** Every change that is asked for, and every look at the log, is in it before it is answered. */
+    access: AccessLog;
     /** SHA-256 of the bearer token; see adminTokenDigest. */
     adminTokenDigest: Uint8Array;
   }>;
@@ -33,7 +36,18 @@ async function answerOf(
   const ready = await operation.ready(ctx, params);
   if (!ready.ok) return ready;
   const { asked, run } = ready.value;
-  const header = isChange(operation) ? ctx.get('Idempotency-Key') : '';
+  const access = (): Promise<void> =>
+    deps.access.note({
+      ...{ who: 'administrator', what: operation.id, request: requestId(ctx) },
+      filter: harmless({ ...params, ...Object.fromEntries(new URLSearchParams(ctx.querystring)) }),
+    });
+  if (!isChange(operation)) {
+    const answer = await run();
+    if (operation.isRecorded) await access();
+    return answer;
+  }
+  await access();
+  const header = ctx.get('Idempotency-Key');
   if (header === '') return run();
   const request = JSON.stringify([ctx.method, ctx.path, asked]);
   const { answer, isReplay } = await answerOnce({ header, request, run }, deps);

@@ -9,6 +9,8 @@ export {
 export type { Access, AccessLog } from './access.js';
 export { type Reader, type ReaderDigests, readerDigests, readerOf } from './auditor.js';
 export { auditRoute, harmless, type Reading, type ReadingDeps } from './reading.js';
+export { differenceOf } from './difference.js';
+export { leafFlaws, RecordSchema, schemaRoute } from './schema.js';
 export { transactionRoute } from './transaction.js';
 export type {
   Append,
@@ -34,13 +36,16 @@ export {
 export { type OutcomesDeps, outcomesRoute } from './outcomes.js';
 export type {
   KeptOutcome,
+  KnownPerson,
   LogEntry,
   LogFilter,
   LogPage,
   LogReader,
   NewOutcome,
+  Opening,
   OutcomeBatch,
   OutcomeLog,
+  PersonNames,
 } from './ports.js';
 export {
   closeRecord,

@@ -62,3 +62,20 @@ export interface OutcomeLog {
     batch: OutcomeBatch,
   ): Promise<Readonly<{ registryVersion: number; replayed: boolean; kept: ReadonlyMap<string, KeptOutcome> }>>;
 }
+
+/** How a commitment of the log is opened: who the person is, with the salt. */
+export type Opening = Readonly<{ issuer: string; subject: string; salt: string }>;
+
+export type KnownPerson = Readonly<{ id: string; issuer: string; subject: string; status: string }>;
+
+/** Who the people of the log are, and how that is forgotten. */
+export interface PersonNames {
+  /** Of those that are not erased and whom the log commits to. */
+  openings(ids: readonly string[]): Promise<Readonly<Record<string, Opening>>>;
+  find(issuer: string, subject: string): Promise<KnownPerson | undefined>;
+  /**
+   * Erases who this was: name, attributes and salt, consents and sign-ins. What they were granted ends, and the log stays
+   * as it is. Whoever comes again is somebody else.
+   */
+  erase(id: string, by: string): Promise<'erased' | 'unknown'>;
+}

@@ -1,4 +1,4 @@
-import { type Clock, err, newId, ok, type Result, type Seconds } from '../base/index.js';
+import { type Clock, err, newId, ok, randomText, type Result, type Seconds } from '../base/index.js';
 import type { Caller, KeySource, Spend } from '../client/index.js';
 import { delegate, type Delegation, type Subject } from '../delegation/index.js';
 import {
@@ -12,7 +12,7 @@ import {
   policyVersion,
   questionOf,
 } from '../policy/index.js';
-import { type FormRequest, TokenType } from '../protocol/index.js';
+import { type FormRequest, personCommitment, TokenType } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
 import { verifyActor } from './actor.js';
@@ -20,7 +20,7 @@ import { keepInputs } from './inputs.js';
 import type { Committer, Drift, NotPermitted, People, Permitted, Stale } from './ports.js';
 import { verifyRequestProof } from './proof.js';
 import { exchangeRecord, type Known } from './record.js';
-import { evidenceOf, type Refusal, reasonOf } from './refusal.js';
+import { type CommitRefusal, evidenceOf, type Refusal, reasonOf } from './refusal.js';
 import type { Remembered } from './remembered.js';
 import { type ExchangeRequest, parseRequest } from './request.js';
 import { verifySubject } from './subject.js';
@@ -59,10 +59,11 @@ export async function exchange(
   deps: ExchangeDeps,
 ): Promise<Result<Issued, Refusal | Stale>> {
   const now = deps.clock.now();
+  const judged: Judged[] = [];
   const story: Story = {
     spends: [...caller.spends],
-    judged: [],
-    known: { http, now, registryVersion: registry.version, policy: policyVersion(registry.policies), caller },
+    judged,
+    known: { http, now, registryVersion: registry.version, policy: policyVersion(registry.policies), caller, judged },
   };
   const decided = await decideExchange(http, { caller, registry, now, story }, deps);
   if (!decided.ok) return refuse(decided.error, story, deps);
@@ -198,7 +199,7 @@ async function record(
 ): Promise<Result<Recorded, Refusal | Stale>> {
   const { settings } = deps;
   const { now, registryVersion, http } = story.known;
-  const { personId, newcomer } = identify(delegation);
+  const { personId, newcomer, met } = identify(delegation);
   const token = prepare(permit, {
     issuer: settings.issuer,
     personId,
@@ -210,7 +211,7 @@ async function record(
   const kept = await deps.committer.permit({
     decision: 'permit',
     requestId: http.requestId,
-    record: exchangeRecord({ ...story.known, delegation, token, personId }),
+    record: exchangeRecord({ ...story.known, delegation, token, personId, met }),
     spends: story.spends,
     registryVersion,
     now,
@@ -235,17 +236,31 @@ async function record(
   });
   // A key that was withdrawn a moment ago is the one thing that only the keys, not the registry, can make good.
   if (!kept.ok && kept.error.reason === 'stale') await deps.keys.refresh();
+  if (!kept.ok && (await isSomebodyElseNow(delegation, kept.error, deps.people))) return err({ reason: 'stale' });
   if (kept.ok) keepInputs({ ...story, decision: token.receipt.decision, person: personId }, deps);
   return kept;
+}
+
+/** Whoever was erased and comes again is a new person, though this process still remembers the old id. */
+async function isSomebodyElseNow(
+  { person: { id, issuer, subject } }: Delegation,
+  { reason }: CommitRefusal | Stale,
+  people: People,
+): Promise<boolean> {
+  if (reason !== 'revoked' && reason !== 'person_disabled') return false;
+  if (id === undefined || issuer === undefined || subject === undefined) return false;
+  return (await people.findAnew(issuer, subject)) !== id;
 }
 
 /** The person's stable id; whom we meet for the first time gets one, which counts if the commit permits. */
 function identify({
   person: { id, issuer, subject, attributes },
-}: Delegation): Pick<Permitted, 'personId' | 'newcomer'> {
+}: Delegation): Pick<Permitted, 'personId' | 'newcomer'> & Pick<Known, 'met'> {
   if (id !== undefined || issuer === undefined || subject === undefined)
-    return { personId: id ?? '', newcomer: undefined };
-  return { personId: newId('prs'), newcomer: { issuer, subject, attributes } };
+    return { personId: id ?? '', newcomer: undefined, met: undefined };
+  const salt = randomText(16);
+  const met = personCommitment(salt, { issuer, subject });
+  return { personId: newId('prs'), newcomer: { issuer, subject, attributes, salt }, met };
 }
 
 /** A refusal is recorded like a permit; only then is the client told. */

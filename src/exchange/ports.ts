@@ -17,13 +17,21 @@ type Brought = Readonly<{
   isOver: () => boolean;
 }>;
 
+/** `salt`: 128 bits, base64url, that open the commitment of the record. */
+export type Newcomer = Readonly<{
+  issuer: string;
+  subject: string;
+  attributes: Readonly<Record<string, string>>;
+  salt: string;
+}>;
+
 export type Permitted = Brought &
   Readonly<{
     decision: 'permit';
     token: PreparedToken;
     personId: string;
     /** Whom we meet for the first time: known from this commit on, under `personId`, if it permits. */
-    newcomer: Readonly<{ issuer: string; subject: string; attributes: Readonly<Record<string, string>> }> | undefined;
+    newcomer: Newcomer | undefined;
     lineage: readonly string[];
     /** SHA-256 of the `jti` of the exchanged token that this one is made from, when its record is in the log. */
     parent: string | undefined;
@@ -58,9 +66,11 @@ export interface Drift {
   seen(sighting: Readonly<{ resource: string; tool: string; sha256: string; by: string }>): void;
 }
 
-/** People as the exchange needs them. `find` may answer from memory: an id never changes. */
+/** People as the exchange needs them. `find` may answer from memory: an id never changes, it only ends. */
 export interface People {
   /** What is known of a person whom a token of ours names, some seconds old at most; nothing of one that is gone. */
   attributes(id: string): Promise<Readonly<Record<string, string>>>;
   find(issuer: string, subject: string): Promise<string | undefined>;
+  /** Forgets what it remembers of the pair first. */
+  findAnew(issuer: string, subject: string): Promise<string | undefined>;
 }

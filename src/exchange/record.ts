@@ -4,13 +4,14 @@ import type { Seconds } from '../base/index.js';
 import type { Caller } from '../client/index.js';
 import type { Delegation } from '../delegation/index.js';
 import { ClientId, type FormRequest, type Json, ResourceUri, sha256 } from '../protocol/index.js';
-import { type Opinion, toldOf } from '../policy/index.js';
+import { type Judged, type Opinion, toldOf } from '../policy/index.js';
 import type { PreparedToken } from '../token/index.js';
+import { inputDigest } from './input-digest.js';
 import type { ExchangeRequest } from './request.js';
 
 /** What was known of an exchange when it was decided; the further it got, the more there is. */
 export type Known = Readonly<{
-  http: Pick<FormRequest, 'requestId' | 'traceId' | 'trace' | 'isOver'>;
+  http: Pick<FormRequest, 'requestId' | 'traceId' | 'traceparent' | 'trace' | 'isOver'>;
   now: Seconds;
   registryVersion: number;
   policy: string;
@@ -21,6 +22,10 @@ export type Known = Readonly<{
   delegation?: Delegation | undefined;
   token?: PreparedToken | undefined;
   personId?: string | undefined;
+  /** Commits to who a person is whom we meet for the first time. */
+  met?: string | undefined;
+  /** What the policy set was asked. */
+  judged?: readonly Judged[];
   decision?: string | undefined;
   evidence?: Readonly<Record<string, string | number>>;
 }>;
@@ -31,8 +36,10 @@ export function exchangeRecord(known: Known): RecordHead {
   return recordHead('exchange', known.now, {
     request: known.http.requestId,
     trace: known.http.traceId ?? null,
+    traceparent: known.http.traceparent ?? null,
     client: { id: caller.clientId, kind: caller.party.kind, method: caller.method, key: caller.keyId ?? null },
     person: known.personId ?? delegation?.person.id ?? null,
+    met: known.met,
     actors: delegation?.actors.map(({ sub, iss }) => ({ sub, iss })) ?? null,
     target: request === undefined ? null : targetOf(request.wanted.target),
     tools: toolsOf(known),
@@ -41,6 +48,8 @@ export function exchangeRecord(known: Known): RecordHead {
     purpose: delegation?.context.purpose ?? null,
     authn: delegation?.subject.acr ?? null,
     decision: known.decision ?? token?.receipt.decision ?? null,
+    input: inputDigest(known.judged ?? [], delegation?.wanted.tools ?? []),
+    approval: null,
     policy: known.policy,
     policies: known.token === undefined ? undefined : [...known.token.grant.policies],
     opinions: toldOf(known.opinions),

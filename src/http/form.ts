@@ -32,7 +32,9 @@ export async function readForm(ctx: Context, networkOf: NetworkOf): Promise<Resu
 /** The request around a body that was read. */
 export function requestOf(ctx: Context, form: FormRequest['form'], networkOf: NetworkOf): FormRequest {
   requestId(ctx);
-  const { trace, traceId = traceIdOf(ctx.get('traceparent')) } = traceOf(ctx);
+  const traceparent = ctx.get('traceparent');
+  const sentId = traceIdOf(traceparent);
+  const { trace, traceId = sentId } = traceOf(ctx);
   const recordId = newId('req');
   note(ctx, { recordId, traceId });
   return {
@@ -40,6 +42,7 @@ export function requestOf(ctx: Context, form: FormRequest['form'], networkOf: Ne
     header: (name) => headerValues(ctx, name),
     requestId: recordId,
     traceId,
+    traceparent: sentId === undefined ? undefined : traceparent,
     network: networkOf(ctx.req),
     trace,
     isOver: () => false,

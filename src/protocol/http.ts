@@ -9,6 +9,8 @@ export type FormRequest = Readonly<{
   requestId: string;
   /** W3C trace id, when the caller sent a valid `traceparent`. */
   traceId: string | undefined;
+  /** The caller's whole `traceparent`, when it is valid. */
+  traceparent: string | undefined;
   /** Where it comes from: an IPv4 address, or an IPv6 network (`2001:db8::/64`). */
   network: string;
   trace: Trace;

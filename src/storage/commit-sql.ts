@@ -22,7 +22,7 @@
  * $18 token_ends   bigint[] when the wanted token ends, or null
  * $19 skew         int      how far our clock may be from the database's
  * $20 kid          text[]   the key that would sign, null for what is not permitted
- * $21 new_issuer   text[]   with $22 (subject) and $23 (attributes, JSON text) a person whom we meet here for the first time,
+ * $21 new_issuer   text[]   with $22 (subject) and $23 (attributes and salt, JSON text) a person whom we meet here for the first time,
  *                           under the id of $10; one whom another exchange met first makes this one stale. A first
  *                           meeting that another replica makes meanwhile is not seen by this snapshot: the INSERT waits for it
  *                           and fails, and with it the whole statement, spending included. Tried again, it sees the person
@@ -98,8 +98,8 @@ WITH input AS MATERIALIZED (
     CASE WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS ruling
   FROM checked c LEFT JOIN lost ON lost.request = c.request
 ), met AS (
-  INSERT INTO person (id, issuer, subject, attributes)
-  SELECT person, new_issuer, new_subject, attributes::jsonb FROM judged
+  INSERT INTO person (id, issuer, subject, attributes, salt)
+  SELECT person, new_issuer, new_subject, attributes::jsonb -> 'attributes', attributes::jsonb ->> 'salt' FROM judged
   WHERE decision = 'permit' AND ruling IS NULL AND new_issuer IS NOT NULL ORDER BY new_issuer, new_subject, n
 ), session AS (
   INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at)

@@ -157,13 +157,16 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
     column((outcome) => (outcome.decision === 'permit' ? outcome.token.kid : null)),
     column((outcome) => newcomerOf(outcome)?.issuer ?? null),
     column((outcome) => newcomerOf(outcome)?.subject ?? null),
-    column((outcome) => JSON.stringify(newcomerOf(outcome)?.attributes ?? {})),
+    column((outcome) => JSON.stringify(aboutNewcomer(newcomerOf(outcome)))),
     column((outcome) => (outcome.decision === 'permit' ? (outcome.parent ?? null) : null)),
   ];
 }
 
 const newcomerOf = (outcome: Outcome): Permitted['newcomer'] =>
   outcome.decision === 'permit' ? outcome.newcomer : undefined;
+
+const aboutNewcomer = (newcomer: Permitted['newcomer']): object =>
+  newcomer === undefined ? {} : { attributes: newcomer.attributes, salt: newcomer.salt };
 
 async function refusalOf(
   { verdict, lost_key }: Row,

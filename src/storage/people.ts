@@ -10,17 +10,22 @@ const ATTRIBUTES_FOR: Seconds = 5;
 type Known = Readonly<{ attributes: Readonly<Record<string, string>>; until: Seconds }>;
 
 /**
- * People for the exchange. The id of a pair never changes, so it is asked once; whether the person may still be acted
+ * People for the exchange. The id of a pair never changes, so it is asked once, and again when a commit knows it no more; whether the person may still be acted
  * for is asked by every commit.
  */
 export function openPeople(persons: PersonStore, clock: Clock): People {
   const ids = new Map<string, string>();
   const known = new Map<string, Known>();
+  const find: People['find'] = async (issuer, subject) => {
+    const key = keyOf(issuer, subject);
+    const id = ids.get(key) ?? (await persons.byIssuerSubject(issuer, subject))?.id;
+    return id === undefined ? undefined : remember(ids, key, id);
+  };
   return {
-    find: async (issuer, subject) => {
-      const key = keyOf(issuer, subject);
-      const id = ids.get(key) ?? (await persons.byIssuerSubject(issuer, subject))?.id;
-      return id === undefined ? undefined : remember(ids, key, id);
+    find,
+    findAnew: (issuer, subject) => {
+      ids.delete(keyOf(issuer, subject));
+      return find(issuer, subject);
     },
     attributes: async (id) => {
       const now = clock.now();

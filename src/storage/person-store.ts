@@ -1,7 +1,9 @@
 import { z } from 'zod';
-import { newId } from '../base/index.js';
+import { type Clock, newId, randomText } from '../base/index.js';
+import { personCommitment } from '../protocol/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
+import { leafOf } from './records.js';
 
 /** A person is (issuer, subject); `id` is our stable `sub` of that pair. Attributes describe, and never identify. */
 export const Person = z.object({
@@ -25,8 +27,8 @@ export type PersonStore = Readonly<{
   ): Promise<Person>;
 }>;
 
-export function openPersons({ prisma }: Database): PersonStore {
-  const one = async (sql: string, ...parameters: string[]): Promise<Person | undefined> =>
+export function openPersons({ prisma }: Database, clock: Clock): PersonStore {
+  const one = async (sql: string, ...parameters: (string | Uint8Array)[]): Promise<Person | undefined> =>
     People.parse(await guarded(() => prisma.$queryRawUnsafe(sql, ...parameters)))[0];
   const byIssuerSubject: PersonStore['byIssuerSubject'] = (issuer, subject) =>
     one(`${SELECT} WHERE issuer = $1 AND subject = $2`, issuer, subject);
@@ -36,7 +38,13 @@ export function openPersons({ prisma }: Database): PersonStore {
     ensure: async (issuer, subject, attributes) => {
       const given = JSON.stringify(attributes);
       const known = await one(KNOWN, issuer, subject, given);
-      return known ?? Person.parse(await one(UPSERT, newId('prs'), issuer, subject, given));
+      if (known !== undefined) return known;
+      const [id, salt] = [newId('prs'), randomText(16)];
+      const facts = { what: 'met', person: id, met: personCommitment(salt, { issuer, subject }) };
+      const { leaf, leafHash } = leafOf({
+        ...{ kind: 'authentication', at: clock.now(), facts, decision: 'done', reason: 'met' },
+      });
+      return Person.parse(await one(UPSERT, id, issuer, subject, given, salt, leaf, leafHash));
     },
   };
 }
@@ -44,8 +52,14 @@ export function openPersons({ prisma }: Database): PersonStore {
 const COLUMNS = 'id, issuer, subject, status, attributes';
 const SELECT = `SELECT ${COLUMNS} FROM person`;
 const KNOWN = `${SELECT} WHERE issuer = $1 AND subject = $2 AND attributes @> $3::jsonb`;
-/** Of two first visits at once one makes the row, and both get it. */
+/** Of two first visits at once one makes the row and the record of it, and both get the row. */
 const UPSERT = `
-  INSERT INTO person (id, issuer, subject, attributes) VALUES ($1, $2, $3, $4::jsonb)
-  ON CONFLICT (issuer, subject) DO UPDATE SET attributes = person.attributes || excluded.attributes
-  RETURNING ${COLUMNS}`;
+  WITH made AS (
+    INSERT INTO person (id, issuer, subject, attributes, salt) VALUES ($1, $2, $3, $4::jsonb, $5)
+    ON CONFLICT (issuer, subject) DO UPDATE SET attributes = person.attributes || excluded.attributes
+    RETURNING ${COLUMNS}
+  ), met AS (
+    INSERT INTO log_leaf (leaf, leaf_hash, kind, lineage)
+    SELECT $6::bytea, $7::bytea, 'authentication', ARRAY[]::text[] FROM made WHERE made.id = $1
+  )
+  SELECT ${COLUMNS} FROM made`;

@@ -334,7 +334,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
 
   it('meets a person once: in the same statement the first exchange, and later ones decide again', async () => {
     const [issuer, subject] = [fresh('https://new'), fresh('sub')];
-    const newcomer = { issuer, subject, attributes: { email: 'a@example' } };
+    const newcomer = { issuer, subject, attributes: { email: 'a@example' }, salt: 'c2FsdHNhbHRzYWx0c2FsdA' };
     const met = (more: Partial<Permitted> = {}): Permitted =>
       permitted({ newcomer, personId: fresh('prs'), spends: [spend(fresh('jti'))], ...more });
     const [first, second] = [met(), met()];
@@ -354,7 +354,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
   });
 
   it('meets nobody whose exchange it refuses, and keeps a known run from them', async () => {
-    const newcomer = { issuer: fresh('https://new'), subject: 'x', attributes: {} };
+    const newcomer = { issuer: fresh('https://new'), subject: 'x', attributes: {}, salt: 'c2FsdHNhbHRzYWx0c2FsdA' };
     const grant = fresh('grant');
     await revoke(database().prisma, [grant], 'admin', 'test');
     expect(await commit(permitted({ newcomer, personId: fresh('prs'), lineage: [grant] }))).toEqual({

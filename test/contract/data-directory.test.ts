@@ -12,7 +12,7 @@ const HOLDER = `
   import { openDatabase, openPersons } from './src/storage/index.js';
   try {
     const database = await openDatabase({ dataDir: process.argv[2] });
-    await openPersons(database).ensure('https://idp.example', 'alice', {});
+    await openPersons(database, { now: () => 1795305600 }).ensure('https://idp.example', 'alice', {});
     process.stdout.write('open');
     process.on('SIGTERM', async () => { await database.close(); process.exit(0); });
     setInterval(() => undefined, 1_000);

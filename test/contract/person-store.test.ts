@@ -1,11 +1,12 @@
 import { expect, it } from '@jest/globals';
+import { systemClock } from '../../src/base/index.js';
 import { openPeople, openPersons } from '../../src/storage/index.js';
 import { describeDatabases } from '../support/databases.js';
 
 const ISSUER = 'https://idp.example';
 
 describeDatabases('people', (database) => {
-  const people = () => openPersons(database());
+  const people = () => openPersons(database(), systemClock);
 
   it('makes a person at the first visit and finds the same one afterwards', async () => {
     const made = await people().ensure(ISSUER, 'alice', { name: 'Alice', email: 'alice@corp.example' });

@@ -26,7 +26,7 @@ const unchanged = created.map((change) => ({ ...change, change: 'unchanged' }));
 
 const version = (): number => admin.registry.current().version;
 const logged = async (): Promise<number> =>
-  ((await admin.ask('GET', '/log?limit=200')).body as { items: unknown[] }).items.length;
+  ((await admin.ask('GET', '/log?limit=200&kind=registry')).body as { items: unknown[] }).items.length;
 
 beforeEach(async () => {
   const { prisma } = admin.fresh.database;

@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { adminTokenDigest, createAdmin } from '../../src/admin/index.js';
 import { readTools } from '../../src/mcp/index.js';
-import { openDecisionInputs, openIdempotency, openLog, openPolicies, openSessions } from '../../src/storage/index.js';
+import {
+  openDecisionInputs,
+  openIdempotency,
+  openAccessLog,
+  openLog,
+  openPersonNames,
+  openPolicies,
+  openSessions,
+} from '../../src/storage/index.js';
 import {
   type AdminServer,
   NOTHING_KEPT,
@@ -56,6 +64,8 @@ describe('the description of the admin API', () => {
       policies: openPolicies(admin.fresh.database, { now: () => NOW }),
       inputs: openDecisionInputs(admin.fresh.database, { ...NOTHING_KEPT, clock: { now: () => NOW } }),
       log: openLog(admin.fresh.database),
+      access: openAccessLog(admin.fresh.database, { now: () => NOW }),
+      persons: openPersonNames(admin.fresh.database, { now: () => NOW }),
       readTools: readTools({ allowLoopback: true }),
       idempotency: openIdempotency(admin.fresh.database),
       encryptionKeys: [new Uint8Array(32)],

@@ -24,6 +24,12 @@ describe('what the engine mints and refuses', () => {
     const grant = (claims['writ'] as { grant: string }).grant;
     expect(await records()).toEqual([
       {
+        kind: 'authentication',
+        facts: { what: 'met', person: claims['sub'], met: expect.stringMatching(/^[\w-]{43}$/) },
+        decision: 'done',
+        reason: 'met',
+      },
+      {
         kind: 'grant',
         facts: {
           what: 'person_token',

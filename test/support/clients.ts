@@ -63,6 +63,7 @@ export const formRequest = (
   network: '192.0.2.1',
   requestId: 'req_1',
   traceId: undefined,
+  traceparent: undefined,
   trace: untraced,
   isOver: () => false,
 });

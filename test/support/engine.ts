@@ -76,7 +76,7 @@ export async function startWrit(database: Database, options: WritOptions): Promi
       failures: openFailureLog(database, systemClock, behind),
       behind,
     }),
-    people: openPersons(database),
+    people: openPersons(database, systemClock),
     identityProviders: [company.identityProvider],
     cookieKeys: [COOKIE_KEY],
     clock: systemClock,

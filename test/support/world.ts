@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect } from '@jest/globals';
 import { SignJWT } from 'jose';
+import { leafFlaws } from '../../src/audit/index.js';
 import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
 import { reviewedTool } from './tools.js';
 import {
@@ -58,10 +59,19 @@ const inAYear = (): string => new Date(Date.now() + 365 * 86_400_000).toISOStrin
 export async function ownWorld(options: Parameters<typeof startWorld>[0] = {}): Promise<World> {
   const world = await startWorld(options);
   afterAll(async () => {
+    const flaws = await flawsOfLog(world);
     await world.close();
     expect(world.faults).toEqual([]);
+    expect(flaws).toEqual([]);
   });
   return world;
+}
+
+/** What of the log of a world is not as the schema of the records says. */
+async function flawsOfLog({ writ }: World): Promise<readonly string[]> {
+  await writ.flush();
+  const rows = await writ.database.prisma.logLeaf.findMany({ select: { leaf: true, kind: true }, take: 2_000 });
+  return rows.flatMap(({ leaf, kind }) => leafFlaws(leaf).map((flaw) => `${kind}: ${flaw}`));
 }
 
 export async function startWorld(options: Parameters<typeof startTestWrit>[0] = {}): Promise<World> {

@@ -16,7 +16,7 @@ const caller: Known['caller'] = {
   spends: [],
 };
 const known = (changes: Partial<Known> = {}): Known => ({
-  http: { requestId: 'req_1', traceId: undefined, trace: untraced, isOver: () => false },
+  http: { requestId: 'req_1', traceId: undefined, traceparent: undefined, trace: untraced, isOver: () => false },
   now: NOW,
   registryVersion: 7,
   policy: 'rules/1',
@@ -42,6 +42,7 @@ const factsOf = (of: Known): unknown => (JSON.parse(`${exchangeRecord(of)}}`) as
 const NOTHING = {
   request: 'req_1',
   trace: null,
+  traceparent: null,
   client: { id: 'agt_a', kind: 'agent', method: 'private_key_jwt', key: 'k1' },
   person: null,
   actors: null,
@@ -52,6 +53,7 @@ const NOTHING = {
   purpose: null,
   authn: null,
   decision: null,
+  approval: null,
   policy: 'rules/1',
   registry: 7,
   txn: null,

@@ -1,0 +1,218 @@
+import { z } from 'zod';
+import type { RecordKind } from './record.js';
+
+// What the records say, kind by kind. A member that is optional here is absent where there is nothing to say of it.
+
+const id = z.string().min(1);
+const digest = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{43}$/)
+  .describe('SHA-256, base64url.');
+const count = z.number().int().nonnegative();
+const by = z.string().describe('Who did it: `admin-token`, a client id, or `writ` by itself.');
+
+const Client = z
+  .strictObject({ id, kind: z.enum(['agent', 'server']), method: z.string(), key: z.string().nullable() })
+  .describe('Who asked, how it authenticated (RFC 6749 section 2.3) and with which key.');
+
+const Actor = z.strictObject({ sub: z.string(), iss: z.string() });
+
+const Target = z.union([
+  z.strictObject({ kind: z.literal('server'), resource: z.string() }),
+  z.strictObject({ kind: z.literal('agent'), clientId: z.string() }),
+  z.strictObject({ kind: z.literal('domain'), name: z.string() }),
+  z.strictObject({ kind: z.enum(['server', 'agent', 'domain']), sha256: digest }),
+]);
+
+const Opinion = z.strictObject({
+  point: z.string(),
+  says: z.enum(['yes', 'no']),
+  because: z.string(),
+  tool: z.string().optional(),
+  answer: z.string().nullable().describe('SHA-256 of what it answered.'),
+});
+
+const traced = {
+  request: id,
+  trace: z.string().nullable().describe('W3C trace id.'),
+  traceparent: z.string().nullable().optional().describe('W3C Trace Context, as the caller sent it.'),
+};
+const Met = digest.describe(
+  'Who the person is, at the first meeting: SHA-256 over 128 bits of salt and the RFC 8785 form of {issuer, subject}.',
+);
+const policy = z.string().describe('The policy set: the hash of its files.');
+const ArgumentsDigest = digest.nullable().describe('SHA-256 of the RFC 8785 form of the arguments.');
+
+const Exchange = z.strictObject({
+  ...traced,
+  client: Client,
+  person: id.nullable(),
+  met: Met.optional(),
+  actors: z.array(Actor).nullable().describe('The `act` chain, the current actor first (RFC 8693 section 4.1).'),
+  target: Target.nullable(),
+  tools: z
+    .array(z.strictObject({ name: z.string(), arguments_sha256: ArgumentsDigest, max_uses: count.optional() }))
+    .nullable(),
+  scope: z.string().nullable(),
+  task: z.string().nullable(),
+  purpose: z.string().nullable(),
+  authn: z.string().nullable().describe('The `acr` of the person.'),
+  decision: id.nullable(),
+  input: digest.optional().describe('What the policy set was asked, without attributes and network.'),
+  approval: id.nullable().optional(),
+  policy,
+  policies: z.array(z.string()).optional().describe('The ids of the policies that permitted.'),
+  opinions: z.array(Opinion).optional().describe('What other decision points said.'),
+  registry: count.describe('The version of the registry.'),
+  txn: z.string().nullable(),
+  token: z
+    .strictObject({
+      hash: digest.describe('SHA-256 of its `jti`.'),
+      typ: z.string(),
+      key: z.string().describe('The `kid` of the key that signs it.'),
+      exp: z.number().int(),
+      bound: z.string().nullable().describe('RFC 9449 thumbprint.'),
+    })
+    .nullable(),
+  ignored: z.array(z.string()).optional(),
+  evidence: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
+});
+
+const Grant = z.union([
+  z.strictObject({
+    what: z.literal('person_token'),
+    client: id,
+    person: id,
+    scope: z.string(),
+    grant: z.string().describe('SHA-256 of the id of the consent.'),
+    bound: z.string().nullable(),
+  }),
+  z.strictObject({ client: id, route: z.string() }),
+]);
+
+const Authentication = z.union([
+  z.strictObject({ client: z.string().nullable(), route: z.string(), minute: count, earlier: count }),
+  z.strictObject({ client: z.string().nullable(), route: z.string(), minute: count, earlier_of_rare: count }),
+  z.strictObject({ what: z.literal('met'), person: id, met: Met }),
+  z.strictObject({ what: z.literal('erased'), person: id, by }),
+]);
+
+const Registry = z.strictObject({
+  what: z.enum(['agent', 'server', 'issuer', 'remove-agent', 'remove-server', 'remove-issuer']),
+  id,
+  before: z.json().optional(),
+  after: z.json().optional(),
+  before_sha256: digest.nullable().optional().describe('Of the RFC 8785 form of `before`.'),
+  after_sha256: digest.nullable().optional().describe('Of the RFC 8785 form of `after`.'),
+  changed: z.array(z.string()).optional().describe('The members that differ.'),
+  secret_set: z.boolean(),
+  by,
+  registry: count,
+});
+
+const Session = z.union([
+  z.strictObject({ what: z.literal('ended'), by }),
+  z
+    .looseObject({ what: z.literal('closed'), session: id, entries: count })
+    .describe('The summary of a session: how many records of it there were before this one, and of which outcome.'),
+]);
+
+const Revocation = z.strictObject({ what: z.literal('token'), token: digest, by });
+
+const Introspection = z.strictObject({
+  what: z.literal('use'),
+  ...traced,
+  client: id,
+  token: digest,
+  tool: z.string(),
+  max_uses: count,
+});
+
+const Key = z.union([
+  z.strictObject({ what: z.literal('created'), kid: id, state: z.literal('active'), by }),
+  z.strictObject({
+    what: z.literal('published'),
+    kid: id,
+    state: z.literal('next'),
+    activates_after: z.number(),
+    by,
+  }),
+  z.strictObject({ what: z.enum(['activated', 'retired', 'removed']), kid: id, by }),
+  z.strictObject({ what: z.literal('withdrawn'), kid: id, was: z.enum(['next', 'active', 'retired']), by }),
+  z.strictObject({ what: z.literal('resealed'), kids: z.array(id), by }),
+  z.looseObject({ what: z.literal('log_key') }).describe('A change of the key that signs checkpoints.'),
+]);
+
+const Policy = z.union([
+  z.strictObject({ what: z.literal('staged'), policy, files: z.array(z.string()), by }),
+  z.strictObject({ what: z.literal('activated'), policy, before: policy.nullable(), by, registry: count }),
+  z.strictObject({ what: z.literal('inputs_erased'), person: id, inputs: count, by }),
+]);
+
+const asked = {
+  ...traced,
+  client: Client,
+  decision: id,
+  policy,
+  policies: z.array(z.string()),
+  opinions: z.array(Opinion).optional(),
+  registry: count,
+};
+const Decision = z.union([
+  z.strictObject({
+    ...asked,
+    what: z.literal('call'),
+    person: id.nullable(),
+    person_sha256: digest.optional(),
+    agents: z.array(z.string()),
+    server: z.string(),
+    tool: z.union([z.string(), z.strictObject({ sha256: digest })]),
+    arguments_sha256: ArgumentsDigest,
+    txn: digest.nullable(),
+  }),
+  z.strictObject({ ...asked, what: z.literal('entities'), question_sha256: digest.nullable() }),
+]);
+
+const orDigest = z.union([z.string(), z.strictObject({ sha256: digest })]);
+const Outcome = z
+  .strictObject({
+    what: z.literal('call'),
+    request: id,
+    trace: z.string().nullable(),
+    client: id,
+    server: z.string(),
+    token: digest,
+    txn: orDigest,
+    permit: digest.nullable().describe('The leaf hash of the permit that covers it.'),
+    tool: orDigest,
+    call_sha256: digest,
+    outcome: z.enum(['executed', 'failed', 'unknown']),
+    result_sha256: digest.nullable(),
+    duration_ms: count.nullable(),
+    error: z.string().nullable().describe('The class of the error.'),
+    reported_at: z.number().int(),
+  })
+  .describe('What an MCP server says became of a call. What no permit vouches for stands there as a digest.');
+
+const Access = z.strictObject({
+  who: z.enum(['auditor', 'administrator']),
+  what: z.string().describe('The operation.'),
+  filter: z.record(z.string(), z.string()),
+  request: id,
+});
+
+/** The facts of a record of version 1, by its kind. */
+export const FACTS = {
+  exchange: Exchange,
+  grant: Grant,
+  authentication: Authentication,
+  registry: Registry,
+  session: Session,
+  revocation: Revocation,
+  introspection: Introspection,
+  key: Key,
+  policy: Policy,
+  decision: Decision,
+  outcome: Outcome,
+  access: Access,
+} as const satisfies Readonly<Record<RecordKind, z.ZodType>>;

@@ -1,0 +1,45 @@
+import { z } from 'zod';
+import type { KnownPerson, Opening, PersonNames } from '../audit/index.js';
+import type { Clock, Seconds } from '../base/index.js';
+import type { Database } from './database.js';
+import type { Prisma } from './generated/client.js';
+import { guarded } from './outage.js';
+import { append } from './records.js';
+import { revokeWithin } from './revocations.js';
+
+/** The table that the log's ids of people lead to, and its end. */
+export function openPersonNames({ prisma }: Database, clock: Clock): PersonNames {
+  return {
+    openings: async (ids) => {
+      const rows = Openings.parse(await guarded(() => prisma.$queryRawUnsafe(OPENINGS, [...ids])));
+      return Object.fromEntries(rows.map(({ id, ...opening }): [string, Opening] => [id, opening]));
+    },
+    find: async (issuer, subject): Promise<KnownPerson | undefined> =>
+      People.parse(await guarded(() => prisma.$queryRawUnsafe(FIND, issuer, subject)))[0],
+    erase: (id, by) =>
+      guarded(() => prisma.$transaction((transaction) => erase(transaction, id, { by, at: clock.now() }))),
+  };
+}
+
+/** The person's row goes, so no commit knows them; the number of the revocation tells every verifier. */
+async function erase(
+  transaction: Prisma.TransactionClient,
+  person: string,
+  { by, at }: Readonly<{ by: string; at: Seconds }>,
+): Promise<'erased' | 'unknown'> {
+  if ((await transaction.$executeRawUnsafe('DELETE FROM person WHERE id = $1', person)) === 0) return 'unknown';
+  await transaction.$executeRawUnsafe(`DELETE FROM engine_record WHERE payload ->> 'accountId' = $1`, person);
+  await revokeWithin(transaction, [`person:${person}`], by, 'erased');
+  const facts = { what: 'erased', person, by };
+  await append(transaction, { kind: 'authentication', at, facts, decision: 'done', reason: 'erased' });
+  return 'erased';
+}
+
+const OPENINGS = `
+  SELECT id, issuer, subject, salt FROM person WHERE id = ANY($1::text[]) AND salt IS NOT NULL ORDER BY id`;
+
+const FIND = 'SELECT id, issuer, subject, status FROM person WHERE issuer = $1 AND subject = $2';
+
+const name = { id: z.string(), issuer: z.string(), subject: z.string() };
+const Openings = z.array(z.object({ ...name, salt: z.string() }));
+const People = z.array(z.object({ ...name, status: z.string() }));
