@@ -1,7 +1,7 @@
 // Breaks Writ on purpose, within bounds, and counts what must never happen. Exit 1 when it happened.
 import { Command, Option, InvalidArgumentError } from 'commander';
 import { BOUNDS_MS, db, type DbResult } from './drill/db.js';
-import { flood, FLOOD, type FloodResult } from './drill/flood.js';
+import { cost, type CostResult, flood, FLOOD, type FloodResult } from './drill/flood.js';
 import { kill, type KillResult } from './drill/kill.js';
 import { pdp, PDP, type PdpResult } from './drill/pdp.js';
 import { race } from './drill/race.js';
@@ -93,6 +93,18 @@ drill(
       bad_per_second >= FLOOD.badPerSecond * FLOOD.reached,
   },
   (bounds) => flood(bounds),
+);
+
+drill(
+  'cost',
+  {
+    text: 'Bad requests of each kind, `rounds` of each, all of them checked: what one costs beside a good exchange.',
+    rounds: 1_000,
+    seconds: 600,
+    isClean: ({ cpu_us: { good, bad, kinds }, good_failed }: CostResult) =>
+      good_failed === 0 && bad < good && Object.values(kinds).every((us) => us < good),
+  },
+  cost,
 );
 
 drill(

@@ -19,6 +19,14 @@ export type FloodResult = Readonly<{
   rss_growth_mb: number;
 }>;
 
+export type CostResult = Readonly<{
+  /** Statuses of all bad requests. */
+  bad_answers: Readonly<Record<string, number>>;
+  good_failed: number;
+  /** Processor time of the server for one good request, for one bad one, and for one of each kind. */
+  cpu_us: Readonly<{ good: number; bad: number; kinds: Readonly<Record<string, number>> }>;
+}>;
+
 /** What the issue asks for. */
 export const FLOOD = { badPerSecond: 2_000, reached: 0.9, slowdown: 2, growthMb: 64 } as const;
 
@@ -36,7 +44,7 @@ export async function flood({ seconds, say }: Bounds): Promise<FloodResult> {
     await good(rig, 1_500);
     const idle = server.usage();
     const alone = await good(rig, half);
-    const [quiet, badForms] = [server.usage(), prepare(rig.cast)];
+    const [quiet, badForms] = [server.usage(), prepare(Object.values(badKinds(rig.cast)), 256)];
     const bad = new Line(server.address);
     await torrent(bad, badForms, { rate, ms: 1_500 });
     const before = server.usage();
@@ -63,6 +71,59 @@ export async function flood({ seconds, say }: Bounds): Promise<FloodResult> {
     await rig.closing.close();
   }
 }
+
+/** What a bad request costs that is really checked, beside a good one: no network is told to wait, and all come alike. */
+export async function cost({ rounds, say }: Bounds): Promise<CostResult> {
+  const rig = await openRig({ database: 'postgres', servers: 1, env: { WRIT_TRUSTED_PROXIES: '127.0.0.1/32' } });
+  const { cast } = rig;
+  try {
+    const exchange = (): Bad => ({
+      path: '/token',
+      form: { ...cast.exchange('alice'), ...cast.authentication('agt_planner') },
+    });
+    const measure = async (name: string, kind: () => Bad): Promise<Awaited<ReturnType<typeof burst>>> => {
+      // The first ones are for the compiler of the engine.
+      await burst(rig, prepare([kind], Math.ceil(rounds / 2)));
+      const measured = await burst(rig, prepare([kind], rounds));
+      say(`${name}: ${measured.cpuUs} µs, ${JSON.stringify(measured.answers)}`);
+      return measured;
+    };
+    const good = await measure('a good exchange', exchange);
+    const kinds: Record<string, number> = {};
+    const answers: Record<string, number> = {};
+    for (const [name, kind] of Object.entries(badKinds(cast))) {
+      const { cpuUs, answers: got } = await measure(name, kind);
+      kinds[name] = cpuUs;
+      for (const [status, count] of Object.entries(got)) answers[status] = (answers[status] ?? 0) + count;
+    }
+    const all = Object.values(kinds);
+    const bad = Math.round(all.reduce((sum, us) => sum + us, 0) / all.length);
+    const failed = rounds - (good.answers['200'] ?? 0);
+    return { bad_answers: answers, good_failed: failed, cpu_us: { good: good.cpuUs, bad, kinds } };
+  } finally {
+    await rig.closing.close();
+  }
+}
+
+/** All of these, a few at a time. */
+async function burst(
+  { servers: [server] }: Rig,
+  requests: readonly Bad[],
+): Promise<Readonly<{ cpuUs: number; answers: Readonly<Record<string, number>> }>> {
+  const answers: Record<string, number> = {};
+  const [waiting, before] = [[...requests], server.usage()];
+  const send = async (): Promise<void> => {
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      const { status } = await server.line.post(next.path, next.form, { ...next.headers, ...GOOD_NETWORK });
+      answers[status] = (answers[status] ?? 0) + 1;
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, send));
+  const spent = server.usage().cpuMs - before.cpuMs;
+  return { cpuUs: Math.round((spent * 1_000) / requests.length), answers };
+}
+
+const AT_ONCE = 16;
 
 async function good(
   { servers: [{ line }], cast }: Rig,
@@ -114,8 +175,12 @@ const MAX_OPEN = 512;
 const GOOD_NETWORK = { 'x-forwarded-for': '198.51.100.1' };
 const NETWORKS = 4;
 
-/** Made before the clock runs: assertions with wrong signatures, unknown clients, broken forms, tokens of nobody. */
-function prepare(cast: Cast): readonly Bad[] {
+/** Made before the clock runs. */
+const prepare = (kinds: readonly (() => Bad)[], count: number): readonly Bad[] =>
+  Array.from({ length: count }, (_, n) => kinds[n % kinds.length]?.() ?? { path: '/', form: {} });
+
+/** Assertions with wrong signatures, unknown clients, broken forms, tokens of nobody. */
+function badKinds(cast: Cast): Readonly<Record<string, () => Bad>> {
   const wrongKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   const assertion = (clientId: string): string => {
     const now = Math.floor(Date.now() / 1_000);
@@ -132,20 +197,28 @@ function prepare(cast: Cast): readonly Bad[] {
     const [head = '', body = ''] = token.split('.');
     return { ...form, client_assertion: `${head}.${body}.${Buffer.alloc(64, 7).toString('base64url')}` };
   };
-  const kinds: readonly (() => Bad)[] = [
-    () => ({ path: '/token', form: { ...cast.exchange('mallory'), ...tampered() } }),
-    () => ({ path: '/token', form: { ...cast.exchange('mallory'), ...as(`agt_${randomUUID()}`) } }),
-    () => ({
+  return {
+    'a tampered assertion': () => ({ path: '/token', form: { ...cast.exchange('mallory'), ...tampered() } }),
+    'an unknown client': () => ({
+      path: '/token',
+      form: { ...cast.exchange('mallory'), ...as(`agt_${randomUUID()}`) },
+    }),
+    'an assertion that is none': () => ({
       path: '/token',
       form: { ...cast.exchange('mallory'), client_assertion_type: type, client_assertion: 'a.b.c' },
     }),
-    () => ({ path: '/token', form: {}, headers: { 'content-type': 'application/json' } }),
-    () => ({ path: '/token', form: { grant_type: 'refresh_token', refresh_token: randomUUID(), ...tampered() } }),
-    () => ({ path: '/introspect', form: { token: 'x'.repeat(2_000), ...as('srv_files') } }),
-    () => ({ path: '/token?client_id=x', form: { grant_type: 'nothing' } }),
-    () => ({ path: '/request', form: { client_id: 'nobody', ...as('agt_nobody') } }),
-  ];
-  return Array.from({ length: 256 }, (_, n) => (kinds[n % kinds.length] ?? kinds[0])?.() ?? { path: '/', form: {} });
+    'another content type': () => ({ path: '/token', form: {}, headers: { 'content-type': 'application/json' } }),
+    'a refresh with a tampered assertion': () => ({
+      path: '/token',
+      form: { grant_type: 'refresh_token', refresh_token: randomUUID(), ...tampered() },
+    }),
+    'an introspection by a wrong key': () => ({
+      path: '/introspect',
+      form: { token: 'x'.repeat(2_000), ...as('srv_files') },
+    }),
+    'parameters in the URL': () => ({ path: '/token?client_id=x', form: { grant_type: 'nothing' } }),
+    'a pushed request of nobody': () => ({ path: '/request', form: { client_id: 'nobody', ...as('agt_nobody') } }),
+  };
 }
 
 const quantile = (values: readonly number[], at: number): number => {

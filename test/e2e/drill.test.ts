@@ -60,11 +60,21 @@ describe.each(hasServer ? ['postgres'] : [])('a flood of bad requests (%s)', () 
     const { result, said } = await drill('flood', '--seconds', '6');
     expect({ ...result, said }).toMatchObject({ good_failed: 0 });
     const statuses = Object.keys(result['bad_answers'] as object);
-    // How many of them a slow machine sends decides whether a network comes to its limit.
+    // How many of them a slow machine sends decides whether a network comes to its limit and is no longer listened to.
     expect(statuses.length).toBeGreaterThan(0);
     expect(['400', '401', '429']).toEqual(expect.arrayContaining(statuses));
     const { good, bad } = result['cpu_us'] as Record<string, number>;
     expect(bad).toBeLessThan(good ?? 0);
     expect(result['rss_growth_mb']).toBeLessThanOrEqual(64);
+  }, 300_000);
+});
+
+describe.each(hasServer ? ['postgres'] : [])('a bad request that is really checked (%s)', () => {
+  it('costs less than a good one, of whatever kind it is, and is told what is wrong', async () => {
+    const { result, said } = await drill('cost', '--rounds', '600');
+    expect({ ...result, said }).toMatchObject({ good_failed: 0, bad_answers: { 400: 1_200, 401: 3_600 } });
+    expect(Object.keys(result['bad_answers'] as object)).toEqual(['400', '401']);
+    const { good, kinds } = result['cpu_us'] as Readonly<{ good: number; kinds: Readonly<Record<string, number>> }>;
+    expect(Object.entries(kinds).filter(([, us]) => us >= good)).toEqual([]);
   }, 300_000);
 });
