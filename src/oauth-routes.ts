@@ -1,8 +1,15 @@
-import type { Context } from 'koa';
 import type { Config } from './config/index.js';
 import { type ReportDeps, reportsEndpoint } from './drift/index.js';
 import { type TokenExchangeDeps, tokenExchangeEndpoint } from './exchange/index.js';
-import { type FormRoute, formRoute, networkOf, type Route, sendKeys } from './http/index.js';
+import {
+  type DirectRoute,
+  type FormRoute,
+  formRoute,
+  type HttpContext,
+  networkOf,
+  type Route,
+  sendKeys,
+} from './http/index.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
 import type { Engine } from './oauth/index.js';
 import { type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
@@ -21,13 +28,16 @@ export type OAuthParts = Readonly<{
   introspection: RevocationDeps & ReportDeps;
 }>;
 
-/** Our own routes, before the engine: the exchange, and everything about the tokens that we sign ourselves. */
+/**
+ * Our own routes, before the engine: the exchange, and everything about the tokens that we sign ourselves. `forms` are
+ * those that are asked all the time.
+ */
 export function oauthRoutes(
   { config, keys, report }: Facts,
   { engine, exchange, introspection }: OAuthParts,
-): readonly Route[] {
+): Readonly<{ forms: readonly DirectRoute[]; others: readonly Route[] }> {
   const at = (path: string): string => `${mountOf(config)}${path}`;
-  const otherwise = async (ctx: Context, raw: string): Promise<void> => {
+  const otherwise = async (ctx: HttpContext, raw: string): Promise<void> => {
     ctx.respond = false;
     await engine.handle(Object.assign(ctx.req, { body: raw }), ctx.res);
   };
@@ -55,13 +65,13 @@ export function oauthRoutes(
     sendKeys(ctx, keys.published, keys.isFresh() ? config.lifetimes.keyCacheSeconds : 0);
   };
   const deps = { report, networkOf: networkOf(config.trustedProxies) };
-  return [
+  const forms = [
     formRoute(at('/token'), token, deps),
     formRoute(at('/introspect'), introspect, deps),
     formRoute(at('/tools/v1/reports'), reports, deps),
     formRoute(at('/revoke'), revoke, deps),
-    { method: 'GET', path: at('/jwks'), handle: jwks },
   ];
+  return { forms, others: [{ method: 'GET', path: at('/jwks'), handle: jwks }] };
 }
 
 const mountOf = ({ issuer }: Config): string => new URL(issuer).pathname.replace(/\/$/, '');

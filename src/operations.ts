@@ -1,10 +1,18 @@
 import { createHash } from 'node:crypto';
-import type { Middleware } from 'koa';
 import type { PointWatch } from './authzen/index.js';
 import type { FailureLog } from './client/index.js';
 import type { Config } from './config/index.js';
 import { Fault } from './base/index.js';
-import { healthRoutes, isBearerOf, metricsRoute, type NotReady, observe, readiness, type Route } from './http/index.js';
+import {
+  healthRoutes,
+  isBearerOf,
+  metricsRoute,
+  type NotReady,
+  observe,
+  readiness,
+  type Route,
+  type Step,
+} from './http/index.js';
 import type { EngineLog } from './oauth/index.js';
 import type { RegistryReader } from './registry/index.js';
 import type { CommitWatch, Database, InputWatch } from './storage/index.js';
@@ -14,7 +22,7 @@ import type { KeyRing } from './token/index.js';
 /** What operators see of a running Writ, and what the composition root has to hand it. */
 export type Operations = Readonly<{
   /** Comes before every other middleware. */
-  middleware: Middleware;
+  middleware: Step;
   /** `/livez`, `/readyz`, `/metrics`. */
   routes: readonly Route[];
   commits: CommitWatch;

@@ -19,6 +19,7 @@ import {
   refuseUnreadableTarget,
   requestLimit,
   router,
+  shortCut,
   stopListening,
   windowLimit,
 } from './http/index.js';
@@ -111,7 +112,7 @@ export async function startWrit(
     const flush = async (): Promise<void> => {
       await Promise.all([behind.flush(), inputs.flush()]);
     };
-    const server = await listen(config, inTurns(withoutPromise(app(house, secrets))));
+    const server = await listen(config, inTurns(app(house, secrets)));
     const stopWatching = registry.watch();
     const stopTurning = keys.watch();
     const stopPruning = prune(house);
@@ -165,7 +166,7 @@ function keyRingDeps(
   return { store: openKeys(database, clock), encryptionKeys, timing, onFault: report };
 }
 
-function app(house: House, secrets: Secrets): Koa {
+function app(house: House, secrets: Secrets): RequestListener {
   const { config, clock, report, operations, decisionPoints, database, keys, registry, behind, inputs } = house;
   const clientKeys = keySource(remoteKeys({ clock, allowLoopback: config.isLocal }));
   const failures = operations.failures(openFailureLog(database, clock, behind));
@@ -269,13 +270,18 @@ function app(house: House, secrets: Secrets): Koa {
     if (!isCutOff(thrown, ctx)) report(thrown);
   });
   koa.use(refuseUnreadableTarget());
-  koa.use(operations.middleware);
-  koa.use(catchThrown(report, config.issuer));
-  koa.use(limitFailures(failureLimit(config.limits.failuresPerNetwork), networkOf(config.trustedProxies)));
+  const steps = [
+    operations.middleware,
+    catchThrown(report, config.issuer),
+    limitFailures(failureLimit(config.limits.failuresPerNetwork), networkOf(config.trustedProxies)),
+  ];
+  for (const step of steps) koa.use(step);
+  const oauth = oauthRoutes(house, { engine, exchange, introspection });
   koa.use(
     router(
       [
-        ...oauthRoutes(house, { engine, exchange, introspection }),
+        ...oauth.forms,
+        ...oauth.others,
         ...authzenRoutes(authzen, { report, networkOf: networkOf(config.trustedProxies) }),
         ...auditRoutes({ config, database, clock, adminToken: secrets.adminToken }),
         outcomesRoute(outcomes, { report, networkOf: networkOf(config.trustedProxies) }),
@@ -286,7 +292,7 @@ function app(house: House, secrets: Secrets): Koa {
     ),
   );
   koa.use(engine.middleware);
-  return koa;
+  return shortCut(oauth.forms, steps, { otherwise: withoutPromise(koa), report });
 }
 
 /** Koa answers every error itself, so its promise never rejects. */

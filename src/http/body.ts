@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer';
-import type { Context } from 'koa';
 import { err, ok, type Result } from '../base/index.js';
+import type { HttpContext } from './context.js';
 
 export type BodyFlaw = 'too_large' | 'aborted' | 'not_utf8' | 'encoded';
 
 /** What reading a body takes of a request. */
-export type BodyContext = Pick<Context, 'get' | 'set' | 'req'>;
+export type BodyContext = Pick<HttpContext, 'get' | 'set' | 'req'>;
 
 /**
  * The text of a request's body, at most `limit` bytes of it; a larger one is refused before it is read to the end and

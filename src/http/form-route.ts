@@ -1,19 +1,19 @@
-import type { Context, Middleware } from 'koa';
 import { Fault } from '../base/index.js';
 import { type Answer, type FormRequest, tooManyRequests } from '../protocol/index.js';
+import type { HttpContext, Step } from './context.js';
 import { FORM_LIMIT, outageAnswer, readForm, sendAnswer } from './form.js';
 import { answerInTime } from './in-time.js';
 import type { FailureLimit } from './limits.js';
 import { type NetworkOf, rememberNetwork } from './network.js';
 import { requestId } from './problem.js';
-import type { Route } from './router.js';
+import type { DirectRoute } from './short-cut.js';
 
 export type FormRoute = Readonly<{
   /** Whether this request is answered here; every other goes to `otherwise`. */
   ours(request: FormRequest): boolean;
   handle(request: FormRequest): Promise<Answer>;
   /** Answers the request itself; `raw` is the body that was read. */
-  otherwise(ctx: Context, raw: string): Promise<void>;
+  otherwise(ctx: HttpContext, raw: string): Promise<void>;
 }>;
 
 export type FormRouteDeps = Readonly<{
@@ -26,7 +26,7 @@ export function formRoute(
   path: string,
   { ours, handle, otherwise }: FormRoute,
   { report, networkOf }: FormRouteDeps,
-): Route {
+): DirectRoute {
   return {
     method: 'POST',
     path,
@@ -59,7 +59,7 @@ export async function orOutage(work: Promise<Answer>, report: (thrown: unknown) 
 }
 
 /** Tells a network that keeps failing to authenticate to wait, before its requests are read. Plain reading is not limited. */
-export function limitFailures(limit: FailureLimit, networkOf: NetworkOf): Middleware {
+export function limitFailures(limit: FailureLimit, networkOf: NetworkOf): Step {
   return async (ctx, next) => {
     const reads = (ctx.method === 'GET' || ctx.method === 'HEAD') && ctx.get('Authorization') === '';
     const from = networkOf(ctx.req);
@@ -78,5 +78,5 @@ export function limitFailures(limit: FailureLimit, networkOf: NetworkOf): Middle
 }
 
 /** Whether reading the body to its end is no work to speak of. */
-const isSmall = (ctx: Context): boolean =>
+const isSmall = (ctx: HttpContext): boolean =>
   ctx.get('Transfer-Encoding') === '' && Number(ctx.get('Content-Length') || 0) <= FORM_LIMIT;

@@ -1,7 +1,7 @@
-import type { Context } from 'koa';
 import { err, newId, ok, type Result } from '../base/index.js';
 import type { Answer, FormRequest } from '../protocol/index.js';
 import { readText } from './body.js';
+import type { HttpContext } from './context.js';
 import type { NetworkOf } from './network.js';
 import { endWhenStopping, note, traceOf } from './observe.js';
 import { requestId } from './problem.js';
@@ -13,7 +13,7 @@ const MAX_PARAMETERS = 64;
 export type ReadForm = Readonly<{ request: FormRequest; raw: string }>;
 
 /** Reads `application/x-www-form-urlencoded` (RFC 6749 appendix B) strictly, or says what is wrong with it in OAuth's words. */
-export async function readForm(ctx: Context, networkOf: NetworkOf): Promise<Result<ReadForm, Answer>> {
+export async function readForm(ctx: HttpContext, networkOf: NetworkOf): Promise<Result<ReadForm, Answer>> {
   if (ctx.querystring !== '') return refuse(400, 'parameters belong in the body, not in the URL');
   if (!/^application\/x-www-form-urlencoded(\s*;\s*charset="?utf-8"?)?$/i.test(ctx.get('Content-Type'))) {
     return refuse(400, 'Content-Type must be application/x-www-form-urlencoded');
@@ -30,7 +30,7 @@ export async function readForm(ctx: Context, networkOf: NetworkOf): Promise<Resu
 }
 
 /** The request around a body that was read. */
-export function requestOf(ctx: Context, form: FormRequest['form'], networkOf: NetworkOf): FormRequest {
+export function requestOf(ctx: HttpContext, form: FormRequest['form'], networkOf: NetworkOf): FormRequest {
   requestId(ctx);
   const traceparent = ctx.get('traceparent');
   const sentId = traceIdOf(traceparent);
@@ -50,7 +50,7 @@ export function requestOf(ctx: Context, form: FormRequest['form'], networkOf: Ne
 }
 
 /** Writes an answer of one of our routes, all of it at once. */
-export function sendAnswer(ctx: Context, { status, headers, body, notes }: Answer): void {
+export function sendAnswer(ctx: HttpContext, { status, headers, body, notes }: Answer): void {
   if (notes !== undefined) note(ctx, { notes });
   endWhenStopping(ctx);
   ctx.respond = false;
@@ -107,7 +107,7 @@ function decode(text: string): string | undefined {
 }
 
 /** Node joins repeated headers; the raw list is the only place where two are still two. */
-function headerValues(ctx: Context, name: string): readonly string[] {
+function headerValues(ctx: HttpContext, name: string): readonly string[] {
   const { rawHeaders, headers } = ctx.req;
   if (headers[name] === undefined) return [];
   const values: string[] = [];

@@ -1,5 +1,6 @@
 export { type BodyContext, type BodyFlaw, readText } from './body.js';
 export { checked, readQuery } from './checked.js';
+export { type HttpContext, type Step } from './context.js';
 export { isCutOff } from './cut.js';
 export { type FormRoute, formRoute, limitFailures } from './form-route.js';
 export { FORM_LIMIT, outageAnswer, readForm, type ReadForm, sendAnswer } from './form.js';
@@ -27,4 +28,5 @@ export { listen, type ListenAt, stopListening } from './listen.js';
 export { type FailureLimit, failureLimit, type Limit, requestLimit, windowLimit } from './limits.js';
 export { type NetworkOf, networkOf, networkSeen } from './network.js';
 export { refuseUnreadableTarget } from './target.js';
+export { type DirectRoute, shortCut } from './short-cut.js';
 export { inTurns } from './turns.js';

@@ -1,5 +1,5 @@
-import type { Context, Middleware } from 'koa';
 import { type Notes, type Trace, untraced } from '../protocol/index.js';
+import type { HttpContext, Step } from './context.js';
 import { requestId } from './problem.js';
 
 /** One request, after it ended. `route` is a template of ours, `method` a known one or `other`: both are bounded sets. */
@@ -32,7 +32,7 @@ export type Watch = Readonly<{
 }>;
 
 /** Sees every request from its first to its last byte. */
-export function observe(watch: Watch): Middleware {
+export function observe(watch: Watch): Step {
   return async (ctx, next) => {
     const started = performance.now();
     const method = METHODS.has(ctx.method) ? ctx.method : 'other';
@@ -63,7 +63,7 @@ export function observe(watch: Watch): Middleware {
 }
 
 /** A stop that began meanwhile: this connection takes no other request. */
-export function endWhenStopping(ctx: Context): void {
+export function endWhenStopping(ctx: HttpContext): void {
   if (known.get(ctx)?.watch.isStopping() === true && !ctx.headerSent) ctx.set('Connection', 'close');
 }
 
@@ -79,15 +79,15 @@ type Seen = {
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
-const known = new WeakMap<Context, Seen>();
+const known = new WeakMap<HttpContext, Seen>();
 
 /** Remembers something about the request for whoever watches; without a watcher it is forgotten. */
-export function note(ctx: Context, facts: Partial<Pick<Seen, 'route' | 'recordId' | 'traceId' | 'notes'>>): void {
+export function note(ctx: HttpContext, facts: Partial<Pick<Seen, 'route' | 'recordId' | 'traceId' | 'notes'>>): void {
   const seen = known.get(ctx);
   if (seen !== undefined) Object.assign(seen, facts);
 }
 
 /** How the steps of this request are traced, and the id of that trace when it is our own. */
-export function traceOf(ctx: Context): Readonly<{ trace: Trace; traceId: string | undefined }> {
+export function traceOf(ctx: HttpContext): Readonly<{ trace: Trace; traceId: string | undefined }> {
   return known.get(ctx)?.span ?? { trace: untraced, traceId: undefined };
 }

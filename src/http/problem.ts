@@ -1,5 +1,5 @@
-import type { Context, Middleware } from 'koa';
 import { Fault, type FaultCode, newId } from '../base/index.js';
+import type { HttpContext, Step } from './context.js';
 
 /** What there is to know of a kind of problem: `when` it comes, and what to `do` about it. */
 type Known = Readonly<{ status: number; title: string; when: string; do: string }>;
@@ -120,7 +120,7 @@ export type Problem = Readonly<{ code: ProblemCode; detail: string; fields?: rea
 export const problemsAt = (issuer: string): string => `${issuer}/admin/v1/problems`;
 
 /** The issuer that each request came to, since a problem says where it is explained. */
-const issuers = new WeakMap<Context, string>();
+const issuers = new WeakMap<HttpContext, string>();
 
 /** A problem without fields. */
 export const plainProblem = (code: ProblemCode, detail: string = PROBLEMS[code].title): Problem => ({ code, detail });
@@ -133,7 +133,7 @@ export const fieldProblem = (fields: readonly FieldProblem[], code: ProblemCode 
 });
 
 /** Writes a problem as the answer: never cached, and with the id under which the log knows this request. */
-export function answerProblem(ctx: Context, { code, detail, fields }: Problem): void {
+export function answerProblem(ctx: HttpContext, { code, detail, fields }: Problem): void {
   const { status, title } = PROBLEMS[code];
   const issuer = issuers.get(ctx);
   ctx.status = status;
@@ -161,7 +161,7 @@ export const problemOfThrown = (thrown: unknown): Problem =>
   plainProblem(thrown instanceof Fault && OUTAGES.has(thrown.code) ? 'unavailable' : 'internal');
 
 /** Answers whatever is thrown behind it, and hands it to `report`, which alone may see it. */
-export function catchThrown(report: (thrown: unknown, requestId: string) => void, issuer: string): Middleware {
+export function catchThrown(report: (thrown: unknown, requestId: string) => void, issuer: string): Step {
   return async (ctx, next) => {
     issuers.set(ctx, issuer);
     try {
@@ -174,7 +174,7 @@ export function catchThrown(report: (thrown: unknown, requestId: string) => void
 }
 
 /** The id of this request: the caller's `X-Request-Id` when it is harmless text, else a new one; echoed in the answer. */
-export function requestId(ctx: Context): string {
+export function requestId(ctx: HttpContext): string {
   const known = ctx.res.getHeader('X-Request-Id');
   if (typeof known === 'string') return known;
   const given = ctx.get('X-Request-Id');
