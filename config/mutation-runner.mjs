@@ -58,11 +58,21 @@ class Runner {
     Object.assign(context, { activeMutant: undefined, hitCount: undefined, hitLimit: undefined });
     const failed = tests.filter(({ status }) => status === TestStatus.Failed).map(({ id }) => id);
     if (mutantActivation === 'runtime' && failed.length > 0) {
-      const sober = await this.#tests.run(failed);
-      this.#spoilt = sober.some(({ status }) => status === TestStatus.Failed);
+      this.#spoilt = !(await this.#passes(failed)) && !(await this.#passesAnew(failed));
       if (this.#spoilt && !isFirst) throw new Error('the tests fail without the mutant too: try it in a new process');
     }
     return endless ?? toMutantRunResult({ status: DryRunStatus.Complete, tests }, disableBail);
+  }
+
+  async #passes(tests) {
+    const sober = await this.#tests.run(tests);
+    return sober.every(({ status }) => status !== TestStatus.Failed);
+  }
+
+  /** What a mutant leaves in a server or its database ends with it. */
+  async #passesAnew(tests) {
+    await this.#tests.dispose();
+    return this.#passes(tests);
   }
 
   dispose() {

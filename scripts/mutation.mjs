@@ -2,6 +2,7 @@
 // go to dist/mutation; what did not change since the last run is not run again unless --force says so.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { rooms } from '../config/mutation-rooms.mjs';
 import setUp from '../test/support/global-setup.mjs';
 import tearDown from '../test/support/global-teardown.mjs';
@@ -17,6 +18,7 @@ mkdirSync('dist/mutation', { recursive: true });
 const flags = words.filter((word) => word.startsWith('-'));
 let status = 0;
 setUp();
+startServer(join(process.env.WRIT_TEST_RUN_DIR, 'pg'));
 for (const name of asked.length > 0 ? asked : Object.keys(rooms)) {
   const run = spawnSync(
     process.execPath,
@@ -27,3 +29,14 @@ for (const name of asked.length > 0 ? asked : Object.keys(rooms)) {
 }
 await tearDown();
 process.exit(status);
+
+/** DANGER: a runner that is restarted is killed with all that descend from it, a server that its tests started too. */
+function startServer(directory) {
+  const program = `
+    import { register } from 'node:module';
+    register('./config/mutation-loader.mjs', 'file://' + process.cwd() + '/', { data: {} });
+    const { findPostgres, startPostgres } = await import('./scripts/postgres.ts');
+    if (findPostgres() !== undefined) await startPostgres(${JSON.stringify(directory)});`;
+  const { status } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { stdio: 'inherit' });
+  if (status !== 0) process.exit(1);
+}
