@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http';
 import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
-import { type OutcomesDeps, outcomesRoute } from './audit/index.js';
+import { differenceOf, keepSessionLife, type OutcomesDeps, outcomesRoute, sessionClosesAfter } from './audit/index.js';
 import { type AuthzenDeps, authzenRoutes, openDecisionPoints } from './authzen/index.js';
 import { type Clock, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
@@ -24,7 +24,7 @@ import {
   windowLimit,
 } from './http/index.js';
 import { auditPrefix, auditRoutes } from './audit-routes.js';
-import { differenceOf } from './audit/index.js';
+import { every } from './every.js';
 import { activateFirst } from './first-policies.js';
 import type { RevocationDeps } from './introspection/index.js';
 import { markChanged, type ReportDeps } from './drift/index.js';
@@ -55,6 +55,7 @@ import {
   openPersons,
   openPolicies,
   openRegistry,
+  openSessionLife,
   openSessions,
   openTokenStates,
   type RegistryStore,
@@ -116,10 +117,13 @@ export async function startWrit(
     const stopWatching = registry.watch();
     const stopTurning = keys.watch();
     const stopPruning = prune(house);
+    const life = openSessionLife(database, sessionClosesAfter(config));
+    const stopClosing = every(SESSION_ROUND_MS, () => keepSessionLife(life, clock), operations.report);
     const close = async (): Promise<void> => {
       stopWatching();
       stopTurning();
       stopPruning();
+      await stopClosing();
       operations.beginStop();
       await stopListening(server);
       await flush();
@@ -243,7 +247,7 @@ function app(house: House, secrets: Secrets): RequestListener {
     clientKeys,
     failures,
     limits,
-    outcomes: openOutcomes(database, clock, 900),
+    outcomes: openOutcomes(database, clock, sessionClosesAfter(config)),
   };
   const admin = createAdmin({
     registry,
@@ -342,6 +346,8 @@ const beginningLimits = ({ limits }: Config): BeginningLimits => ({
   perNetwork: windowLimit(limits.signInsPerNetwork, 60),
   perClient: windowLimit(limits.signInsPerClient, ENGINE_LIFETIMES.interaction),
 });
+
+const SESSION_ROUND_MS = 10_000;
 
 /** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
 function prune({ database, clock, report, inputs }: House): () => void {

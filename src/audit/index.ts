@@ -57,3 +57,11 @@ export {
   recordHead,
   RecordKind,
 } from './record.js';
+export {
+  type EndedSession,
+  keepSessionLife,
+  type NumberedRecord,
+  sessionClosesAfter,
+  type SessionLife,
+  type Unnumbered,
+} from './session-life.js';

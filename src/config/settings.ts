@@ -100,6 +100,11 @@ const Lifetimes = z.strictObject({
   sessionSeconds: seconds(28_800, 86_400)
     .describe('Longest life of an agent session, however busy it is.')
     .meta({ env: 'WRIT_SESSION_SECONDS' }),
+  outcomeGraceSeconds: seconds(600, 3_600)
+    .describe(
+      'How long after the end of a token the outcome of its calls may come before a session is closed or a finding is made.',
+    )
+    .meta({ env: 'WRIT_OUTCOME_GRACE_SECONDS' }),
   keyCacheSeconds: seconds(600, 86_400)
     .describe('How long others may cache the signing keys. A new key is published for this long before it signs.')
     .meta({ env: 'WRIT_KEY_CACHE_SECONDS' }),

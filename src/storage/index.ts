@@ -22,6 +22,7 @@ export { openLog } from './log-reader.js';
 export { openOutcomes } from './outcome-log.js';
 export { openTree } from './log-tree.js';
 export { openTreeReader } from './log-tree-reader.js';
+export { openSessionLife } from './session-life.js';
 export { openSessions } from './session-store.js';
 export { openTokenStates } from './token-states.js';
 export { leafOf } from './records.js';
