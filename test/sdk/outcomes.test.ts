@@ -45,7 +45,7 @@ function verifierOf(more: Partial<VerifierOptions> = {}): Verifier {
     onLost: (what) => lost.push(what),
     fetch: (url, init) => {
       if (!url.endsWith('/audit/v1/outcomes')) return fetch(url, init);
-      const { outcomes } = JSON.parse(String(init.body)) as { outcomes: Sent[] };
+      const { outcomes } = JSON.parse(typeof init.body === 'string' ? init.body : '') as { outcomes: Sent[] };
       batches.push(outcomes);
       return Promise.resolve(answer(outcomes));
     },
@@ -106,7 +106,7 @@ describe('a guard reports what became of a call', () => {
     await run(verifier, () => {
       throw odd;
     });
-    await run(verifier, () => Promise.reject('text' as never));
+    await run(verifier, () => Promise.reject(Object.assign(new Error('text'), { name: 42 })));
     await verifier.flush();
     expect(sent()).toEqual(['RangeError', 'Error', 'Error'].map((name) => outcome({ outcome: 'failed', error: name })));
   });
@@ -292,7 +292,15 @@ describe('a verifier that is closed', () => {
   it('reports what still runs as unknown, once, and sends what waits', async () => {
     const verifier = verifierOf();
     let finish: (() => void) | undefined;
-    const running = run(verifier, () => new Promise((resolve) => (finish = () => resolve(RESULT))));
+    const running = run(
+      verifier,
+      () =>
+        new Promise((resolve) => {
+          finish = () => {
+            resolve(RESULT);
+          };
+        }),
+    );
     while (finish === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
     await run(verifier, () => RESULT);
     await verifier.close();
