@@ -1,8 +1,16 @@
-import { readerDigests, type ReadingDeps, schemaRoute, transactionRoute } from './audit/index.js';
+import {
+  eventsRoute,
+  follow,
+  type Following,
+  readerDigests,
+  type ReadingDeps,
+  schemaRoute,
+  transactionRoute,
+} from './audit/index.js';
 import type { Clock } from './base/index.js';
 import type { Config } from './config/index.js';
 import type { Route } from './http/index.js';
-import { type Database, openAccessLog, openLog } from './storage/index.js';
+import { type Database, openAccessLog, openEventFinder, openLog, openLogIndex } from './storage/index.js';
 
 /** What the routes of the log are made of. */
 export type AuditParts = Readonly<{
@@ -23,7 +31,20 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
     access: openAccessLog(database, clock),
   };
   const { mount } = readings;
-  return [schemaRoute(mount, config.issuer), transactionRoute(openLog(database), readings)];
+  return [
+    schemaRoute(mount, config.issuer),
+    eventsRoute(openEventFinder(database), readings),
+    transactionRoute(openLog(database), readings),
+  ];
 }
 
 const mountOf = (issuer: string): string => new URL(issuer).pathname.replace(/\/$/, '');
+
+/** What follows the tree for as long as this process runs. Answers how to stop. */
+export function followLog({
+  database,
+  report,
+}: Pick<AuditParts, 'database'> & Pick<Following, 'report'>): () => Promise<void> {
+  const index = openLogIndex(database);
+  return follow(() => index.step(), { everyMs: 500, report });
+}

@@ -23,7 +23,7 @@ import {
   stopListening,
   windowLimit,
 } from './http/index.js';
-import { auditPrefix, auditRoutes } from './audit-routes.js';
+import { auditPrefix, auditRoutes, followLog } from './audit-routes.js';
 import { every } from './every.js';
 import { activateFirst } from './first-policies.js';
 import type { RevocationDeps } from './introspection/index.js';
@@ -117,6 +117,7 @@ export async function startWrit(
     const stopWatching = registry.watch();
     const stopTurning = keys.watch();
     const stopPruning = prune(house);
+    const stopFollowing = followLog({ database, report: operations.report });
     const life = openSessionLife(database, sessionClosesAfter(config));
     const stopClosing = every(SESSION_ROUND_MS, () => keepSessionLife(life, clock), operations.report);
     const close = async (): Promise<void> => {
@@ -127,6 +128,7 @@ export async function startWrit(
       operations.beginStop();
       await stopListening(server);
       await flush();
+      await stopFollowing();
       decisionPoints?.close();
       await operations.close();
       await database.close();

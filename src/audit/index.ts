@@ -9,6 +9,10 @@ export {
 export type { Access, AccessLog } from './access.js';
 export { type Reader, type ReaderDigests, readerDigests, readerOf } from './auditor.js';
 export { auditRoute, harmless, type Reading, type ReadingDeps } from './reading.js';
+export type { EventFilter, EventFinder, EventPage, FoundEntry, SearchIndexer } from './event-ports.js';
+export { eventOf, EventQuery, eventsRoute, filterOf } from './events.js';
+export { follow, type Following } from './follow.js';
+export { hourKey, inheritedKeys, type Searched, searchKeys, txnKey } from './search-keys.js';
 export { differenceOf } from './difference.js';
 export { leafFlaws, RecordSchema, schemaRoute } from './schema.js';
 export { transactionRoute } from './transaction.js';

@@ -1,16 +1,25 @@
-import { isObject, type Json, type JsonObject } from '../protocol/index.js';
+import { isObject, type Json, type JsonObject, sha256 } from '../protocol/index.js';
 import type { RecordKind } from './record.js';
 
-/** A record as far as searching looks at it. `token`: the hash of the token that it is about, when it is about one. */
-export type Searched = Readonly<{ kind: RecordKind; at: number; facts: JsonObject; decision: string }>;
+/** A record as far as searching looks at it; `txn` is what stands beside it where it is stored. */
+export type Searched = Readonly<{
+  kind: RecordKind;
+  at: number;
+  facts: JsonObject;
+  decision: string;
+  session: string | null;
+  txn: string | null;
+}>;
 
-/** What a record is found by. Session and transaction are columns of the leaf. */
-export function searchKeys({ kind, at, facts, decision }: Searched): ReadonlySet<string> {
+/** What a record is found by. */
+export function searchKeys({ kind, at, facts, decision, session, txn }: Searched): ReadonlySet<string> {
   const servers = [urlOf(facts['server']), urlOf(resourceOf(facts['target']))].filter((one) => one !== undefined);
   return new Set([
     `kind:${kind}`,
     `decision:${decision}`,
     hourKey(at),
+    ...texts(session).map((id) => `session:${id}`),
+    ...[...texts(txn), ...texts(facts['txn'])].map(txnKey),
     ...texts(facts['person']).map((id) => `person:${id}`),
     ...agentsOf(kind, facts).map((id) => `agent:${id}`),
     ...servers.map((resource) => `server:${resource}`),
@@ -18,6 +27,9 @@ export function searchKeys({ kind, at, facts, decision }: Searched): ReadonlySet
     ...toolsOf(facts).flatMap((tool) => [`tool:${tool}`, ...servers.map((resource) => `tool:${resource}#${tool}`)]),
   ]);
 }
+
+/** Records of decisions have the digest of a transaction, and all others can be found by it. */
+export const txnKey = (txn: string): string => `txn:${/^[\w-]{43}$/.test(txn) ? txn : sha256(txn)}`;
 
 /** The hour of a time, so that the keys of hours sort as time does. */
 export const hourKey = (at: number): string => `hour:${String(Math.floor(at / 3_600)).padStart(9, '0')}`;
@@ -31,8 +43,7 @@ const texts = (value: Json | undefined): readonly string[] =>
 
 const urlOf = (value: Json | undefined): string | undefined => texts(value)[0];
 
-const member = (value: Json | undefined, name: string): Json | undefined =>
-  isObject(value) ? value[name] : undefined;
+const member = (value: Json | undefined, name: string): Json | undefined => (isObject(value) ? value[name] : undefined);
 
 const resourceOf = (target: Json | undefined): Json | undefined => member(target, 'resource');
 

@@ -9,6 +9,8 @@ export { openIdempotency } from './idempotency-store.js';
 export { openKeys } from './key-store.js';
 export { openPeople } from './people.js';
 export { openPolicies } from './policy-store.js';
+export { openEventFinder } from './event-finder.js';
+export { openLogIndex } from './log-index.js';
 export { openPersonNames } from './person-names.js';
 export { openPersons, Person, type PersonStore } from './person-store.js';
 export { openRegistry, type RegistryStore } from './registry-store.js';

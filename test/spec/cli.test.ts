@@ -494,7 +494,7 @@ describe('writ sessions and log', () => {
     await session('ses_1');
     await session('ses_2');
     await writ(['sessions', 'end', 'ses_1']);
-    const following = writ(['log', '--follow', '--json'], { until: /ses_2/ });
+    const following = writ(['log', '--follow', '--json', '--kind', 'session'], { until: /ses_2/ });
     await writ(['sessions', 'end', 'ses_2']);
     const lines = (await following).out
       .trim()
