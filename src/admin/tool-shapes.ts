@@ -61,6 +61,12 @@ export const ReviewBody = z.strictObject({
 });
 export type ReviewBody = z.infer<typeof ReviewBody>;
 
+/** A report that somebody has looked into and found wrong. */
+export const DismissBody = z.strictObject({
+  definition_sha256: Digest.describe('`pending.definition_sha256` of the report.'),
+});
+export type DismissBody = z.infer<typeof DismissBody>;
+
 export const ImportBody = z
   .strictObject({
     token: z
@@ -145,6 +151,8 @@ export const EXAMPLE_TOOL: ToolView = {
   ],
   findings: [],
 };
+
+export const EXAMPLE_DISMISS: DismissBody = { definition_sha256: CHANGED_PIN };
 
 export const EXAMPLE_REVIEW: ReviewBody = {
   definition_sha256: CHANGED_PIN,

@@ -1,13 +1,23 @@
 import { err, ok, type Result } from '../base/index.js';
 import { fieldProblem, plainProblem, type Problem } from '../http/index.js';
 import { definitionDigest, type ToolDefinition } from '../protocol/index.js';
-import { definitionDifference, findingsIn, McpServer, Tool, toolState, withReview } from '../registry/index.js';
+import {
+  definitionDifference,
+  findingsIn,
+  McpServer,
+  Tool,
+  toolState,
+  withoutReport,
+  withReview,
+} from '../registry/index.js';
 import { type ChangeDeps, makeChange } from './change.js';
 import { type Contents, contentsOf } from './contents.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { NOTHING } from './plan.js';
 import { pageOf } from './shapes.js';
 import {
+  DismissBody,
+  EXAMPLE_DISMISS,
   EXAMPLE_REVIEW,
   EXAMPLE_SUMMARY,
   EXAMPLE_TOOL,
@@ -25,6 +35,7 @@ export const toolOperations = (deps: ChangeDeps): readonly Operation[] => [
   listTools(deps),
   getTool(deps),
   reviewTool(deps),
+  dismissReport(deps),
 ];
 
 const listTools = ({ registry }: ChangeDeps): Operation =>
@@ -90,21 +101,54 @@ const reviewTool = (deps: ChangeDeps): Operation =>
       },
     ],
     problems: ['not_found', 'conflict'],
-    run: async ({ params: { id = '', name = '' }, body }) => {
-      const review = (before: Contents): Result<McpServer, Problem> => reviewed(before, { id, name, body });
-      const changed = await makeChange(
-        {
-          object: (before) => problemOf(review(before)),
-          wish: (before) => ({ ...NOTHING, server: valueOf(review(before)) }),
-          refuse: (flaws) => fieldProblem(flaws.map(({ path, message }) => ({ param: path, detail: message }))),
-        },
-        deps,
-      );
-      if (!changed.ok) return changed;
-      const found = find(changed.value.after, id, name);
-      return found.ok ? ok({ status: 200, body: viewOf(found.value.tool) }) : found;
-    },
+    run: ({ params: { id = '', name = '' }, body }) =>
+      change({ id, name }, (before) => reviewed(before, { id, name, body }), deps),
   });
+
+const dismissReport = (deps: ChangeDeps): Operation =>
+  operation({
+    id: 'dismissReport',
+    method: 'POST',
+    path: '/admin/v1/servers/:id/tools/:name/dismiss',
+    params: OF_TOOL,
+    about:
+      'Says that what an agent or the MCP server reported of a tool is wrong: it can be called as it was reviewed, and who reported it is not heard again about it before its next review.',
+    query: NoQuery,
+    body: DismissBody,
+    bodyExample: EXAMPLE_DISMISS,
+    answers: [
+      {
+        status: 200,
+        about: 'The tool as it is now.',
+        schema: ToolView,
+        example: { ...EXAMPLE_TOOL, state: 'reviewed', pending: null, difference: [] },
+      },
+    ],
+    problems: ['not_found', 'conflict'],
+    run: ({ params: { id = '', name = '' }, body }) =>
+      change({ id, name }, (before) => dismissed(before, { id, name, body }), deps),
+  });
+
+type At = Readonly<{ id: string; name: string }>;
+
+/** Changes one tool, and shows what it is then. */
+async function change(
+  { id, name }: At,
+  make: (before: Contents) => Result<McpServer, Problem>,
+  deps: ChangeDeps,
+): Promise<Result<Readonly<{ status: 200; body: ToolView }>, Problem>> {
+  const changed = await makeChange(
+    {
+      object: (before) => problemOf(make(before)),
+      wish: (before) => ({ ...NOTHING, server: valueOf(make(before)) }),
+      refuse: (flaws) => fieldProblem(flaws.map(({ path, message }) => ({ param: path, detail: message }))),
+    },
+    deps,
+  );
+  if (!changed.ok) return changed;
+  const found = find(changed.value.after, id, name);
+  return found.ok ? ok({ status: 200, body: viewOf(found.value.tool) }) : found;
+}
 
 export const problemOf = <T>(result: Result<T, Problem>): Problem | undefined => (result.ok ? undefined : result.error);
 export const valueOf = <T>(result: Result<T, Problem>): readonly T[] => (result.ok ? [result.value] : []);
@@ -119,7 +163,7 @@ function find(contents: Contents, id: string, name: string): Result<{ server: Mc
   return tool === undefined ? err(plainProblem('not_found', `${id} has no tool ${name}`)) : ok({ server, tool });
 }
 
-type Review = Readonly<{ id: string; name: string; body: ReviewBody }>;
+type Review = At & Readonly<{ body: ReviewBody }>;
 
 /** The server after the review, or why there is none: it must be of the definition that waits, and of no other. */
 function reviewed(before: Contents, { id, name, body }: Review): Result<McpServer, Problem> {
@@ -152,6 +196,26 @@ function reviewed(before: Contents, { id, name, body }: Review): Result<McpServe
     { ...server, tools: server.tools.map((each) => (each === tool ? confirmed.value : each)) },
     confirmed.value,
   );
+}
+
+/** What Writ has read at the server itself is no report: that is for a review. */
+function dismissed(
+  before: Contents,
+  { id, name, body }: At & Readonly<{ body: DismissBody }>,
+): Result<McpServer, Problem> {
+  const found = find(before, id, name);
+  if (!found.ok) return found;
+  const { server, tool } = found.value;
+  const { changed } = tool;
+  if (changed?.sha256 !== body.definition_sha256)
+    return err(
+      plainProblem('conflict', `What waits for a review is ${changed?.sha256 ?? 'nothing'}; look at it again`),
+    );
+  if (changed.by === undefined)
+    return err(
+      plainProblem('conflict', 'Writ has read this definition at the server itself; only a review settles it'),
+    );
+  return ok({ ...server, tools: server.tools.map((each) => (each === tool ? withoutReport(tool) : each)) });
 }
 
 /** By the rules of a tool first, whose fields are those of the body, then by those of its server. */

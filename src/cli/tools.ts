@@ -50,6 +50,16 @@ export function addTools(writ: Command, connected: (command: Command) => Command
     .action((server: string, name: string, options: ReviewOptions) =>
       review(at(server, name), options, connect(options, io), io),
     );
+  connected(tools.command('dismiss <server> <tool>'))
+    .description('Says that what was reported of a tool is wrong: it can be called as it was reviewed.')
+    .requiredOption('--pin <hash>', 'the hash that show printed: of what was reported')
+    .action(async (server: string, name: string, options: Connected & Readonly<{ pin: string }>) => {
+      const { pin, json } = options;
+      const answer = await connect(options, io).send('POST', `${at(server, name)}/dismiss`, { definition_sha256: pin });
+      const { tool } = View.parse(answer);
+      const said = `dismissed ${pin}: ${String(tool['name'])} is as it was reviewed`;
+      io.out(json === true ? JSON.stringify(answer, null, 2) : said);
+    });
 }
 
 const at = (server: string, tool: string): string =>
@@ -172,6 +182,7 @@ function describeTool({ state, tool, pending, difference, findings }: View): str
     ...(difference.length === 0 ? [] : ['difference:', ...difference.flatMap(changeLines)]),
     ...(findings.length === 0 ? [] : ['look twice at:', ...findings.map(findingLine)]),
     ...(pending === null ? [] : [`confirm it with --pin ${pending.definition_sha256}`]),
+    ...(pending?.by == null ? [] : ['or, where the report is wrong, writ tools dismiss with the same']),
   ].join('\n');
 }
 

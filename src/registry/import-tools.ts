@@ -7,6 +7,7 @@ import {
   type ToolDefinition,
 } from '../protocol/index.js';
 import { type Proposal, proposeTool } from './propose.js';
+import { withoutReport } from './report.js';
 import type { McpServer } from './server.js';
 import { Tool, toolState } from './tool.js';
 
@@ -119,13 +120,13 @@ function draftAgain(known: Tool, definition: ToolDefinition, pin: string): Impor
   };
 }
 
-/** An agent that had reported something else was wrong, or was lied to: it cannot stop this tool a second time. */
-function settled(known: Tool, definition: ToolDefinition): Tool {
+/**
+ * An agent that had reported something else was wrong, or was lied to: it cannot stop this tool a second time. The server
+ * itself may be of several minds, and is heard again.
+ */
+function settled({ changed, ...known }: Tool, definition: ToolDefinition): Tool {
   const tool: Tool = { ...known, definition };
-  const { changed } = tool;
-  delete tool.changed;
-  if (changed?.seen_by !== 'agent' || changed.by === undefined) return tool;
-  return { ...tool, disbelieved: [...new Set([changed.by, ...(tool.disbelieved ?? [])])].slice(0, 64) };
+  return changed?.seen_by === 'agent' ? withoutReport({ ...tool, changed }) : tool;
 }
 
 /** What cannot be registered cannot be reviewed either: a tool that was reviewed and became so cannot be called. */

@@ -28,4 +28,4 @@ export { Word, wordsOf } from './words-difference.js';
 export { IMPORT_RESULTS, type Import, type ImportedTool, type ImportResult, importTools } from './import-tools.js';
 export { withPending } from './pending.js';
 export { proposeTool } from './propose.js';
-export { type DefinitionReport, type Reported, withReport } from './report.js';
+export { type DefinitionReport, type Reported, withoutReport, withReport } from './report.js';

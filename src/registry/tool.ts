@@ -50,7 +50,7 @@ export const Tool = z
       .array(ClientId)
       .max(64)
       .optional()
-      .describe('Agents that reported a change of this definition which its server did not show: not heard again.'),
+      .describe('Clients that reported a change of this definition wrongly: not heard again before its next review.'),
     changed: ChangedDefinition.optional().describe('A different definition that waits for a review.'),
   })
   .refine(({ name, definition }) => definition === undefined || definition.name === name, {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { request as ask } from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { run } from '../../src/cli/index.js';
 import { PrivateJwk } from '../../src/protocol/index.js';
 import { createVerifier } from '../../src/sdk/verifier/index.js';
 import { databaseKinds } from '../support/databases.js';
@@ -10,6 +11,7 @@ import { listed, type Listed, startToolServer, type ToolServer } from '../suppor
 import { reviewedTool } from '../support/tools.js';
 import { type Client, RS1, startWorld, tool, tools, type World } from '../support/world.js';
 import {
+  ADMIN_TOKEN,
   bearerAssertion,
   type ClientKey,
   type Form,
@@ -56,6 +58,8 @@ const call = async (more: Record<string, unknown> = {}, changes: Form = {}, by?:
     },
     by,
   );
+const dismiss = (definition_sha256: string): Promise<Reply> =>
+  world.admin('POST', at('/tools/read_file/dismiss'), { definition_sha256 });
 const wrong = (reason: string, description: string) => ({
   status: 400,
   error: 'invalid_authorization_details',
@@ -166,6 +170,34 @@ describe('a difference that an agent has seen', () => {
     expect((await show()).state).toBe('reviewed');
   });
 
+  it('TL-01 is dismissed by an administrator where it is wrong: the tool goes on, and the agent is not heard again', async () => {
+    await call({ definition_sha256: OTHER });
+    await world.writ.flush();
+    expect(await dismiss('C'.repeat(43))).toMatchObject({ status: 409, body: { code: 'conflict' } });
+    const { lastRecord } = await stateOf(world);
+    expect(await dismiss(OTHER)).toMatchObject({
+      status: 200,
+      body: { state: 'reviewed', pending: null, tool: { disbelieved: ['agt_a1'] } },
+    });
+    expect((await recordsAfter(world, lastRecord)).map(({ kind, facts }) => [kind, facts['by']])).toEqual([
+      ['registry', 'admin-token'],
+    ]);
+    expect((await call()).status).toBe(200);
+    await expectRefused(
+      world,
+      () => call({ definition_sha256: OTHER }),
+      wrong('tool_changed', DIFFERS.error_description),
+    );
+    expect((await show()).state).toBe('reviewed');
+    expect(await dismiss(OTHER)).toMatchObject({ status: 409 });
+    await importNow({ ...READ, title: 'Read' });
+    expect(await dismiss((await show()).pending?.definition_sha256 ?? '')).toMatchObject({ status: 409 });
+    await review();
+    await call({ definition_sha256: OTHER });
+    await world.writ.flush();
+    expect((await show()).state).toBe('needs_review');
+  });
+
   it('TL-01 counts only from an agent with the token of a person and the tool in its ceiling', async () => {
     const before = await show();
     for (const changes of [
@@ -208,6 +240,26 @@ describe('a difference that an MCP server reports', () => {
     });
     await importNow(READ, listed('draft'));
     expect((await report({ tool: 'draft', definition_sha256: OTHER })).body).toMatchObject({ result: 'not_reviewed' });
+  });
+
+  it('TL-01 is dismissed on the command line, and the same server is not heard again before the next review', async () => {
+    await report({ tool: 'read_file', definition_sha256: OTHER });
+    const lines: string[] = [];
+    const io = {
+      env: { WRIT_ISSUER: world.issuer, WRIT_ADMIN_TOKEN: ADMIN_TOKEN },
+      readFile: () => undefined,
+      makePrivateFile: () => false,
+      readStdin: () => Promise.resolve(''),
+      out: (line: string) => lines.push(line),
+      err: (line: string) => lines.push(line),
+    };
+    expect([await run(['tools', 'dismiss', live.resource, 'read_file', '--pin', OTHER], io), lines]).toEqual([
+      0,
+      [`dismissed ${OTHER}: read_file is as it was reviewed`],
+    ]);
+    expect((await call()).status).toBe(200);
+    const again = await report({ tool: 'read_file', definition_sha256: OTHER });
+    expect(again.body).toEqual({ tool: 'read_file', result: 'disbelieved' });
   });
 
   it('TL-02 concerns the tools of that server alone, whatever their names', async () => {
