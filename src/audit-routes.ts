@@ -1,4 +1,5 @@
 import {
+  bundleRoute,
   eventsRoute,
   follow,
   type Following,
@@ -10,7 +11,15 @@ import {
 import type { Clock } from './base/index.js';
 import type { Config } from './config/index.js';
 import type { Route } from './http/index.js';
-import { type Database, openAccessLog, openEventFinder, openLog, openLogIndex } from './storage/index.js';
+import {
+  type Database,
+  openAccessLog,
+  openEntryFinder,
+  openEventFinder,
+  openLog,
+  openLogIndex,
+  openTreeReader,
+} from './storage/index.js';
 
 /** What the routes of the log are made of. */
 export type AuditParts = Readonly<{
@@ -31,10 +40,12 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
     access: openAccessLog(database, clock),
   };
   const { mount } = readings;
+  const bundles = { tree: openTreeReader(database), finder: openEntryFinder(database) };
   return [
     schemaRoute(mount, config.issuer),
     eventsRoute(openEventFinder(database), readings),
     transactionRoute(openLog(database), readings),
+    bundleRoute(bundles, clock, readings),
   ];
 }
 

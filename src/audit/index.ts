@@ -1,3 +1,4 @@
+export { bundleRoute } from './bundle-route.js';
 export {
   type BundleAbout,
   type BundleAsked,

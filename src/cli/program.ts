@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { connect } from './api.js';
+import { addVerify } from './audit-verify.js';
 import { apply, type ApplyOptions } from './apply.js';
 import { type Connected, connected, JSON_OPTION, list, type Output, print } from './command.js';
 import { doctor } from './doctor.js';
@@ -54,6 +55,7 @@ function program(io: Io): Command {
   addSessions(writ, io);
   addKeys(writ, io);
   addLog(writ, io);
+  addVerify(writ.command('audit').description('Asks the log, and judges it.'), io);
   const policy = addPolicy(writ, io);
   addPolicySets(policy, io);
   addReplay(policy, io);

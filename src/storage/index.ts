@@ -28,3 +28,4 @@ export { openSessionLife } from './session-life.js';
 export { openSessions } from './session-store.js';
 export { openTokenStates } from './token-states.js';
 export { leafOf } from './records.js';
+export { openEntryFinder } from './entry-finder.js';

@@ -7,7 +7,7 @@ import { CHECKPOINT_FROM, ENTRIES, INDEX_OF, LATEST, TILES, VERIFIER_KEYS } from
 import { guarded } from './outage.js';
 
 /** The tree as it is served. A checkpoint and the tiles below it are written together, so each read is of a whole tree. */
-export function openTreeReader(database: Database): TreeReader {
+export function openTreeReader(database: Pick<Database, 'rows'>): TreeReader {
   const rows = (sql: string, ...values: readonly unknown[]): Promise<readonly unknown[]> =>
     guarded(() => database.rows(sql, values));
   return {

@@ -4,9 +4,11 @@ import type { Json } from '../../src/protocol/index.js';
 import { type AuditorOptions, verifyBundle, type Verdict } from '../../src/sdk/auditor/index.js';
 import {
   cosignatureLine,
+  entryBundle,
   formatCheckpoint,
   formatNote,
   leafHash,
+  parseTilePath,
   signatureLine,
   SignatureType,
   tileHashes,
@@ -142,6 +144,18 @@ export class LogBook {
       between: () => Promise.resolve([0, this.size]),
     },
   };
+
+  /** What the log serves at a path of C2SP tlog-tiles. */
+  served(path: string): Buffer | undefined {
+    if (path === 'checkpoint') return Buffer.from(this.#checkpoints().at(-1)?.note ?? '');
+    const parsed = parseTilePath(path);
+    if (!parsed.ok) return undefined;
+    const { of, level, index, width } = parsed.value;
+    if (of === 'hashes') return this.tiles.stored.get(`${level}/${index}`)?.subarray(0, width * 32);
+    const leaves = this.entries.slice(index * 256, index * 256 + width).map(({ leaf }) => leaf);
+    const bundle = entryBundle(leaves.flatMap((leaf) => leaf ?? []));
+    return bundle.ok && leaves.length === width ? bundle.value : undefined;
+  }
 
   #checkpoints(): { size: number; note: string; at: number }[] {
     return [...this.notes].sort(([a], [b]) => a - b).map(([size, note]) => ({ size, note, at: AT }));

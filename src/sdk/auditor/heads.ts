@@ -29,7 +29,9 @@ export function judgeHeads(
       problems.add('inconsistent', `the checkpoint of ${read.checkpoint.size} is not of this history`);
     }
   }
-  const claims = [main, ...older].map(({ note, checkpoint }) => ({ note, size: checkpoint.size }));
+  const copied = (options.copies ?? []).flatMap((copy) => readCheckpoint(copy) ?? []);
+  const ofThisHistory = [...older, ...copied].filter(({ checkpoint }) => compare(checkpoint) === true);
+  const claims = [main, ...ofThisHistory].map(({ note, checkpoint }) => ({ note, size: checkpoint.size }));
   keys.settle(claims);
   if (main.checkpoint.origin !== origin) problems.add('other_log', `it is of ${main.checkpoint.origin}`);
   const signedBy = keys.signers({ note: main.note, size: main.checkpoint.size }).map(({ text }) => text);

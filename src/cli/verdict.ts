@@ -1,0 +1,44 @@
+import type { Problem, Verdict } from '../sdk/auditor/index.js';
+
+/** A verdict in plain words, a line each. The first says whether it is proved, the last against what. */
+export function describeVerdict(verdict: Verdict): readonly string[] {
+  const { isProved, problems, more, sessions, entries, keys } = verdict;
+  const counted = [
+    `${entries.included} entries`,
+    ...(entries.pruned > 0 ? [`${entries.pruned} of them without their content, which retention removed`] : []),
+    ...(entries.unknown > 0 ? [`${entries.unknown} of a version that this build does not know`] : []),
+    ...sessionWords(sessions),
+  ];
+  return [
+    isProved ? 'PROVED' : 'NOT PROVED',
+    ...problems.map(describeProblem),
+    ...(more > 0 ? [`  and ${more} more`] : []),
+    counted.join(', '),
+    ...keys.map((key) => `key announced by the log: ${key}`),
+    against(verdict),
+  ];
+}
+
+const sessionWords = ({ complete, open, partial }: Verdict['sessions']): readonly string[] => [
+  ...(complete > 0 ? [`${complete} sessions closed and whole`] : []),
+  ...(open > 0 ? [`${open} sessions open and whole so far`] : []),
+  ...(partial > 0 ? [`${partial} sessions that begin or end elsewhere`] : []),
+];
+
+function describeProblem({ code, detail, entry, run, line }: Problem): string {
+  const place = entry !== undefined ? `entry ${entry}` : run ? `entries ${run[0]} to ${run[1] - 1}` : undefined;
+  const where = [place, ...(line === undefined ? [] : [`line ${line}`])].filter((one) => one !== undefined).join(', ');
+  return `  ${code}${where === '' ? '' : ` (${where})`}: ${detail}`;
+}
+
+function against({ isProved, checkpoint, witnessed, entries }: Verdict): string {
+  if (!checkpoint) return 'there is no checkpoint to prove anything against';
+  const tree = `${checkpoint.origin} at ${checkpoint.size} entries`;
+  if (!isProved) return `judged against ${tree}`;
+  const claimed = `${entries.claimed} newer ${entries.claimed === 1 ? 'entry is' : 'entries are'} only claimed`;
+  if (!witnessed) return `proved against the checkpoint of ${tree}, which nobody witnessed; ${claimed}`;
+  if (witnessed.at === undefined)
+    return `proved against a kept copy of ${witnessed.size} entries of ${checkpoint.origin}; ${claimed}`;
+  const at = new Date(witnessed.at * 1000).toISOString();
+  return `proved against the checkpoint witnessed at ${at} by ${witnessed.by.join(', ')}; ${claimed}`;
+}
