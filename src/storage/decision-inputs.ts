@@ -191,7 +191,7 @@ const PAGE = `
   SELECT id::text AS id, decision, person, extract(epoch FROM at)::bigint::text AS at, sealed FROM decision_input
   WHERE (at, id) > (to_timestamp($1::bigint), $2::bigint) AND at <= to_timestamp($3::bigint)
     AND expires_at > clock_timestamp()
-  ORDER BY at, id LIMIT $4::int`;
+  ORDER BY decision_input.at, decision_input.id LIMIT $4::int`;
 
 const Rows = z.array(
   z.object({

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
-import type { Judged, KeptInputs } from '../../src/policy/index.js';
+import { type Judged, type KeptInputs, Replay } from '../../src/policy/index.js';
 import { type Database, openDecisionInputs, openLog } from '../../src/storage/index.js';
 import { databaseKinds, freshDatabase } from '../support/databases.js';
-import { anInput, setOf } from '../support/policies.js';
+import { anInput, BANK, setOf, theTransfer } from '../support/policies.js';
 
 const CANARY = 'canary-of-an-attribute';
 const KEY = randomBytes(32);
@@ -101,6 +101,30 @@ describe.each(databaseKinds)('what decisions looked at (%s)', (kind) => {
       expect(await decisions(store, 100, 0)).toEqual(['dec_0']);
       await open(database, { days: 0 }).store.prune();
       expect(await decisions(store, 100, 0)).toEqual([]);
+    });
+  });
+
+  it('is kept without its arguments when it is larger than 16 KB, and is not guessed at', async () => {
+    await withDatabase(async (database) => {
+      const { store, counts } = open(database);
+      const rules = `@id("a") permit(principal, action, resource);
+        @id("b") forbid(principal, action == Action::"${BANK}#transfer", resource)
+        unless { context has arguments && context.arguments.to != "nobody" };`;
+      const noted = setOf(rules);
+      for (const to of ['somebody', 'x'.repeat(17_000)]) {
+        const given = theTransfer({ amount: 1, to, times: 1 });
+        const one = { set: noted, input: given, verdict: noted.decide(given) };
+        store.keep({ decision: `dec_${String(to.length)}`, person: 'prs_ada', at: NOW, judged: [one] });
+      }
+      const { past } = await store.page(NOW - DAY, { limit: 5 });
+      expect(past.map(({ kept }) => [kept?.outcome, kept?.arguments])).toEqual([
+        ['allow', { seen: { to: 'somebody' }, covered: { to: true } }],
+        ['allow', { seen: {}, covered: {} }],
+      ]);
+      const replay = new Replay(noted);
+      for (const one of past) replay.add(one);
+      expect(replay.result).toMatchObject({ considered: 2, unchanged: 1, undecidable: { not_kept: 1 } });
+      expect(counts).toEqual({ kept: 2, dropped: 0 });
     });
   });
 

@@ -8,7 +8,7 @@ import { activate } from '../support/policies.js';
 import { CANARY, marked } from '../support/invariants.js';
 import { reviewedTool } from '../support/tools.js';
 import { RS1, startWorld, tool, tools, type World } from '../support/world.js';
-import { ADMIN_TOKEN } from '../support/writ.js';
+import { ADMIN_TOKEN, request } from '../support/writ.js';
 
 const BANK = 'https://bank.example/mcp';
 const PAY = `${BANK}#pay`;
@@ -90,6 +90,20 @@ const ofPay = (from: string, to: string, ...examples: string[]) => ({
   ...{ from, to, agent: world.a1.id, person, tool: PAY, count: examples.length, examples },
 });
 
+/** The command, which reads one candidate whatever the file. */
+async function writ(...args: string[]): Promise<{ code: number; lines: string[] }> {
+  const lines: string[] = [];
+  const code = await run(args, {
+    env: { WRIT_ISSUER: world.issuer, WRIT_ADMIN_TOKEN: ADMIN_TOKEN },
+    readFile: (path) => (path.endsWith('.cedar') ? `${PEOPLE}${AGENTS}${limit(1)}` : undefined),
+    makePrivateFile: () => false,
+    readStdin: () => Promise.resolve(''),
+    out: (line) => lines.push(...line.split('\n')),
+    err: (line) => lines.push(line),
+  });
+  return { code, lines };
+}
+
 describe('a candidate set is tried on what was decided', () => {
   it('and changes nothing when it decides alike', async () => {
     const answer = await replay(`${PEOPLE}${AGENTS}${limit(599)}`);
@@ -144,15 +158,7 @@ describe('a candidate set is tried on what was decided', () => {
   it('is printed as a table by the command', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'writ-replay-'));
     writeFileSync(join(directory, 'candidate.cedar'), `${PEOPLE}${AGENTS}${limit(1)}`);
-    const lines: string[] = [];
-    const code = await run(['policy', 'replay', '--since', '7d', directory], {
-      env: { WRIT_ISSUER: world.issuer, WRIT_ADMIN_TOKEN: ADMIN_TOKEN },
-      readFile: (path) => (path.endsWith('.cedar') ? `${PEOPLE}${AGENTS}${limit(1)}` : undefined),
-      makePrivateFile: () => false,
-      readStdin: () => Promise.resolve(''),
-      out: (text) => lines.push(...text.split('\n')),
-      err: (text) => lines.push(text),
-    });
+    const { code, lines } = await writ('policy', 'replay', '--since', '7d', directory);
     rmSync(directory, { recursive: true });
     expect([code, ...lines.map((line) => line.split(/ {2,}/))]).toEqual([
       0,
@@ -185,6 +191,42 @@ describe('of arguments', () => {
   });
 });
 
+describe('a long past', () => {
+  it('decides over all of them in calls of 5,000, as the command does by itself', async () => {
+    const copied = await world.writ.database.prisma.$executeRawUnsafe(
+      `INSERT INTO decision_input (decision, at, agent, person, server, tool, outcome, policy, sealed, expires_at)
+       SELECT decision, at, agent, person, server, tool, outcome, policy, sealed, expires_at
+       FROM decision_input, generate_series(1, 1500)`,
+    );
+    expect(copied).toBe(6_000);
+    const first = await replay(PEOPLE + AGENTS + limit(1));
+    const { next, ...part } = first.body as { next: string; considered: number };
+    expect([part.considered, next]).toEqual([5_000, expect.stringMatching(/^\d+\.\d+\.\d+$/)]);
+    const second = await replay(PEOPLE + AGENTS + limit(1), { after: next });
+    expect(second.body).toMatchObject({ considered: 1_004, next: null });
+    const directory = mkdtempSync(join(tmpdir(), 'writ-replay-'));
+    writeFileSync(join(directory, 'candidate.cedar'), '');
+    const { code, lines } = await writ('policy', 'replay', directory);
+    rmSync(directory, { recursive: true });
+    expect([code, ...lines.slice(-2)]).toEqual([
+      0,
+      'considered: 6004, unchanged: 3002, changed: 3002',
+      'undecidable: 0',
+    ]);
+    await world.writ.database.prisma.$executeRawUnsafe(
+      'DELETE FROM decision_input WHERE id NOT IN (SELECT min(id) FROM decision_input GROUP BY decision)',
+    );
+  }, 60_000);
+});
+
+describe('operators', () => {
+  it('see how many inputs were kept and dropped', async () => {
+    const { text } = await request(`${world.issuer}/metrics`, {});
+    expect(text).toContain('# TYPE writ_decision_inputs_total counter\n');
+    expect(text).toMatch(/^writ_decision_inputs_total\{outcome="kept"\} 4$/m);
+  });
+});
+
 describe('when the past is gone', () => {
   it('a tool that was reviewed with another schema, or removed, is undecidable', async () => {
     const changed = reviewedTool('pay', { scopes: ['bank:pay'], tier: 'medium', action: 'pay' });
@@ -200,8 +242,9 @@ describe('when the past is gone', () => {
   });
 
   it('by erasing it for a person, nothing of them is considered any more', async () => {
-    const erased = await world.admin('DELETE', `/policies/inputs?person=${person}`);
-    expect([erased.status, erased.body]).toEqual([200, { erased: 4 }]);
+    expect(await writ('policy', 'erase-inputs', person)).toEqual({ code: 0, lines: ['{"erased":4}'] });
+    const again = await world.admin('DELETE', `/policies/inputs?person=${person}`);
+    expect([again.status, again.body]).toEqual([200, { erased: 0 }]);
     expect((await replay(PEOPLE + AGENTS)).body).toMatchObject({ considered: 0 });
     expect((await world.admin('DELETE', '/policies/inputs')).status).toBe(400);
   });
