@@ -58,8 +58,9 @@ export type VerifierOptions = z.input<typeof Options> &
     once?: OnceStore;
     /**
      * The tools of this server as its `tools/list` has them now, or how to get one: a token for another definition is
-     * refused and, where `introspection` has credentials, reported to Writ. Left out, what the guard hears this server
-     * answer to `tools/list` counts, as far as it has heard anything.
+     * refused and, where `introspection` has credentials, reported to Writ. Left out, what `guard.fetch` hears this server
+     * answer to `tools/list` counts, as far as it has heard anything; `guard.node` and `guard.express` hear no answers, so
+     * give them the tools.
      */
     tools?: Tools;
     /** Told of outcomes that Writ will never have. Left out, it is a warning of the process, once a minute at most. */
