@@ -15,6 +15,7 @@ const NAMES = [
   'connect',
   'verify',
   'decision',
+  'policy',
   'growth',
   'processes',
 ];

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Keys, registry } from './material.js';
+import { z } from 'zod';
+import { type Keys, POLICIES, registry } from './material.js';
 import { type Child, freePort, start, type Start } from './process.js';
 
 const ADMIN_TOKEN = 'bench-admin-token-0123456789-abcdefghijklmnop';
@@ -19,6 +20,8 @@ export type HouseOptions = Readonly<{
   /** For a second process on the same database: the keys and secrets of the first. */
   dataDir?: string | undefined;
   core?: string;
+  /** Settings that differ from those of every other. */
+  settings?: Readonly<Record<string, string>>;
   profileDir?: string | undefined;
 }>;
 
@@ -35,6 +38,7 @@ export async function startHouse(options: HouseOptions): Promise<House & Readonl
     // One client makes all the load here.
     WRIT_REQUESTS_PER_CLIENT: '1000000',
     ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),
+    ...options.settings,
   };
   const profiling = options.profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDir}`];
   const built = fileURLToPath(new URL('../../src/main.js', import.meta.url));
@@ -53,13 +57,25 @@ export async function startHouse(options: HouseOptions): Promise<House & Readonl
 }
 
 /** Registers the bench's agent, MCP server and issuer by the admin API. */
-export async function furnish({ port }: House, keys: Keys): Promise<void> {
-  const response = await fetch(`http://127.0.0.1:${port}/admin/v1/apply`, {
+export async function furnish(house: House, keys: Keys): Promise<void> {
+  await admin(house, 'apply', registry(keys));
+}
+
+/** Puts policies that look at arguments in the place of those that Writ comes with. */
+export async function lookAtArguments(house: House): Promise<void> {
+  const staged = await admin(house, 'policies', { files: [{ path: 'bench.cedar', text: POLICIES }] });
+  const { hash } = z.object({ hash: z.string() }).parse(staged);
+  await admin(house, `policies/${encodeURIComponent(hash)}/activate`, undefined);
+}
+
+async function admin({ port }: House, path: string, body: object | undefined): Promise<unknown> {
+  const response = await fetch(`http://127.0.0.1:${port}/admin/v1/${path}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
-    body: JSON.stringify(registry(keys)),
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  if (!response.ok) throw new Error(`apply: ${response.status} ${await response.text()}`);
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  return response.json();
 }
 
 /** Copies of the registered agent and MCP server, straight into the tables: a hundred thousand by HTTP would take a while. */

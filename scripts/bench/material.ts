@@ -35,7 +35,9 @@ export const registry = (keys: Keys): object => ({
       owner: 'bench',
       purpose: 'to be measured',
       authentication: { method: 'private_key_jwt', jwks: { keys: [publicJwk(keys.agent)] } },
-      allow: [{ resource: RESOURCE, scopes: ['files:read', 'files:write'], tools: ['read_file', 'write_file'] }],
+      allow: [
+        { resource: RESOURCE, scopes: ['files:read', 'files:write'], tools: ['read_file', 'write_file', 'find_file'] },
+      ],
       expires_at: new Date(Date.now() + 86_400_000).toISOString(),
     },
   ],
@@ -49,6 +51,10 @@ export const registry = (keys: Keys): object => ({
       scopes: ['files:read', 'files:write'],
       tools: [
         reviewedTool('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+        reviewedTool('find_file', {
+          ...{ scopes: ['files:read'], tier: 'low', action: 'read' },
+          inputSchema: { type: 'object', properties: { path: { type: 'string' } }, required: ['path'] },
+        }),
         reviewedTool('write_file', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
       ],
     },
@@ -65,7 +71,23 @@ export const registry = (keys: Keys): object => ({
 });
 
 /** What varies between the requests of one phase. */
-export type Mix = Readonly<{ subject: 'fresh' | 'reused'; dpop?: boolean }>;
+export type Mix = Readonly<{
+  subject: 'fresh' | 'reused';
+  dpop?: boolean;
+  /** With arguments that no request had before, or with few that come again and again. */
+  arguments?: 'varied' | 'repeating';
+}>;
+
+/** Seven policies that decide over one tool, one of them by an argument. */
+export const POLICIES = `
+  @id("anything") permit(principal, action, resource);
+  @id("inside") forbid(principal, action == Action::"${RESOURCE}#find_file", resource)
+    unless { context has arguments && context.arguments.path like "/docs/*" };
+  @id("depth") forbid(principal is Agent, action, resource) when { context.chain.depth > 5 };
+  @id("guests") forbid(principal is Person, action, resource) when { principal.hasTag("level") && principal.getTag("level") == "guest" };
+  @id("bound") forbid(principal, action in Action::"tier:critical", resource) unless { context.sender_constrained };
+  @id("servers") forbid(principal is Agent, action, resource) when { principal.kind == "mcp_server" };
+  @id("owner") forbid(principal is Agent, action, resource) unless { principal.owner == "bench" };`;
 
 /** Makes requests that differ in assertion (and proof) always, and in subject token where it is fresh. */
 export type Presigner = Readonly<{
@@ -107,7 +129,7 @@ export function presigner(issuer: string, keys: Keys): Presigner {
             subject_token: mix.subject === 'fresh' ? subject(index % PEOPLE) : (reused[index % PEOPLE] ?? ''),
             subject_token_type: ACCESS_TOKEN,
             resource: RESOURCE,
-            authorization_details: DETAILS,
+            authorization_details: mix.arguments === undefined ? DETAILS : detailsOf(mix.arguments),
             ...assertion('agent', AGENT),
           },
           mix.dpop === true
@@ -125,6 +147,14 @@ export function presigner(issuer: string, keys: Keys): Presigner {
 const DETAILS = JSON.stringify([
   { type: 'mcp_tool_call', locations: [RESOURCE], actions: ['tools/call'], identifier: 'read_file' },
 ]);
+
+let asked = 0;
+
+function detailsOf(kind: 'varied' | 'repeating'): string {
+  const number = kind === 'varied' ? ++asked : ++asked % 64;
+  const call = { type: 'mcp_tool_call', locations: [RESOURCE], actions: ['tools/call'], identifier: 'find_file' };
+  return JSON.stringify([{ ...call, arguments: { path: `/docs/${kind}-${number}.txt` } }]);
+}
 
 export function post(
   path: string,

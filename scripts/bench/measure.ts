@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type DecisionFigure, DecisionFigures } from './decision-figures.js';
-import { furnish, multiply, startHouse } from './house.js';
+import { furnish, lookAtArguments, multiply, startHouse } from './house.js';
 import { askOnce, fullLoad, median, quantile, type Request, rush, type Seen, steadyLoad } from './load.js';
 import { makeKeys, type Mix, post, presigner, publicJwk } from './material.js';
 import { type DurablePostgres, startDurablePostgres } from './postgres.js';
@@ -135,7 +135,31 @@ class Bench {
       if (against !== undefined) contenders.push(...(await this.#writ('against', this.#postgres, against)));
     }
     if (only('embedded')) contenders.push(...(await this.#writ('embedded', undefined, undefined)));
+    if (this.#postgres !== undefined && only('policy')) contenders.push(...(await this.#policies(this.#postgres)));
     return contenders;
+  }
+
+  /** What the decision costs an exchange: beside a server that decides nothing, and one that keeps no decision's input. */
+  async #policies(postgres: DurablePostgres): Promise<readonly Contender[]> {
+    const found: Contender[] = [];
+    const kinds = [
+      ['policy', {}],
+      ['permitting', { main: beside('permitting') }],
+      ['not keeping', { settings: { WRIT_DECISION_INPUT_DAYS: '0' } }],
+    ] as const;
+    for (const [name, options] of kinds) {
+      const databaseUrl = this.#database(postgres);
+      const house = this.#keep(await startHouse({ issuer: this.#issuer, databaseUrl, ...options }));
+      await furnish(house, this.#keys);
+      await lookAtArguments(house);
+      for (const kind of ['varied', 'repeating'] as const) {
+        const requests = (count: number): readonly Request[] =>
+          this.#signer.exchanges(count, { subject: 'reused', arguments: kind });
+        const databaseCpu = (): number => postgres.cpuSeconds();
+        found.push({ name: `${name} ${kind}`, child: house, port: house.port, requests, databaseCpu });
+      }
+    }
+    return found;
   }
 
   /** The contenders that one Writ is. */

@@ -90,9 +90,9 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** The same of all processes whose parent this is: PostgreSQL has one for each connection. */
+/** The same of all processes whose parent this is, and those that have ended: PostgreSQL has one for each connection. */
 export function cpuSecondsOfChildren(parent: number): number {
-  let sum = 0;
+  let sum = cpuSecondsOfTheEnded(parent);
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     try {
@@ -103,6 +103,12 @@ export function cpuSecondsOfChildren(parent: number): number {
     }
   }
   return sum;
+}
+
+/** Fields 16 and 17: what children that a process has waited for have spent. */
+function cpuSecondsOfTheEnded(parent: number): number {
+  const fields = readFileSync(`/proc/${parent}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[13]) + Number(fields[14])) / 100;
 }
 
 const rssMb = (pid: number): number =>

@@ -39,6 +39,11 @@ export function summaryOf({
     'decision.growth_ratio': first === last ? undefined : over(last?.varied.p50, first?.varied.p50),
     'decision.repeating_p50_ms': over(last?.repeating.p50, 1_000),
     'decision.repeating_forgotten_p50_ms': over(last?.forgetful.p50, 1_000),
+    'decision.exchange_varied_share': ratio('policy varied', 'permitting varied'),
+    'decision.exchange_repeating_share': ratio('policy repeating', 'permitting repeating'),
+    'decision.exchange_varied_cpu_share': cpuRatio('policy varied', 'permitting varied'),
+    'decision.exchange_repeating_cpu_share': cpuRatio('policy repeating', 'permitting repeating'),
+    'decision.keeping_us': minus(figure('policy varied')?.cpu, figure('not keeping varied')?.cpu),
     'growth.cpu_ratio': smallest === largest ? undefined : over(largest?.cpu, smallest?.cpu),
     'processes.ratio': processes?.ratio,
   };
@@ -105,7 +110,8 @@ export function tableOf(results: Results): string {
   return lines.join('\n');
 }
 
-const VERIFIERS: Readonly<Record<string, string>> = {
+/** What the figures of the verifier are of. */
+export const VERIFIERS: Readonly<Record<string, string>> = {
   ours: 'writ/verifier',
   jose: 'jose, keys remembered',
   oursFresh: 'writ/verifier made anew',
