@@ -1,11 +1,13 @@
 import {
   bundleRoute,
   eventsRoute,
+  findingsRoute,
   follow,
   type Following,
   readerDigests,
   type ReadingDeps,
   schemaRoute,
+  sessionClosesAfter,
   transactionRoute,
 } from './audit/index.js';
 import type { Clock } from './base/index.js';
@@ -16,14 +18,16 @@ import {
   openAccessLog,
   openEntryFinder,
   openEventFinder,
+  openFindings,
   openLog,
   openLogIndex,
+  openOutcomes,
   openTreeReader,
 } from './storage/index.js';
 
 /** What the routes of the log are made of. */
 export type AuditParts = Readonly<{
-  config: Pick<Config, 'issuer' | 'auditToken'>;
+  config: Pick<Config, 'issuer' | 'auditToken' | 'lifetimes'>;
   database: Database;
   clock: Clock;
   adminToken: string;
@@ -41,11 +45,13 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
   };
   const { mount } = readings;
   const bundles = { tree: openTreeReader(database), finder: openEntryFinder(database) };
+  const closesAfter = sessionClosesAfter(config);
   return [
     schemaRoute(mount, config.issuer),
     eventsRoute(openEventFinder(database), readings),
     transactionRoute(openLog(database), readings),
     bundleRoute(bundles, clock, readings),
+    findingsRoute(openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter), readings),
   ];
 }
 

@@ -1,7 +1,14 @@
 import type { RequestListener } from 'node:http';
 import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
-import { differenceOf, keepSessionLife, type OutcomesDeps, outcomesRoute, sessionClosesAfter } from './audit/index.js';
+import {
+  differenceOf,
+  keepSessionLife,
+  lookForFindings,
+  type OutcomesDeps,
+  outcomesRoute,
+  sessionClosesAfter,
+} from './audit/index.js';
 import { type AuthzenDeps, authzenRoutes, openDecisionPoints } from './authzen/index.js';
 import { type Clock, systemClock } from './base/index.js';
 import { hashSecret, keySource, remoteKeys } from './client/index.js';
@@ -45,6 +52,7 @@ import {
   openEngineLog,
   openEngineStore,
   openFailureLog,
+  openFindings,
   openIdempotency,
   openKeys,
   openLog,
@@ -119,7 +127,13 @@ export async function startWrit(
     const stopPruning = prune(house);
     const stopFollowing = followLog({ database, report: operations.report });
     const life = openSessionLife(database, sessionClosesAfter(config));
-    const stopClosing = every(SESSION_ROUND_MS, () => keepSessionLife(life, clock), operations.report);
+    const closesAfter = sessionClosesAfter(config);
+    const findings = openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter);
+    const round = async (): Promise<void> => {
+      await keepSessionLife(life, clock);
+      await lookForFindings(findings, closesAfter);
+    };
+    const stopClosing = every(LOG_ROUND_MS, round, operations.report);
     const close = async (): Promise<void> => {
       stopWatching();
       stopTurning();
@@ -349,7 +363,7 @@ const beginningLimits = ({ limits }: Config): BeginningLimits => ({
   perClient: windowLimit(limits.signInsPerClient, ENGINE_LIFETIMES.interaction),
 });
 
-const SESSION_ROUND_MS = 10_000;
+const LOG_ROUND_MS = 10_000;
 
 /** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
 function prune({ database, clock, report, inputs }: House): () => void {

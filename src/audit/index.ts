@@ -70,3 +70,13 @@ export {
   type SessionLife,
   type Unnumbered,
 } from './session-life.js';
+export {
+  type Finding,
+  finding,
+  FindingKind,
+  type FindingStore,
+  lookForFindings,
+  type SeenEntry,
+  type UseCount,
+} from './findings.js';
+export { type FindingFilter, type FindingReader, findingsRoute, type FoundFinding } from './findings-route.js';

@@ -5,6 +5,7 @@ export { type Database, type DatabaseOptions, openDatabase } from './database.js
 export { guarded, isOutage } from './outage.js';
 export { examineDatabase, type Examined } from './examine.js';
 export { type DecisionInputStore, type InputWatch, openDecisionInputs } from './decision-inputs.js';
+export { openFindings } from './finding-store.js';
 export { openIdempotency } from './idempotency-store.js';
 export { openKeys } from './key-store.js';
 export { openPeople } from './people.js';

@@ -1,0 +1,228 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { describe, expect, it } from '@jest/globals';
+import { decodeJwt } from 'jose';
+import { keepSessionLife, lookForFindings, sessionClosesAfter } from '../../src/audit/index.js';
+import { systemClock } from '../../src/base/index.js';
+import { openFindings, openOutcomes, openSessionLife } from '../../src/storage/index.js';
+import { callId, type Outcome, outcomeOf, report } from '../support/outcomes.js';
+import { ownWorld, RS1, tool, tools } from '../support/world.js';
+import { ADMIN_TOKEN, bearerAssertion, type Reply, request, tokenOf } from '../support/writ.js';
+
+const AUDIT_TOKEN = 'test-audit-token-0123456789-abcdefghijklmnop';
+const world = await ownWorld({ env: { WRIT_AUDIT_TOKEN: AUDIT_TOKEN } });
+const { prisma } = world.writ.database;
+const closesAfter = sessionClosesAfter(world.config);
+const store = openFindings(
+  world.writ.database,
+  openOutcomes(world.writ.database, systemClock, closesAfter),
+  closesAfter,
+);
+const life = openSessionLife(world.writ.database, closesAfter);
+
+type Item = Readonly<{ id: string; kind: string; session: string | null; token: string | null; facts: object }>;
+type Page = Readonly<{ items: readonly Item[]; next: string | null }>;
+const read = (query = '', token = AUDIT_TOKEN): Promise<Reply> =>
+  request(`${world.issuer}/audit/v1/findings${query}`, { headers: { authorization: `Bearer ${token}` } });
+const pageOf = async (query = ''): Promise<Page> => (await read(query)).body as Page;
+
+let people = 0;
+const mint = async (name = 'write_file', max_uses = 1): Promise<string> =>
+  tokenOf(
+    await world.exchange({
+      subject_token: await world.personToken(`found-${String((people += 1))}`),
+      authorization_details: tools(tool(name, { max_uses })),
+    }),
+  );
+const sessionOf = (token: string): string => decodeJwt<{ writ: { session: string } }>(token).writ.session;
+const send = (outcomes: readonly Outcome[], by = world.rs1): Promise<Reply> => report(world, outcomes, by);
+
+/** All that is written is in the tree: put there by whoever holds it, or by us where nobody does. */
+async function sequenced(): Promise<void> {
+  for (let waited = 0; waited < 200; waited++) {
+    const [tree] = await prisma.$queryRawUnsafe<{ held: boolean; waiting: number }[]>(
+      'SELECT holder IS NOT NULL AS held, (SELECT count(*)::int FROM log_pending) AS waiting FROM log_tree',
+    );
+    if (tree?.waiting === 0) return;
+    if (tree?.held !== true)
+      await prisma.$executeRawUnsafe(`
+        WITH moved AS (DELETE FROM log_pending RETURNING leaf_id), base AS (SELECT coalesce(max(index) + 1, 0) AS size FROM log_entry)
+        INSERT INTO log_entry (index, leaf_id, leaf_hash)
+        SELECT size + row_number() OVER (ORDER BY l.id) - 1, l.id, l.leaf_hash FROM moved JOIN log_leaf l ON l.id = leaf_id, base`);
+    else await pause(50);
+  }
+}
+/** As if all of the log were that much older. */
+const age = (seconds: number): Promise<unknown> =>
+  prisma.$executeRawUnsafe(`UPDATE log_leaf SET at = at - make_interval(secs => ${String(seconds)}::int)`);
+const look = async (): Promise<void> => {
+  await sequenced();
+  await lookForFindings(store, closesAfter);
+};
+
+describe('findings', () => {
+  it('are none where every call of a server that reports has its outcome, and where a server never reported', async () => {
+    await mint();
+    await age(closesAfter + 10);
+    await look();
+    expect(await pageOf()).toEqual({ items: [], next: null });
+    const token = await mint();
+    await send([outcomeOf(token)]);
+    await prisma.$executeRawUnsafe(`UPDATE outcome_reporter SET since = since - interval '1 day'`);
+    await age(closesAfter + 10);
+    await look();
+    expect(await pageOf()).toEqual({ items: [], next: null });
+  });
+
+  it('name a permitted call without an outcome once its life and the grace are over, and not before', async () => {
+    const token = await mint();
+    const { jti, txn } = decodeJwt<{ jti: string; txn: string }>(token);
+    await look();
+    expect((await pageOf(`?session=${sessionOf(token)}`)).items).toEqual([]);
+    await age(closesAfter + 10);
+    await look();
+    const { items } = await pageOf(`?session=${sessionOf(token)}`);
+    expect(items).toEqual([
+      {
+        id: expect.stringMatching(/^fnd_[\w-]{22}$/),
+        kind: 'no_outcome',
+        at: expect.stringMatching(/Z$/),
+        session: sessionOf(token),
+        server: RS1,
+        txn,
+        token: expect.stringMatching(/^[\w-]{43}$/),
+        facts: {
+          expected_because: 'server_has_reported',
+          permit: decodeJwt<{ writ: { leaf: string } }>(token).writ.leaf,
+          tools: ['write_file'],
+        },
+      },
+    ]);
+    expect(JSON.stringify(items)).not.toContain(jti);
+    await send([outcomeOf(token)]);
+    expect((await pageOf(`?session=${sessionOf(token)}`)).items).toEqual([]);
+  });
+
+  it('name a use that Writ counted and nobody reported, in place of the permit', async () => {
+    const token = await mint();
+    const proof = await bearerAssertion(world.issuer, world.rs1);
+    await world.post('/introspect', { ...proof, token, consume: 'write_file' });
+    await age(closesAfter + 10);
+    await look();
+    const { items } = await pageOf(`?session=${sessionOf(token)}`);
+    expect(items.map(({ kind, facts }) => [kind, facts])).toEqual([
+      ['used_without_outcome', expect.objectContaining({ tool: 'write_file' })],
+    ]);
+  });
+
+  it('name an outcome without a permit, with why', async () => {
+    const token = await mint();
+    await send([outcomeOf(token, { jti: callId() })]);
+    await send([outcomeOf(token)], world.rs2);
+    await send([outcomeOf(token)]);
+    await look();
+    const { items } = await pageOf('?kind=outcome_without_permit');
+    expect(items.map(({ facts }) => (facts as { why: string }).why)).toEqual(['unknown_token', 'another_server']);
+    expect((await pageOf(`?kind=outcome_without_permit&server=${RS1}`)).items).toHaveLength(1);
+  });
+
+  it('name a token of which more calls are reported than it may be used for', async () => {
+    const token = await mint('read_file', 2);
+    await send([outcomeOf(token), outcomeOf(token)]);
+    await look();
+    expect((await pageOf(`?session=${sessionOf(token)}`)).items).toEqual([]);
+    await send([outcomeOf(token)]);
+    await look();
+    await send([outcomeOf(token)]);
+    await look();
+    const { items } = await pageOf(`?session=${sessionOf(token)}`);
+    expect(items.map(({ kind, facts }) => [kind, facts])).toEqual([
+      ['more_outcomes_than_uses', expect.objectContaining({ tool: 'read_file', max_uses: 2, outcomes: 4 })],
+    ]);
+  });
+
+  it('name a session with a gap, while it is open and once it is closed', async () => {
+    const token = await mint();
+    await send([outcomeOf(token)]);
+    const session = sessionOf(token);
+    await prisma.$executeRawUnsafe('UPDATE agent_session SET last_sequence = 3 WHERE id = $1', session);
+    const kinds = async (): Promise<unknown[]> =>
+      (await pageOf(`?session=${session}`)).items.map(({ id, kind, facts }) => [id, kind, facts]);
+    const id = expect.stringMatching(/^fnd_/);
+    expect(await kinds()).toEqual([[id, 'sequence_gap', { records: 1, last_sequence: 3 }]]);
+    await prisma.$executeRawUnsafe(
+      `UPDATE agent_session SET status = 'ended', ended_at = now() - interval '1 day', ended_by = 'adm' WHERE id = $1`,
+      session,
+    );
+    await keepSessionLife(life, systemClock);
+    await look();
+    expect(await kinds()).toEqual([[id, 'sequence_gap', { missing: [2, 3], summary: expect.any(String) }]]);
+  });
+
+  it('name a session that ended without a summary, and a leaf that is not in the tree after 5 s', async () => {
+    const session = sessionOf(await mint());
+    await sequenced();
+    // Nobody can close it.
+    await prisma.$executeRawUnsafe(`
+      CREATE FUNCTION stuck() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '53100'; END $$`);
+    await prisma.$executeRawUnsafe(
+      'CREATE TRIGGER stuck BEFORE UPDATE OF closed_at ON agent_session FOR EACH ROW EXECUTE FUNCTION stuck()',
+    );
+    await prisma.$executeRawUnsafe(
+      `UPDATE agent_session SET status = 'ended', ended_at = now() - interval '1 day', ended_by = 'adm' WHERE id = $1`,
+      session,
+    );
+    const [leaf] = await prisma.$queryRawUnsafe<{ id: bigint }[]>('SELECT max(id) AS id FROM log_leaf');
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO log_pending (leaf_id, since) VALUES (${String((leaf?.id ?? 0n) + 1_000_000n)}, now() - interval '1 minute')`,
+    );
+    const waiting = (await pageOf('?kind=unsequenced')).items;
+    await prisma.$executeRawUnsafe(`DELETE FROM log_pending WHERE leaf_id > ${String((leaf?.id ?? 0n) + 1000n)}`);
+    expect(waiting).toMatchObject([{ kind: 'unsequenced', facts: { oldest: expect.any(String) } }]);
+    const without = async (): Promise<unknown[]> =>
+      (await pageOf('?kind=session_without_summary')).items.map((item) => item.session);
+    expect(await without()).toEqual([session]);
+    await prisma.$executeRawUnsafe('DROP TRIGGER stuck ON agent_session');
+    await keepSessionLife(life, systemClock);
+    expect(await without()).toEqual([]);
+  });
+});
+
+describe('GET /audit/v1/findings', () => {
+  it('pages without a finding twice or left out, and the ids stay', async () => {
+    const token = await mint();
+    await send(Array.from({ length: 9 }, () => outcomeOf(token, { jti: callId() })));
+    await look();
+    const all = (await pageOf('?kind=outcome_without_permit')).items;
+    const paged: Item[] = [];
+    for (let after = ''; ;) {
+      const { items, next } = await pageOf(`?kind=outcome_without_permit&limit=2${after}`);
+      paged.push(...items);
+      if (next === null) break;
+      after = `&after=${next}`;
+    }
+    expect(paged).toEqual(all);
+    expect(all.length).toBeGreaterThan(8);
+    expect((await pageOf('?kind=outcome_without_permit')).items).toEqual(all);
+    await lookForFindings(store, closesAfter);
+    expect((await pageOf('?kind=outcome_without_permit')).items).toEqual(all);
+  });
+
+  it('tells what was found since a time', async () => {
+    const soon = new Date(Date.now() + 60_000).toISOString();
+    expect((await pageOf(`?since=${soon}`)).items).toEqual([]);
+    expect((await pageOf('?since=2026-01-01T00:00:00Z')).items.length).toBeGreaterThan(0);
+  });
+
+  it('is for auditors and administrators', async () => {
+    const answers = [await read(), await read('', ADMIN_TOKEN), await read('', 'x'.repeat(40))];
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 401]);
+  });
+
+  it.each(['kind=other', 'since=yesterday', 'server=x', 'limit=0', 'limit=1001', 'after=x', 'more=1'])(
+    'refuses %s by the name of the field',
+    async (query) => {
+      const answer = await read(`?${query}`);
+      expect([answer.status, answer.body]).toMatchObject([400, { param: query.split('=')[0] }]);
+    },
+  );
+});
