@@ -53,7 +53,7 @@ const named = (title, y, names, series, rows) => {
   if (names.length === 0) return;
   const at = names.map((_, i) => i);
   const longest = Math.max(...names.map((name) => name.length));
-  const upright = width() / names.length < longest * 7.5;
+  const upright = (width() - 80) / names.length < longest * 7.5;
   const x = { splits: () => at, values: () => names, grid: { show: false }, gap: 6, font: '12px system-ui, sans-serif',
     ...(upright ? { rotate: -90, size: 16 + longest * 6.6 } : { size: 40 }) };
   add(title, { x, y, height: upright ? 300 + longest * 6.6 : 340, scale: { range: [-0.6, names.length - 0.4] },
