@@ -46,10 +46,11 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
   const { mount } = readings;
   const bundles = { tree: openTreeReader(database), finder: openEntryFinder(database) };
   const closesAfter = sessionClosesAfter(config);
+  const events = openEventFinder(database);
   return [
     schemaRoute(mount, config.issuer),
-    eventsRoute(openEventFinder(database), readings),
-    transactionRoute(openLog(database), readings),
+    eventsRoute(events, readings),
+    transactionRoute({ log: openLog(database), events }, readings),
     bundleRoute(bundles, clock, readings),
     findingsRoute(openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter), readings),
   ];

@@ -38,8 +38,12 @@ export const hourKey = (at: number): string => `hour:${String(Math.floor(at / 3_
 export const inheritedKeys = (permit: Searched): readonly string[] =>
   [...searchKeys(permit)].filter((key) => /^(person|agent|server):/.test(key));
 
+const isList = (value: Json | undefined): value is readonly Json[] => Array.isArray(value);
+
+const listOf = (value: Json | undefined): readonly Json[] => (isList(value) ? value : []);
+
 const texts = (value: Json | undefined): readonly string[] =>
-  typeof value === 'string' ? [value] : Array.isArray(value) ? value.flatMap(texts) : [];
+  typeof value === 'string' ? [value] : listOf(value).flatMap(texts);
 
 const urlOf = (value: Json | undefined): string | undefined => texts(value)[0];
 
@@ -48,7 +52,7 @@ const member = (value: Json | undefined, name: string): Json | undefined => (isO
 const resourceOf = (target: Json | undefined): Json | undefined => member(target, 'resource');
 
 function agentsOf(kind: RecordKind, facts: JsonObject): readonly string[] {
-  const actors = Array.isArray(facts['actors']) ? facts['actors'].flatMap((actor) => texts(member(actor, 'sub'))) : [];
+  const actors = listOf(facts['actors']).flatMap((actor) => texts(member(actor, 'sub')));
   const { client } = facts;
   const asking = member(client, 'kind') === 'agent' ? texts(member(client, 'id')) : [];
   const granted = kind === 'grant' || kind === 'authentication' ? texts(client) : [];
@@ -56,7 +60,7 @@ function agentsOf(kind: RecordKind, facts: JsonObject): readonly string[] {
 }
 
 function toolsOf(facts: JsonObject): readonly string[] {
-  const named = Array.isArray(facts['tools']) ? facts['tools'].flatMap((tool) => texts(member(tool, 'name'))) : [];
+  const named = listOf(facts['tools']).flatMap((tool) => texts(member(tool, 'name')));
   return [...named, ...texts(facts['tool'])];
 }
 

@@ -1,27 +1,61 @@
 import { z } from 'zod';
 import { answerProblem, plainProblem, type Route } from '../http/index.js';
-import type { LogEntry, LogReader } from './ports.js';
+import { drawMermaid, drawText } from './draw.js';
+import type { EventFinder, FoundEntry } from './event-ports.js';
+import type { LogReader } from './ports.js';
 import { auditRoute, type ReadingDeps } from './reading.js';
+import { readRecord } from './record.js';
+import { txnKey } from './search-keys.js';
+import { type Traced, traceOf } from './trace.js';
 
 const MOST = 1_000;
 
-/** `GET /audit/v1/transactions/{txn}`: everything that the log has of one transaction, oldest first. */
-export const transactionRoute = (log: LogReader, deps: ReadingDeps): Route =>
+const Format = z.enum(['json', 'text', 'mermaid']).default('json');
+
+export type TransactionSources = Readonly<{ log: LogReader; events: EventFinder }>;
+
+/** `GET /audit/v1/transactions/{txn}`: the delegation of one transaction, as JSON, text or a Mermaid flowchart. */
+export const transactionRoute = (sources: TransactionSources, deps: ReadingDeps): Route =>
   auditRoute(
     {
       path: '/audit/v1/transactions/:txn',
       what: 'transaction',
-      query: z.strictObject({}),
-      answer: async (ctx, { params }) => {
+      query: z.strictObject({ format: Format }),
+      answer: async (ctx, { params, query: { format } }) => {
         const txn = params['txn'] ?? '';
-        const { entries, next } = await log.read({ txn }, { limit: MOST });
-        if (entries.length === 0) answerProblem(ctx, plainProblem('not_found'));
-        else ctx.body = { txn, records: entries.map(shown), complete: next === undefined };
+        const { records, complete } = await recordsOf(txn, sources);
+        if (records.length === 0) {
+          answerProblem(ctx, plainProblem('not_found'));
+          return;
+        }
+        const trace = traceOf(txn, records, complete);
+        if (format === 'json') ctx.body = trace;
+        else ctx.body = `${format === 'text' ? drawText(trace) : drawMermaid(trace)}\n`;
+        if (format !== 'json') ctx.type = 'text/plain; charset=utf-8';
       },
     },
     deps,
   );
 
-const shown = ({ id, at, kind, leafHash, facts, outcome }: LogEntry): object => ({
-  ...{ id, at, kind, leaf_hash: leafHash, facts, outcome },
-});
+/**
+ * Of the leaves themselves what names the transaction, also a moment ago; of the index what names it otherwise: refusals
+ * and decisions that others asked for.
+ */
+async function recordsOf(
+  txn: string,
+  { log, events }: TransactionSources,
+): Promise<Readonly<{ records: readonly Traced[]; complete: boolean }>> {
+  const [stored, found] = await Promise.all([
+    log.read({ txn }, { limit: MOST }),
+    events.find({ keys: [txnKey(txn)], since: undefined, until: undefined }, { after: -1, limit: MOST }),
+  ]);
+  const known = new Map<string, Traced>(stored.entries.map((entry) => [entry.leafHash, entry]));
+  for (const one of found.entries.flatMap(tracedOf)) if (!known.has(one.leafHash)) known.set(one.leafHash, one);
+  const records = [...known.values()].sort((a, b) => a.at - b.at);
+  return { records, complete: stored.next === undefined && found.next === undefined };
+}
+
+function tracedOf({ leafHash, leaf }: FoundEntry): readonly Traced[] {
+  const record = leaf && readRecord(leaf);
+  return record === undefined ? [] : [{ ...record, leafHash }];
+}

@@ -20,11 +20,20 @@ export type Query = Readonly<Record<string, string | undefined>>;
 export type ConnectionOptions = Readonly<{ url?: string | undefined; tokenFile?: string | undefined }>;
 
 /** Finds out where Writ is and with which token to speak to it. Nothing is sent yet. */
-export function connect({ url, tokenFile }: ConnectionOptions, io: Io): AdminApi {
+export function connect(options: ConnectionOptions, io: Io): AdminApi {
+  return connectTo('/admin/v1', options, io);
+}
+
+/** The log of a running Writ, by the token for auditors where there is one. */
+export const connectAudit = (options: ConnectionOptions, io: Io): Pick<AdminApi, 'get' | 'page' | 'all'> =>
+  connectTo('/audit/v1', options, io);
+
+function connectTo(root: '/admin/v1' | '/audit/v1', { url, tokenFile }: ConnectionOptions, io: Io): AdminApi {
   const base = baseUrl(url ?? given(io, 'WRIT_ISSUER') ?? 'http://localhost:4455');
-  const token = findToken(tokenFile, io);
+  const auditToken = root === '/audit/v1' && tokenFile === undefined ? given(io, 'WRIT_AUDIT_TOKEN') : undefined;
+  const token = auditToken ?? findToken(tokenFile, io);
   const call = (method: string, path: string, body?: object, headers: Headers = {}): Promise<Answer> =>
-    request({ base, token, method, path, body, headers });
+    request({ base, root, token, method, path, body, headers });
   const get: AdminApi['get'] = async (path, query) => (await call('GET', withQuery(path, query ?? {}))).body;
   const page: AdminApi['page'] = async (path, query) => Page.parse(await get(path, query));
   return {
@@ -94,6 +103,7 @@ async function onceMore<T>(work: () => Promise<T>): Promise<T> {
 
 type Call = Readonly<{
   base: string;
+  root: string;
   token: string;
   method: string;
   path: string;
@@ -102,8 +112,8 @@ type Call = Readonly<{
 }>;
 type Answer = Readonly<{ body: unknown; etag: string }>;
 
-async function request({ base, token, method, path, body, headers }: Call): Promise<Answer> {
-  const response = await reach(base, `${base}/admin/v1${path}`, {
+async function request({ base, root, token, method, path, body, headers }: Call): Promise<Answer> {
+  const response = await reach(base, `${base}${root}${path}`, {
     method,
     redirect: 'error',
     signal: AbortSignal.timeout(30_000),

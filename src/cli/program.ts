@@ -3,6 +3,7 @@ import { connect } from './api.js';
 import { addVerify } from './audit-verify.js';
 import { apply, type ApplyOptions } from './apply.js';
 import { type Connected, connected, JSON_OPTION, list, type Output, print } from './command.js';
+import { addAudit } from './audit.js';
 import { doctor } from './doctor.js';
 import { Failure, harmless, type Io } from './io.js';
 import { followLog, type LogOptions } from './log.js';
@@ -55,7 +56,7 @@ function program(io: Io): Command {
   addSessions(writ, io);
   addKeys(writ, io);
   addLog(writ, io);
-  addVerify(writ.command('audit').description('Asks the log, and judges it.'), io);
+  addVerify(addAudit(writ, io), io);
   const policy = addPolicy(writ, io);
   addPolicySets(policy, io);
   addReplay(policy, io);

@@ -92,7 +92,7 @@ const Tiles = z.array(z.object({ tile: Count }));
 
 const Postings = z.array(
   z.object({ tile: Count, bits: z.string() }).transform(({ tile, bits }) => ({
-    indexes: [...bits].flatMap((bit, n) => (bit === '1' ? [tile * TILE + n] : [])),
+    indexes: bits.split('').flatMap((bit, n) => (bit === '1' ? [tile * TILE + n] : [])),
   })),
 );
 
