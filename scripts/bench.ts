@@ -14,6 +14,7 @@ const NAMES = [
   'introspection',
   'connect',
   'verify',
+  'audit',
   'decision',
   'policy',
   'growth',

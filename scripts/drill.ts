@@ -7,6 +7,7 @@ import { pdp, PDP, type PdpResult } from './drill/pdp.js';
 import { race } from './drill/race.js';
 import type { Bounds } from './drill/rig.js';
 import { rotate } from './drill/rotate.js';
+import { tamper, type TamperResult } from './drill/tamper.js';
 
 const whole = (text: string): number => {
   if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('must be a whole number above 0');
@@ -67,6 +68,17 @@ drill(
       KINDS.filter((kind) => database === undefined || kind === database),
     ),
 ).addOption(new Option('--database <kind>', 'only this one').choices(KINDS));
+
+drill(
+  'tamper',
+  {
+    text: 'Logs of a server that is killed, all of which must be proved; and one of them changed, each change to be found.',
+    rounds: 500,
+    seconds: 1_200,
+    isClean: ({ mutations, detected, false_alarms }: TamperResult) => detected === mutations && false_alarms === 0,
+  },
+  (bounds, { clean }) => tamper(bounds, whole(String(clean))),
+).addOption(new Option('--clean <number>', 'how many untouched logs').default('100'));
 
 drill(
   'db',

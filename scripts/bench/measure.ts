@@ -38,6 +38,7 @@ export type Percentiles = Readonly<{ p50: number; p99: number }>;
 export type Results = Readonly<{
   figures: readonly Figure[];
   verify: Readonly<Record<string, number>> | undefined;
+  audit: Readonly<Record<string, number>> | undefined;
   decision: readonly DecisionFigure[];
   connect: readonly Readonly<{ name: string; p50: number; p99: number; worst: number }>[];
   growth: readonly Readonly<{ count: number; rate: number; cpu: number; rssMb: number; startSeconds: number }>[];
@@ -65,6 +66,7 @@ export async function measure(plan: Plan): Promise<Results> {
       figures,
       connect: plan.only('connect') ? await bench.connect() : [],
       verify: plan.only('verify') ? await bench.verify() : undefined,
+      audit: plan.only('audit') ? await bench.audit() : undefined,
       decision: plan.only('decision') ? await bench.decision() : [],
       growth: plan.only('growth') ? await bench.growth() : [],
       processes: plan.only('processes') ? await bench.processes() : undefined,
@@ -204,6 +206,13 @@ class Bench {
     const basic = `Basic ${Buffer.from('peer:peer-secret').toString('base64')}`;
     const request = post('/token', { grant_type: 'client_credentials', scope: 'files:read' }, { Authorization: basic });
     return { name: 'oidc-provider', child, port, requests: (count) => Array.from({ length: count }, () => request) };
+  }
+
+  /** What an auditor verifies on one core. */
+  async audit(): Promise<Readonly<Record<string, number>>> {
+    const args = [JSON.stringify({ rounds: this.#plan.rounds, entries: 50_000 })];
+    const child = this.#keep(await start({ script: beside('auditor'), args }));
+    return z.record(z.string(), z.number()).parse(JSON.parse((await child.ended).trim()));
   }
 
   /** 128 clients that connect in the same moment, again and again. */

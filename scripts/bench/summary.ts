@@ -8,6 +8,7 @@ export function summaryOf({
   connect,
   growth,
   processes,
+  audit,
 }: Results): Readonly<Record<string, number>> {
   const figure = (name: string): Figure | undefined => figures.find((one) => one.name === name);
   const ratio = (ours: string, floor: string): number | undefined => over(figure(ours)?.rate, figure(floor)?.rate);
@@ -46,6 +47,8 @@ export function summaryOf({
     'decision.keeping_us': minus(figure('policy varied')?.cpu, figure('not keeping varied')?.cpu),
     'growth.cpu_ratio': smallest === largest ? undefined : over(largest?.cpu, smallest?.cpu),
     'processes.ratio': processes?.ratio,
+    'audit.verified_per_s': audit?.['verified_per_s'],
+    'audit.bundle_bytes_per_entry': audit?.['bundle_bytes_per_entry'],
   };
   return Object.fromEntries(
     Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [[name, Number(value.toFixed(3))]])),

@@ -80,7 +80,8 @@ async function killOn(kind: Kind, { rounds, seconds, say }: Bounds, allReady: Re
   }
 }
 
-async function killAtWork({ servers: [server], cast }: Rig, ledger: Ledger): Promise<void> {
+/** Clients at work, and the server killed among them. */
+export async function killAtWork({ servers: [server], cast }: Rig, ledger: Ledger): Promise<void> {
   let over = false;
   const isOver = (): boolean => over;
   const sender = { line: server.line, cast, ledger };

@@ -7,6 +7,7 @@ import {
   formatCheckpoint,
   formatNote,
   fromBase64,
+  fromBase64url,
   openCheckpoint,
   parseCheckpoint,
   parseNote,
@@ -264,5 +265,33 @@ describe('C2SP tlog-cosignature', () => {
     const plain = verifierKey(WITNESS, witness);
     const asNote = formatNote(text, [signed, signatureLine(text, WITNESS, witness)]);
     expect(value(openCheckpoint(asNote, { ...trusted, witnesses: [plain] })).cosigned).toEqual([]);
+  });
+});
+
+describe('base64', () => {
+  it('has one spelling of any bytes', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 70 }),
+        fc.nat(100),
+        fc.integer({ min: 0, max: 255 }),
+        (bytes, at, code) => {
+          for (const [encoding, read] of [
+            ['base64', fromBase64],
+            ['base64url', fromBase64url],
+          ] as const) {
+            const text = Buffer.from(bytes).toString(encoding);
+            expect(read(text)).toEqual(Buffer.from(bytes));
+            const where = at % (text.length + 1);
+            const other = text.slice(0, where) + String.fromCharCode(code) + text.slice(where + 1);
+            const isSpelling = Buffer.from(other, encoding).toString(encoding) === other;
+            expect([other, read(other) !== undefined]).toEqual([other, isSpelling]);
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+    for (const text of ['A', 'AB', 'AAB', 'A-+A', 'A_/A', 'AA==', 'AA A', 'AAé'])
+      expect(fromBase64url(text)).toBeUndefined();
   });
 });

@@ -1,5 +1,5 @@
 import { isObject, parseObject } from '../../protocol/index.js';
-import { TILE_WIDTH, verifyRange } from '../../tlog/index.js';
+import { fromBase64url, TILE_WIDTH, verifyRange } from '../../tlog/index.js';
 import { Entries } from './entries.js';
 import { End, EntryLine, type Opening, readCheckpoint, readHeader, RunEnd } from './header.js';
 import { compareBy, judgeHeads } from './heads.js';
@@ -21,7 +21,19 @@ export async function verifyBundle(
   return reader.finish(came);
 }
 
-const ENTRY = /^\{"index":(\d{1,16}),"hash":"([\w-]{43})","leaf":"([\w-]*)"\}$/;
+const [INDEX, HASH, LEAF, CLOSE] = ['{"index":', ',"hash":"', '","leaf":"', '"}'];
+
+/** An entry's line as Writ writes it, without parsing it as JSON; `undefined` for any other, which may still be one. */
+function entryIn(line: string): Readonly<{ index: number; hash: Buffer; leaf: Buffer }> | undefined {
+  const hashAt = line.indexOf(',') + HASH.length;
+  const leafAt = hashAt + 43 + LEAF.length;
+  if (!line.startsWith(INDEX) || !line.startsWith(HASH, hashAt - HASH.length)) return undefined;
+  if (!line.startsWith(LEAF, leafAt - LEAF.length) || !line.endsWith(CLOSE)) return undefined;
+  const digits = line.slice(INDEX.length, hashAt - HASH.length);
+  const hash = fromBase64url(line.slice(hashAt, hashAt + 43));
+  const leaf = fromBase64url(line.slice(leafAt, -CLOSE.length));
+  return hash && leaf && /^(0|[1-9]\d{0,15})$/.test(digits) ? { index: Number(digits), hash, leaf } : undefined;
+}
 
 class BundleReader {
   readonly #options: AuditorOptions;
@@ -47,10 +59,8 @@ class BundleReader {
     this.#line += 1;
     if (this.#opening === undefined) return this.#open(line);
     if (this.#hasEnded) return this.#unreadable('something comes after the end');
-    const entry = ENTRY.exec(line.toString('latin1'));
-    if (!entry) return this.#other(line);
-    const [, index, hash = '', leaf = ''] = entry;
-    return this.#entry(Number(index), Buffer.from(hash, 'base64url'), Buffer.from(leaf, 'base64url'));
+    const entry = entryIn(line.toString('latin1'));
+    return entry ? this.#entry(entry.index, entry.hash, entry.leaf) : this.#other(line);
   }
 
   finish(came: 'whole' | 'cut' | 'stopped'): Verdict {
@@ -112,12 +122,12 @@ class BundleReader {
 
   #parsedEntry(entry: ReturnType<typeof EntryLine.parse>): boolean {
     const { index, hash, leaf } = entry;
-    if (leaf !== null) return this.#entry(index, hash, Buffer.from(leaf, 'base64url'));
-    if (!entry.pruned) this.#problems.add('entry_missing', 'the log has lost it', { line: this.#line, entry: index });
-    return this.#entry(index, hash, undefined);
+    if (leaf === null) return this.#entry(index, hash, entry.pruned ? 'pruned' : 'lost');
+    const bytes = fromBase64url(leaf);
+    return bytes ? this.#entry(index, hash, bytes) : this.#unreadable('the leaf is not base64url');
   }
 
-  #entry(index: number, hash: Buffer, leaf: Buffer | undefined): boolean {
+  #entry(index: number, hash: Buffer, leaf: Buffer | 'pruned' | 'lost'): boolean {
     if (this.#run.length === 0) this.#start = index;
     const size = this.#opening?.main.checkpoint.size ?? 0;
     const expected = this.#start + this.#run.length;

@@ -15,6 +15,7 @@ export class Entries {
   included = 0;
   pruned = 0;
   unknown = 0;
+  #hasContent = false;
 
   constructor(problems: Problems, trusted: readonly VerifierKey[]) {
     this.#problems = problems;
@@ -23,11 +24,19 @@ export class Entries {
     this.openings = new Openings(problems);
   }
 
-  /** An entry with the hash that the tree has for it. A leaf that is not there was pruned: its hash stays proved. */
-  take(index: number, hash: Uint8Array, leaf: Buffer | undefined): void {
+  /**
+   * An entry with the hash that the tree has for it. A leaf that is not there was pruned, and its hash stays proved; but
+   * retention takes the oldest first, and never what came after something that it left (C2SP tlog-tiles, pruning).
+   */
+  take(index: number, hash: Uint8Array, leaf: Buffer | 'pruned' | 'lost'): void {
     this.included += 1;
-    if (leaf === undefined) {
+    if (leaf === 'lost') {
+      this.#problems.add('entry_missing', 'the log has lost it', { entry: index });
+      return;
+    }
+    if (leaf === 'pruned') {
       this.pruned += 1;
+      if (this.#hasContent) this.#problems.add('entry_missing', 'what came before it was not pruned', { entry: index });
       return;
     }
     if (leafHash(leaf).compare(hash) !== 0) {
@@ -43,6 +52,8 @@ export class Entries {
       this.unknown += 1;
       return;
     }
+    // The announcements of keys are kept for as long as the log.
+    if (seen.kind !== 'key') this.#hasContent = true;
     this.sessions.take(index, seen);
     this.keys.take(index, seen);
     this.openings.take(seen);

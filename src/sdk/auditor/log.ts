@@ -138,12 +138,9 @@ class LogReader {
       this.#problems.add('entry_missing', 'the bundle of entries is cut', { run: [first, first + hashes.length] });
       return;
     }
-    if (!parsed && this.#hasContent) {
-      this.#problems.add('entry_missing', 'the bundle is not there', { run: [first, first + hashes.length] });
-    }
     if (parsed) this.#hasContent = true;
     hashes.forEach((hash, i) => {
-      this.#entries.take(first + i, hash, parsed?.value[i]);
+      this.#entries.take(first + i, hash, parsed?.value[i] ?? (this.#hasContent ? 'lost' : 'pruned'));
     });
   }
 

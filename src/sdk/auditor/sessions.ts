@@ -11,7 +11,7 @@ type State = {
   from: number;
   next: number;
   ahead: Set<number>;
-  counted: { entries: number; permits: number; refusals: number; asks: number; outcomes: number };
+  counted: Record<'entries' | 'permits' | 'refusals' | 'asks' | 'introspections' | 'outcomes', number>;
   summary: Summary | undefined;
   entry: number;
 };
@@ -63,7 +63,7 @@ export class Sessions {
   #stateOf(session: string, entry: number): State {
     const known = this.#open.get(session);
     if (known) return known;
-    const counted = { entries: 0, permits: 0, refusals: 0, asks: 0, outcomes: 0 };
+    const counted = { entries: 0, permits: 0, refusals: 0, asks: 0, introspections: 0, outcomes: 0 };
     const state = { from: 0, next: 0, ahead: new Set<number>(), counted, summary: undefined, entry };
     this.#open.set(session, state);
     return state;
@@ -106,10 +106,13 @@ export class Sessions {
 
 const isSummary = ({ kind, facts }: Seen): boolean => kind === 'session' && facts?.['what'] === 'closed';
 
-function count({ counted }: State, { kind, decision }: Seen): void {
-  counted.entries += 1;
+/** As the summary counts: what is numbered, the decisions among it, and what came of them, which is not numbered. */
+function count({ counted }: State, { kind, decision, sequence }: Seen): void {
+  if (sequence !== undefined) counted.entries += 1;
   if (kind === 'outcome') counted.outcomes += 1;
-  else if (decision === 'permit' || decision === 'refuse' || decision === 'ask') counted[DECISIONS[decision]] += 1;
+  if (kind === 'introspection') counted.introspections += 1;
+  if (kind !== 'exchange') return;
+  if (decision === 'permit' || decision === 'refuse' || decision === 'ask') counted[DECISIONS[decision]] += 1;
 }
 
 /** Closed, and everything from the first record up to the summary was seen. */

@@ -71,6 +71,17 @@ describe('a bundle', () => {
     log.sign();
     log.alter(7, { leaf: undefined });
     const verdict = await judge(await log.bundle({ range: [0, 20] }), log.options);
+    expect(found(verdict.problems)).toEqual([
+      ['entry_missing', 7],
+      ['session_gap', 1],
+    ]);
+  });
+
+  it('takes for pruned only what comes before everything that is left', async () => {
+    const log = new LogBook().fill(20);
+    log.sign();
+    log.alter(7, { leaf: undefined, isPruned: true });
+    const verdict = await judge(await log.bundle({ range: [0, 20] }), log.options);
     expect(found(verdict.problems)).toEqual([['entry_missing', 7]]);
   });
 
