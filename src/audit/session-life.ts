@@ -15,8 +15,8 @@ export type EndedSession = Readonly<{
 
 export type NumberedRecord = Readonly<{ sequence: number; leafHash: string; record: LogRecord | undefined }>;
 
-/** What there is of a session beside its numbered records. */
-export type Unnumbered = Readonly<{ introspections: number; outcomes: number }>;
+/** What there is of a session beside its numbered records; `refused` are uses that were not to be had. */
+export type Unnumbered = Readonly<{ entries: number; introspections: number; outcomes: number; refused: number }>;
 
 export interface SessionLife {
   /** Ends up to this many sessions whose time is over, each with the record of it; says how many it ended. */
@@ -77,7 +77,7 @@ type Tally = {
 /** What the whole of a session comes to: whoever has its records can count them and see that none is left out. */
 async function summaryHead(session: EndedSession, life: SessionLife, now: Seconds): Promise<RecordHead> {
   const tally = await tallyOf(session, life);
-  const { introspections, outcomes } = await life.unnumbered(session.id);
+  const { entries, introspections, outcomes, refused } = await life.unnumbered(session.id);
   return recordHead('session', now, {
     what: 'closed',
     session: session.id,
@@ -86,9 +86,9 @@ async function summaryHead(session: EndedSession, life: SessionLife, now: Second
     opened_at: session.openedAt,
     ended_at: session.endedAt,
     ended_by: session.endedBy,
-    entries: tally.entries,
+    entries: tally.entries + entries,
     permits: tally.permits,
-    refusals: tally.refusals,
+    refusals: tally.refusals + refused,
     asks: tally.asks,
     introspections,
     outcomes,

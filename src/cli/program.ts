@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { connect } from './api.js';
+import { addFindings } from './audit-findings.js';
 import { addVerify } from './audit-verify.js';
 import { apply, type ApplyOptions } from './apply.js';
 import { type Connected, connected, JSON_OPTION, list, type Output, print } from './command.js';
@@ -56,7 +57,9 @@ function program(io: Io): Command {
   addSessions(writ, io);
   addKeys(writ, io);
   addLog(writ, io);
-  addVerify(addAudit(writ, io), io);
+  const audit = addAudit(writ, io);
+  addVerify(audit, io);
+  addFindings(audit, io);
   const policy = addPolicy(writ, io);
   addPolicySets(policy, io);
   addReplay(policy, io);

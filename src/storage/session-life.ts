@@ -18,8 +18,14 @@ export function openSessionLife({ prisma }: Database, closesAfter: Seconds): Ses
     ended: async (limit) => Ended.parse(await query(ENDED, closesAfter + MARGIN, limit)),
     numbered: async (session, after, limit) => Numbered.parse(await query(NUMBERED, session, after, limit)),
     unnumbered: async (session) => {
-      const kinds = new Map(Kinds.parse(await query(UNNUMBERED, session)).map(({ kind, count: of }) => [kind, of]));
-      return { introspections: kinds.get('introspection') ?? 0, outcomes: kinds.get('outcome') ?? 0 };
+      const kinds = Kinds.parse(await query(UNNUMBERED, session));
+      const of = (kind: string): number => kinds.find((one) => one.kind === kind)?.count ?? 0;
+      return {
+        entries: kinds.reduce((sum, one) => sum + one.count, 0),
+        introspections: of('introspection'),
+        outcomes: of('outcome'),
+        refused: kinds.reduce((sum, one) => sum + (one.kind === 'outcome' ? 0 : one.refused), 0),
+      };
     },
     close: (summaries) =>
       count(
@@ -64,8 +70,11 @@ const ENDED = `
 const NUMBERED = `
   SELECT sequence, leaf, leaf_hash FROM log_leaf WHERE session_id = $1 AND sequence > $2::int ORDER BY sequence LIMIT $3::int`;
 
+/** Quotes inside a text of a record are escaped, so these bytes are its outcome and nothing else. */
 const UNNUMBERED = `
-  SELECT kind, count(*)::int AS count FROM log_leaf WHERE session_id = $1 AND sequence IS NULL GROUP BY kind`;
+  SELECT kind, count(*)::int AS count,
+    (count(*) FILTER (WHERE position(convert_to('"outcome":{"decision":"refuse"', 'UTF8') IN leaf) > 0))::int AS refused
+  FROM log_leaf WHERE session_id = $1 AND sequence IS NULL GROUP BY kind`;
 
 /** INVARIANT: a session has one summary, and its number is the last: whoever comes second finds no row to change. */
 const CLOSE = `
@@ -90,7 +99,7 @@ WITH wanted AS MATERIALIZED (
 SELECT count(*)::int AS count FROM written`;
 
 const Count = z.array(z.object({ count: z.number() }));
-const Kinds = z.array(z.object({ kind: z.string(), count: z.number() }));
+const Kinds = z.array(z.object({ kind: z.string(), count: z.number(), refused: z.number() }));
 const Ended = z.array(
   z
     .object({

@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { keepSessionLife, lookForFindings, sessionClosesAfter } from '../../src/audit/index.js';
 import { systemClock } from '../../src/base/index.js';
+import { run } from '../../src/cli/index.js';
 import { openFindings, openOutcomes, openSessionLife } from '../../src/storage/index.js';
 import { callId, type Outcome, outcomeOf, report } from '../support/outcomes.js';
 import { ownWorld, RS1, tool, tools } from '../support/world.js';
@@ -225,4 +226,45 @@ describe('GET /audit/v1/findings', () => {
       expect([answer.status, answer.body]).toMatchObject([400, { param: query.split('=')[0] }]);
     },
   );
+});
+
+describe('writ audit findings', () => {
+  const writ = async (...args: string[]) => {
+    const [out, err]: [string[], string[]] = [[], []];
+    const io = {
+      env: { WRIT_ISSUER: world.issuer, WRIT_AUDIT_TOKEN: AUDIT_TOKEN },
+      readFile: () => undefined,
+      makePrivateFile: () => false,
+      readStdin: () => Promise.resolve(''),
+      out: (text: string) => out.push(text),
+      err: (text: string) => err.push(text),
+    };
+    return { code: await run(['audit', 'findings', ...args], io), out, err };
+  };
+
+  it('prints each finding on a line, and ends with 1 when there are any', async () => {
+    const token = await mint();
+    await send(Array.from({ length: 3 }, () => outcomeOf(token, { jti: callId() })));
+    await look();
+    const { items } = await pageOf('?kind=outcome_without_permit&limit=1000');
+    const { code, out, err } = await writ('--kind', 'outcome_without_permit', '--server', RS1, '--json');
+    expect([code, err]).toEqual([1, [`writ: ${String(out.length)} findings`]]);
+    expect(out.map((line) => JSON.parse(line) as unknown)).toEqual(
+      items.filter((item) => (item as unknown as { server: string }).server === RS1),
+    );
+    const [line] = (await writ('--kind', 'outcome_without_permit')).out;
+    expect(line).toMatch(
+      /^2\S+Z {2}fnd_[\w-]{22} {2}outcome_without_permit {2}server=https:\S+ {2}why="unknown_token"/,
+    );
+  });
+
+  it('ends with 0 when there are none, and with 1 and the field when it is asked wrongly', async () => {
+    expect(await writ('--session', 'ses_none')).toEqual({ code: 0, out: [], err: [] });
+    const wrong = await writ('--kind', 'other');
+    expect([wrong.code, wrong.err[0]]).toEqual([1, expect.stringContaining('kind')]);
+  });
+
+  it('ends with 2 where no Writ answers', async () => {
+    expect((await writ('--url', 'http://127.0.0.1:9')).code).toBe(2);
+  });
 });
