@@ -13,6 +13,7 @@ import {
   type Route,
   type Step,
 } from './http/index.js';
+import { type LogState, logState } from './log-keeping.js';
 import type { EngineLog } from './oauth/index.js';
 import type { RegistryReader } from './registry/index.js';
 import type { CommitWatch, Database, InputWatch } from './storage/index.js';
@@ -28,6 +29,7 @@ export type Operations = Readonly<{
   commits: CommitWatch;
   decisionPoints: PointWatch;
   inputs: InputWatch;
+  log: LogState;
   /** Counts what passes through. */
   failures(log: FailureLog): FailureLog;
   engineLog(log: EngineLog): EngineLog;
@@ -50,10 +52,17 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
   const { config, database, registry, log } = deps;
   const mount = new URL(config.issuer).pathname.replace(/\/$/, '');
   let [isStopping, isReady, queued] = [false, true, 0];
+  const state = logState(
+    () => metrics,
+    (thrown) => {
+      report(thrown);
+    },
+  );
   const metrics = openMetrics({
     registryVersion: () => registry.current().version,
     queueLength: () => queued,
     isReady: () => isReady && !isStopping,
+    log: state,
     database: database.kind,
   });
   for (const { id: point } of config.decisionPoints) metrics.circuitChanged({ point, isOpen: false });
@@ -65,7 +74,7 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
   const check = readiness(() => reasonsNotToBeReady({ ...deps, report }));
   const reasons = async (): Promise<readonly NotReady[]> => {
     if (isStopping) return ['stopping'];
-    const missing = await check();
+    const missing = [...(await check()), ...state.notReady()];
     isReady = missing.length === 0;
     return missing;
   };
@@ -105,6 +114,7 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
       },
     },
     inputs: metrics.inputs,
+    log: state,
     failures: (inner) => ({
       note: (failure) => {
         metrics.authenticationFailed(failure);

@@ -33,6 +33,7 @@ import {
 import { auditPrefix, auditRoutes, followLog } from './audit-routes.js';
 import { every } from './every.js';
 import { activateFirst } from './first-policies.js';
+import { keepLog } from './log-keeping.js';
 import type { RevocationDeps } from './introspection/index.js';
 import { markChanged, type ReportDeps } from './drift/index.js';
 import { readTools } from './mcp/index.js';
@@ -121,7 +122,14 @@ export async function startWrit(
     const flush = async (): Promise<void> => {
       await Promise.all([behind.flush(), inputs.flush()]);
     };
-    const server = await listen(config, inTurns(app(house, secrets)));
+    const stopKeeping = await keepLog({
+      ...{ config, database, clock, report: operations.report },
+      ...{ logKeys: secrets.logKeys, state: operations.log },
+    });
+    const server = await listen(config, inTurns(app(house, secrets))).catch(async (thrown: unknown) => {
+      await stopKeeping();
+      throw thrown;
+    });
     const stopWatching = registry.watch();
     const stopTurning = keys.watch();
     const stopPruning = prune(house);
@@ -143,6 +151,7 @@ export async function startWrit(
       await stopListening(server);
       await flush();
       await stopFollowing();
+      await stopKeeping();
       decisionPoints?.close();
       await operations.close();
       await database.close();
@@ -224,7 +233,7 @@ function app(house: House, secrets: Secrets): RequestListener {
     policies,
     decisionPoints,
     inputs,
-    committer: openCommitter(database, operations.commits),
+    committer: operations.log.guard(openCommitter(database, operations.commits)),
     drift: {
       seen: (sighting) => {
         const report = { ...sighting, definition: undefined, seenBy: 'agent' } as const;

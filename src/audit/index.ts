@@ -19,6 +19,8 @@ export { leafFlaws, RecordSchema, schemaRoute } from './schema.js';
 export { drawMermaid, drawText } from './draw.js';
 export { Trace, type Traced, type TraceEvent, traceOf } from './trace.js';
 export { transactionRoute, type TransactionSources } from './transaction.js';
+export { type LogSigner, logSigner, originOf, type OwnCheckpoint, type Recovery } from './log-signer.js';
+export { Sequencer, type SequencerDeps, type Step } from './sequencer.js';
 export type {
   Append,
   CheckpointMemory,

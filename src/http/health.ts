@@ -10,7 +10,9 @@ export type NotReady =
   | 'database_slow'
   | 'migrations_missing'
   | 'keys_unavailable'
-  | 'registry_unreadable';
+  | 'registry_unreadable'
+  | 'log_behind'
+  | 'log_inconsistent';
 
 /** `/livez`: the process answers. `/readyz`: it can do its work; 503 lists the reasons why not and nothing more. */
 export function healthRoutes(mount: string, reasons: () => Promise<readonly NotReady[]>): readonly Route[] {

@@ -23,6 +23,7 @@ export { type CommitWatch, openCommitter } from './committer.js';
 export { openFailureLog } from './failure-log.js';
 export { openLog } from './log-reader.js';
 export { openOutcomes } from './outcome-log.js';
+export { openCheckpointFile } from './checkpoint-file.js';
 export { openTree } from './log-tree.js';
 export { openTreeReader } from './log-tree-reader.js';
 export { openSessionLife } from './session-life.js';

@@ -6,12 +6,16 @@ import type { SeenRequest } from '../http/index.js';
 import { observeProcess } from './process.js';
 import { word } from './words.js';
 
+/** The tree of the log as this process saw it last. */
+export type LogFigures = Readonly<{ size(): number; lag(): number; isHalted(): boolean }>;
+
 /** Where the gauges read. */
 export type Sources = Readonly<{
   registryVersion(): number;
   /** Exchanges that wait for their commit. */
   queueLength(): number;
   isReady(): boolean;
+  log: LogFigures;
   database: 'embedded' | 'server';
 }>;
 
@@ -22,6 +26,8 @@ export type Metrics = Readonly<{
   personTokenIssued(): void;
   inputs(count: number, outcome: 'kept' | 'dropped'): void;
   faulted(code: string): void;
+  sequenced(count: number): void;
+  sequencingFailed(): void;
   /** Points are those of the configuration, outcomes words of a closed set. */
   opinionHeard(opinion: Readonly<{ point: string; outcome: string; seconds: number }>): void;
   circuitChanged(change: Readonly<{ point: string; isOpen: boolean }>): void;
@@ -92,6 +98,12 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
     description: 'What decisions looked at, kept for replay or dropped because the database was down or slow',
   });
   const faults = meter.createCounter('writ_faults_total', { description: 'Outages and bugs by code' });
+  const sequenced = meter.createCounter('writ_log_sequenced_total', {
+    description: 'Records that this process put into the tree of the log',
+  });
+  const unsequenced = meter.createCounter('writ_log_failures_total', {
+    description: 'Steps of the sequencer that failed and are tried again',
+  });
   const interned = interning();
   return {
     ended: ({ method, route, status, seconds, isCut, notes }) => {
@@ -119,6 +131,12 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
     inputs: (count, outcome) => {
       inputs.add(count, { outcome });
     },
+    sequenced: (count) => {
+      sequenced.add(count);
+    },
+    sequencingFailed: () => {
+      unsequenced.add(1);
+    },
     faulted: (code) => {
       faults.add(1, { code: word(code) });
     },
@@ -139,7 +157,7 @@ function interning(): (route: string, method: string, status: string) => Attribu
   };
 }
 
-function observeState(meter: Meter, { registryVersion, queueLength, isReady, database }: Sources): void {
+function observeState(meter: Meter, { registryVersion, queueLength, isReady, log, database }: Sources): void {
   const gauge = (name: string, description: string, read: () => number, labels: Attributes = {}): void => {
     meter.createObservableGauge(name, { description }).addCallback((result) => {
       result.observe(read(), labels);
@@ -148,5 +166,8 @@ function observeState(meter: Meter, { registryVersion, queueLength, isReady, dat
   gauge('writ_registry_version', 'Version of the registry that this process decides by', registryVersion);
   gauge('writ_commit_queue_length', 'Exchanges that wait for their commit', queueLength);
   gauge('writ_ready', '1 while /readyz answers 200', () => (isReady() ? 1 : 0));
+  gauge('writ_log_size', 'Records in the tree of the log', () => log.size());
+  gauge('writ_log_lag_seconds', 'How long the oldest record outside the tree of the log waits', () => log.lag());
+  gauge('writ_log_halted', '1 while the log is inconsistent and exchanges are refused', () => (log.isHalted() ? 1 : 0));
   gauge('writ_info', 'Always 1', () => 1, { node: process.version, database });
 }

@@ -1,0 +1,55 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { CheckpointMemory, Remembered } from '../audit/index.js';
+
+/**
+ * The last checkpoint, in files of the data directory: they outlive the process, and nobody who writes to the database
+ * reaches them. Where the directory cannot be written it is kept in memory alone, and `onLoss` hears of it once.
+ */
+export function openCheckpointFile(dataDir: string, onLoss: (thrown: unknown) => void): CheckpointMemory {
+  const files = { checkpoint: join(dataDir, 'checkpoint'), recovery: join(dataDir, 'checkpoint.recovery') } as const;
+  let isLost = false;
+  const attempt = (work: () => void): void => {
+    if (isLost) return;
+    try {
+      work();
+    } catch (thrown) {
+      isLost = true;
+      onLoss(thrown);
+    }
+  };
+  return {
+    recall: () => ({ checkpoint: read(files.checkpoint), recovery: read(files.recovery) }),
+    keep: (remembered) => {
+      for (const name of NAMES) {
+        if (name in remembered)
+          attempt(() => {
+            write(files[name], remembered[name]);
+          });
+      }
+    },
+  };
+}
+
+const NAMES: readonly (keyof Remembered)[] = ['recovery', 'checkpoint'];
+
+/** Anything that cannot be read is as good as not there. */
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whole or as it was: processes that share the directory write drafts of their own. */
+function write(file: string, text: string | undefined): void {
+  if (text === undefined) {
+    rmSync(file, { force: true });
+    return;
+  }
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const draft = `${file}.${process.pid}`;
+  writeFileSync(draft, text, { mode: 0o600 });
+  renameSync(draft, file);
+}
