@@ -1,6 +1,7 @@
 import {
   bundleRoute,
   eventsRoute,
+  exportRoute,
   findingsRoute,
   follow,
   type Following,
@@ -50,6 +51,7 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
   return [
     schemaRoute(mount, config.issuer),
     eventsRoute(events, readings),
+    exportRoute(events, readings),
     transactionRoute({ log: openLog(database), events }, readings),
     bundleRoute(bundles, clock, readings),
     findingsRoute(openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter), readings),

@@ -82,7 +82,10 @@ export function filterOf({
 }
 
 /** The index finds whole tiles by their hours. */
-function isInTime({ leaf }: FoundEntry, { since = 0, until = Infinity }: Pick<Asked, 'since' | 'until'>): boolean {
+export function isInTime(
+  { leaf }: FoundEntry,
+  { since = 0, until = Infinity }: Partial<Pick<EventFilter, 'since' | 'until'>>,
+): boolean {
   const record = leaf && readRecord(leaf);
   return record === undefined ? since === 0 && until === Infinity : record.at >= since && record.at < until;
 }

@@ -16,6 +16,7 @@ export { follow, type Following } from './follow.js';
 export { hourKey, inheritedKeys, type Searched, searchKeys, txnKey } from './search-keys.js';
 export { differenceOf } from './difference.js';
 export { leafFlaws, RecordSchema, schemaRoute } from './schema.js';
+export { type ExportFormat, exportRoute, lineOf } from './export.js';
 export { drawMermaid, drawText } from './draw.js';
 export { Trace, type Traced, type TraceEvent, traceOf } from './trace.js';
 export { transactionRoute, type TransactionSources } from './transaction.js';
