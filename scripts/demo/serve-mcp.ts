@@ -48,7 +48,11 @@ export async function serveMcp(verifier: Verifier, { resource, make, guarded }: 
     }
   });
   await listen(server, Number(port));
-  return { resource, verifier, definitions: await definitionsOf(make()), stop: () => close(server) };
+  const stop = async (): Promise<void> => {
+    await verifier.close();
+    await close(server);
+  };
+  return { resource, verifier, definitions: await definitionsOf(make()), stop };
 }
 
 /** What an administrator would read at the server itself. */
