@@ -22,6 +22,7 @@ type Options = Output &
     copy: readonly string[];
     quorum?: string;
     origin?: string;
+    prunedBelow?: string;
     tokenFile?: string;
   }>;
 
@@ -42,6 +43,7 @@ export function addVerify(audit: Command, io: Io): void {
     .option('--witness <vkey>', 'a verifier key of a witness that is trusted, or a file with it', several, [])
     .option('--quorum <n>', 'how many of these witnesses must have cosigned (else all)')
     .option('--copy <file>', 'a checkpoint of this log that was kept elsewhere', several, [])
+    .option('--pruned-below <index>', 'from which entry on content must be there (else retention may have removed any)')
     .option('--origin <name>', "the log's origin (else the name of the first key)")
     .option('--token-file <file>', 'file with the audit token (else WRIT_AUDIT_TOKEN), to read entries of a URL')
     .addOption(JSON_OPTION())
@@ -52,7 +54,7 @@ export function addVerify(audit: Command, io: Io): void {
     });
 }
 
-function trusted({ key, witness, quorum, copy, origin }: Options, io: Io): AuditorOptions {
+function trusted({ key, witness, quorum, copy, origin, prunedBelow }: Options, io: Io): AuditorOptions {
   const keys = key.map((one) => verifier(one, io));
   if (keys.length === 0) throw new Failure(2, "give the log's verifier key with --key; nothing can be trusted without");
   const witnesses = witness.map((one) => verifier(one, io));
@@ -64,6 +66,7 @@ function trusted({ key, witness, quorum, copy, origin }: Options, io: Io): Audit
     keys,
     origin,
     copies: copy.map((file) => contentOf(file, io)),
+    prunedBelow: prunedBelow === undefined ? undefined : Number(prunedBelow),
     ...(wanted === 0 ? {} : { witnesses: { keys: witnesses, quorum: wanted } }),
   };
 }

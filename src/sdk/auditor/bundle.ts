@@ -51,7 +51,7 @@ class BundleReader {
 
   constructor(options: AuditorOptions) {
     this.#options = options;
-    this.#entries = new Entries(this.#problems, options.keys);
+    this.#entries = new Entries(this.#problems, options);
   }
 
   /** Takes one line; false when nothing that follows could be judged. */

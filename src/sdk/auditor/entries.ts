@@ -1,10 +1,10 @@
 import { leafHash } from '../../tlog/index.js';
 import { KeyHistory } from './keys.js';
+import type { AuditorOptions } from './options.js';
 import { Openings } from './openings.js';
 import { seenIn } from './record.js';
 import { Sessions } from './sessions.js';
 import type { Problems } from './verdict.js';
-import type { VerifierKey } from '../../tlog/index.js';
 
 /** What passes by of a log, entry by entry, whether from a bundle or from the log itself. */
 export class Entries {
@@ -12,15 +12,17 @@ export class Entries {
   readonly keys: KeyHistory;
   readonly openings: Openings;
   readonly #problems: Problems;
+  readonly #prunedBelow: number;
   included = 0;
   pruned = 0;
   unknown = 0;
   #hasContent = false;
 
-  constructor(problems: Problems, trusted: readonly VerifierKey[]) {
+  constructor(problems: Problems, { keys, prunedBelow }: AuditorOptions) {
     this.#problems = problems;
+    this.#prunedBelow = prunedBelow ?? Infinity;
     this.sessions = new Sessions(problems);
-    this.keys = new KeyHistory(trusted);
+    this.keys = new KeyHistory(keys);
     this.openings = new Openings(problems);
   }
 
@@ -37,6 +39,7 @@ export class Entries {
     if (leaf === 'pruned') {
       this.pruned += 1;
       if (this.#hasContent) this.#problems.add('entry_missing', 'what came before it was not pruned', { entry: index });
+      else if (index >= this.#prunedBelow) this.#problems.add('entry_missing', 'its content is gone', { entry: index });
       return;
     }
     if (leafHash(leaf).compare(hash) !== 0) {

@@ -47,7 +47,7 @@ class LogReader {
   constructor(source: LogSource, options: AuditorOptions) {
     this.#source = source;
     this.#options = options;
-    this.#entries = new Entries(this.#problems, options.keys);
+    this.#entries = new Entries(this.#problems, options);
   }
 
   async judge(): Promise<Verdict> {

@@ -11,4 +11,6 @@ export type AuditorOptions = Readonly<{
   witnesses?: Witnesses | undefined;
   /** Checkpoints of this log that somebody kept: signed notes. The log must be their continuation. */
   copies?: readonly (Uint8Array | string)[];
+  /** From this entry on content must be there. Unless given, retention may have removed any, the oldest first. */
+  prunedBelow?: number | undefined;
 }>;

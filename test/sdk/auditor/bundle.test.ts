@@ -91,6 +91,8 @@ describe('a bundle', () => {
     for (let n = 0; n < 5; n++) log.alter(n, { leaf: undefined, isPruned: true });
     const verdict = await judge(await log.bundle({ range: [0, 20] }), log.options);
     expect(verdict).toMatchObject({ isProved: true, entries: { included: 20, pruned: 5 } });
+    const strict = await judge(await log.bundle({ range: [0, 20] }), { ...log.options, prunedBelow: 4 });
+    expect(found(strict.problems)).toEqual([['entry_missing', 4]]);
   });
 
   it('whose tile was changed says in which run', async () => {
