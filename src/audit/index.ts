@@ -1,3 +1,11 @@
+export {
+  askWitness,
+  type Cosignature,
+  type PostText,
+  type Submission,
+  type Witness,
+  type WitnessFlaw,
+} from './witness.js';
 export { bundleRoute } from './bundle-route.js';
 export {
   type BundleAbout,
