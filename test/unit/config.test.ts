@@ -71,6 +71,7 @@ describe('the configuration', () => {
         transactionTokenSeconds: 60,
         sessionSeconds: 28_800,
         keyCacheSeconds: 600,
+        outcomeGraceSeconds: 600,
       },
       limits: {
         chainDepth: 5,
