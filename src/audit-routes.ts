@@ -10,6 +10,7 @@ import {
   schemaRoute,
   sessionClosesAfter,
   transactionRoute,
+  treeRoutes,
 } from './audit/index.js';
 import type { Clock } from './base/index.js';
 import type { Config } from './config/index.js';
@@ -54,6 +55,7 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
     exportRoute(events, readings),
     transactionRoute({ log: openLog(database), events }, readings),
     bundleRoute(bundles, clock, readings),
+    ...treeRoutes(bundles.tree, config.issuer, readings),
     findingsRoute(openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter), readings),
   ];
 }
