@@ -1,21 +1,9 @@
-import { isAuthorized } from '@cedar-policy/cedar-wasm/nodejs';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { compilePolicySet, type DecisionInput, type PolicyTool } from '../../src/policy/index.js';
-import {
-  agentEntity,
-  agentId,
-  contextOf,
-  FACT_GROUPS,
-  FACTS,
-  personEntity,
-  personId,
-} from '../../src/policy/set/facts.js';
-import { EVERYTHING } from '../../src/policy/set/mentions.js';
-import { projectArguments } from '../../src/policy/set/projection.js';
-import { ToolShelf } from '../../src/policy/set/schema.js';
-import { actionOf, groupsOf } from '../../src/policy/set/tool.js';
+import { actionOf } from '../../src/policy/set/tool.js';
 import { anInput, aTool, BANK, FILES, transfer } from '../support/policies.js';
+import { wholeSet } from '../support/whole-set.js';
 
 const TOOLS: readonly PolicyTool[] = [
   aTool(),
@@ -101,42 +89,6 @@ const input: fc.Arbitrary<DecisionInput> = fc
   })
   .map((difference) => anInput(difference));
 
-/** What the whole set says as it is written, with all facts and entities, by Cedar's plainest interface. */
-function wholeSet(policies: Readonly<Record<string, string>>, asked: DecisionInput): object {
-  const tool = new ToolShelf(TOOLS).at(actionOf(asked.tool));
-  if (tool === undefined) throw new Error('no such tool');
-  const projected = asked.arguments && projectArguments(asked.arguments, tool.type, EVERYTHING);
-  const context = contextOf(FACTS, [...FACT_GROUPS], asked);
-  if (projected?.ok === true) context['arguments'] = projected.value;
-  const entities = [
-    ...[personEntity(asked), agentEntity(asked)],
-    ...TOOLS.map((one) => ({
-      uid: { type: 'Action', id: actionOf(one) },
-      attrs: {},
-      parents: groupsOf(one).map((id) => ({ type: 'Action', id })),
-    })),
-  ];
-  const both = [personId(asked), agentId(asked)].map((principal) => {
-    const answer = isAuthorized({
-      principal,
-      action: { type: 'Action', id: actionOf(asked.tool) },
-      resource: { type: 'Server', id: asked.tool.server },
-      context,
-      entities,
-      policies: { staticPolicies: policies },
-    });
-    if (answer.type !== 'success' || answer.response.diagnostics.errors.length > 0) return undefined;
-    return { decision: answer.response.decision, policies: answer.response.diagnostics.reason };
-  });
-  const [person, agent] = both;
-  if (person === undefined || agent === undefined) return { verdict: 'broken' };
-  const denied = [person, agent].filter(({ decision }) => decision === 'deny');
-  const ids = [...new Set((denied.length > 0 ? denied : [person, agent]).flatMap((one) => one.policies))].sort();
-  if (denied.length === 0) return { verdict: 'allow', policies: ids };
-  const missing = { reason: 'not_permitted', term: person.decision === 'deny' ? 'person' : 'agent' };
-  return { verdict: 'deny', policies: ids, ...(ids.length > 0 ? { reason: 'forbidden', term: 'policy' } : missing) };
-}
-
 describe('slices', () => {
   it('decide what the whole set decides, for any policies, tool and input', () => {
     const seen = new Set<string>();
@@ -155,7 +107,7 @@ describe('slices', () => {
           for (const asked of [...inputs, ...inputs]) {
             const decided = compiled.value.decide(asked);
             seen.add(decided.verdict === 'deny' ? decided.reason : decided.verdict);
-            expect(decided).toMatchObject(wholeSet(policies, asked));
+            expect(decided).toMatchObject(wholeSet(policies, asked, TOOLS));
           }
         },
       ),

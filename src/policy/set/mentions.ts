@@ -122,10 +122,14 @@ class Reader {
     for (const element of listOf(value)) this.#literal(element);
     const entity = member(value, '__entity');
     const [type, id] = [member(entity, 'type'), member(entity, 'id')];
+    if (id === '') this.flaw ??= UNMET;
     if (type === 'Action' && typeof id === 'string') this.seen.actions.push(id);
     if (type === 'Server' && typeof id === 'string') this.seen.servers.push(id);
   }
 }
+
+/** A person whom we have never met has the empty id: a policy that names it would speak of all of them. */
+export const UNMET = 'names an entity without an id, which nobody has';
 
 const NOT_EXPRESSIONS = new Set(['pattern', 'attr', 'entity_type']);
 const OF_ENTITIES = new Set(['.', 'has', 'in', 'is', 'hasTag', 'getTag']);

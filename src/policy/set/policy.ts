@@ -3,7 +3,8 @@ import { copyJson, type Json } from '../../protocol/index.js';
 import { type Demand, readAnnotations } from './annotations.js';
 import { parsePolicy, type PolicyJson } from './engine.js';
 import { flawAt, type PolicyFlaw, type PolicyText } from './flaw.js';
-import { type Looks, looksOf } from './mentions.js';
+import { type Looks, looksOf, UNMET } from './mentions.js';
+import { named } from './scope.js';
 
 /** One policy, read and understood. */
 export type Policy = Readonly<{
@@ -28,11 +29,14 @@ export function readPolicy(source: PolicyText): Result<Policy, readonly PolicyFl
   const { id, reason, demand } = annotated.value;
   const conditions = copyJson(json.conditions);
   const looks = looksOf(conditions);
-  const flaw = looks.flaw ?? unsatisfiable(demand, looks);
+  const flaw = looks.flaw ?? (namesNobody(json) ? UNMET : unsatisfiable(demand, looks));
   if (flaw !== undefined) return err([flawAt(source, flaw, { policy: id })]);
   const open: PolicyJson = { ...json, annotations: {}, principal: ANY, action: ANY, resource: ANY };
   return ok({ id, effect: json.effect, source, json, open, conditions, looks, reason, demand });
 }
+
+const namesNobody = ({ principal, resource }: PolicyJson): boolean =>
+  [principal, resource].some((scope) => named(scope)?.id === '');
 
 const ANY = { op: 'All' } as const;
 
