@@ -44,6 +44,7 @@ export function decidedEntities(verdict: EntityVerdict | undefined, id: string, 
   switch (verdict?.verdict) {
     case undefined:
     case 'unknown':
+    case 'undescribed':
       return refused({ reason: 'unknown_entity', term: 'request' }, id, now);
     case 'unreadable':
       return no('policy_cannot_read');

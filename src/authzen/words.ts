@@ -16,7 +16,7 @@ export function sentenceOf(refusal: PolicyRefusal | OwnRefusal): string {
     case 'unknown_person':
       return 'There is no active person of this id.';
     case 'unknown_entity':
-      return 'No policy set knows this action between these types.';
+      return 'No policy set knows these entities, or this action between their types.';
     case 'unknown_target':
       return 'There is no active server of this URI.';
     case 'target_not_allowed':

@@ -34,9 +34,12 @@ export type EntityQuestion = Readonly<{
 }>;
 export type AskedEntity = Readonly<{ type: string; id: string; properties: JsonObject }>;
 
-/** `unknown`: no schema has this action between these types. `unreadable`: the question does not fit the schema. */
+/**
+ * `unknown`: no schema has this action between these types. `unreadable`: the question does not fit the schema.
+ * `undescribed`: a policy asks something of an entity that the set, which alone knows those of its type, does not know.
+ */
 export type EntityVerdict = Readonly<{
-  verdict: 'allow' | 'deny' | 'unknown' | 'unreadable' | 'broken';
+  verdict: 'allow' | 'deny' | 'unknown' | 'undescribed' | 'unreadable' | 'broken';
   policies: readonly string[];
   messages: readonly string[];
 }>;
@@ -79,12 +82,19 @@ export class Application {
       { schema, policies: this.#json },
     );
     if (answer.kind !== 'broken') return this.#told(answer.kind, answer.policies);
-    return verdict(answer.errors.every(({ kind }) => kind === 'engine_refused') ? 'unreadable' : 'broken');
+    if (answer.errors.every(({ kind }) => kind === 'engine_refused')) return verdict('unreadable');
+    return verdict(this.#knows([principal, target]) ? 'broken' : 'undescribed');
   }
 
   #told(kind: 'allow' | 'deny', policies: readonly string[]): EntityVerdict {
     const messages = unique(policies.flatMap((id) => this.#parts.policies.get(id)?.reason ?? []));
     return { verdict: kind, policies, messages };
+  }
+
+  /** Whether each of these is in the set, or of a type that the set leaves to the request. */
+  #knows(asked: readonly TypeAndId[]): boolean {
+    const known = this.#parts.entities.map(({ uid }) => JSON.stringify(uid));
+    return asked.every((uid) => !this.#describes(uid) || known.includes(JSON.stringify(uid)));
   }
 
   #describes(uid: EntityJson['uid']): boolean {
