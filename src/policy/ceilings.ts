@@ -32,6 +32,8 @@ export function narrow(delegation: Delegation, { client, server }: Parties): Res
   const needed = new Set(granted.value.flatMap(({ tool }) => tool.scopes));
   const missing = tooWide([...needed], { subject: subject.scopes, ceiling, server: server.scopes });
   if (missing) return err(missing);
+  const changed = shownOtherwise(granted.value);
+  if (changed) return err(changed);
   return settleScope(wanted.scopes, needed, granted.value, server.resource);
 }
 
@@ -67,8 +69,8 @@ function grantTools(
     if (tool === undefined) return err({ reason: 'tool_not_granted', term: 'server', tool: wanted.name });
     if (!permits(rules.ceiling, wanted.name))
       return err({ reason: 'tool_not_granted', term: 'agent', tool: wanted.name });
-    const pinned = pinOf(tool, wanted);
-    if (!pinned.ok) return pinned;
+    const waiting = unreviewed(tool);
+    if (waiting) return err(waiting);
     const inherited = withinSubject(wanted, { tool, resource: rules.ceiling.resource }, subject);
     if (!inherited.ok) return inherited;
     const uses = usesOf(tool, wanted, tools.length, inherited.value);
@@ -126,21 +128,24 @@ function usesOf(
 
 const isGrave = (tier: Tool['tier']): boolean => tier === 'high' || tier === 'critical';
 
-/**
- * TL-01: what a person reviewed is what may be called. A tool that changed since, or that the agent was shown in another
- * form, is refused until somebody has looked at the difference.
- */
-function pinOf(tool: Tool, wanted: WantedTool): Result<string, PolicyRefusal> {
+/** TL-01: what a person reviewed is what may be called. A tool that changed since waits until somebody has looked at it. */
+function unreviewed(tool: Tool): PolicyRefusal | undefined {
   const state = toolState(tool);
-  if (state !== 'reviewed' || tool.reviewed === undefined)
-    return err({
-      reason: state === 'draft' ? 'tool_not_reviewed' : 'tool_needs_review',
-      term: 'tool',
-      tool: tool.name,
-    });
-  if (wanted.definitionSha256 !== undefined && wanted.definitionSha256 !== tool.reviewed)
-    return err({ reason: 'tool_changed', term: 'tool', tool: tool.name, seen: wanted.definitionSha256 });
-  return ok(tool.reviewed);
+  if (state === 'reviewed') return undefined;
+  return { reason: state === 'draft' ? 'tool_not_reviewed' : 'tool_needs_review', term: 'tool', tool: tool.name };
+}
+
+/**
+ * The agent was shown another definition than a person reviewed. Its word has the tool wait for a review, for everybody:
+ * so it is asked last, when agent and person have all that a call of the tool needs.
+ */
+function shownOtherwise(granted: readonly Granted[]): PolicyRefusal | undefined {
+  for (const { tool, wanted } of granted) {
+    const seen = wanted.definitionSha256;
+    if (seen !== undefined && seen !== tool.reviewed)
+      return { reason: 'tool_changed', term: 'tool', tool: tool.name, seen };
+  }
+  return undefined;
 }
 
 /** A request by scope alone gets the low-tier tools that those scopes cover, named one by one in the token. */

@@ -198,14 +198,23 @@ describe('a difference that an agent has seen', () => {
     expect((await show()).state).toBe('needs_review');
   });
 
-  it('TL-01 counts only from an agent with the token of a person and the tool in its ceiling', async () => {
+  it('TL-01 counts only where agent and person have all that a call of the tool needs', async () => {
     const before = await show();
     for (const changes of [
+      { subject_token: await world.personToken('alice', { scope: 'repo:write' }) },
       { subject_token: await world.personToken('alice', { exp: Math.floor(Date.now() / 1000) - 60 }) },
       { subject_token: 'not-a-token' },
       { ...(await bearerAssertion(world.issuer, world.a2)) },
     ])
       expect((await call({ definition_sha256: OTHER }, changes)).status).toBeGreaterThanOrEqual(400);
+    const server = (await world.admin('GET', at())).body as { scopes: string[] };
+    const wider = { ...server, scopes: ['repo:read', 'repo:other'] };
+    expect(await world.admin('PUT', at(), wider)).toMatchObject({ status: 200 });
+    const agent = (await world.admin('GET', '/agents/agt_a1')).body as { allow: { resource: string }[] };
+    const here = { resource: live.resource, scopes: ['repo:other'], tools: '*' };
+    const allow = [...agent.allow.filter(({ resource }) => resource !== live.resource), here];
+    expect(await world.admin('PUT', '/agents/agt_a1', { ...agent, allow })).toMatchObject({ status: 200 });
+    expect((await call({ definition_sha256: OTHER })).body).toMatchObject({ error: 'invalid_scope' });
     await world.writ.flush();
     expect(await show()).toEqual(before);
   });

@@ -216,6 +216,26 @@ describe('a tool can be called only as it was reviewed (TL-01)', () => {
   ])('refuses %s', (_title, world, wish, refusal) => {
     expect(decided({ world, tools: [wish] })).toEqual({ ok: false, error: refusal });
   });
+  it.each<[string, Wish, object]>([
+    ['person without its scope', { subject: subject({ scopes: ['files:write'] }) }, { term: 'person' }],
+    [
+      'agent without its scope',
+      { world: { agent: { allow: [{ resource: RS, scopes: ['files:write'], tools: '*' }] } } },
+      { term: 'agent' },
+    ],
+  ])('takes no word on its form from a %s', (_who, wish, term) => {
+    expect(decided({ ...wish, tools: [tool('read', { definitionSha256: OTHER })] })).toEqual({
+      ok: false,
+      error: { reason: 'scope_too_wide', scopes: ['files:read'], ...term },
+    });
+  });
+  it('takes no word on the form of a tool that the transaction was not given for', () => {
+    const held = subject({ details: [detail('list')] });
+    expect(decided({ tools: [tool('read', { definitionSha256: OTHER })], subject: held })).toEqual({
+      ok: false,
+      error: { reason: 'tool_not_granted', term: 'person', tool: 'read' },
+    });
+  });
   it('refuses what the transaction held in another form', () => {
     const held = subject({ details: [detail('read', { definition_sha256: OTHER })] });
     expect(decided({ tools: [tool('read')], subject: held })).toEqual({
