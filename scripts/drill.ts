@@ -2,6 +2,7 @@
 import { Command, Option, InvalidArgumentError } from 'commander';
 import { BOUNDS_MS, db, type DbResult } from './drill/db.js';
 import { cost, type CostResult, flood, FLOOD, type FloodResult } from './drill/flood.js';
+import { killReplicas, type ReplicaKills } from './drill/kill-replicas.js';
 import { kill, type KillResult } from './drill/kill.js';
 import { pdp, PDP, type PdpResult } from './drill/pdp.js';
 import { race } from './drill/race.js';
@@ -57,17 +58,24 @@ drill(
 drill(
   'kill',
   {
-    text: 'The server killed under load, `rounds` times on each database.',
+    text: 'The server killed under load, `rounds` times on each database; or one of two on PostgreSQL.',
     rounds: 50,
     seconds: 600,
-    isClean: ({ lost, orphans }: KillResult) => lost === 0 && orphans === 0,
+    isClean: (result: KillResult | ReplicaKills) =>
+      result.lost === 0 &&
+      result.orphans === 0 &&
+      (!('forks' in result) || (result.forks === 0 && result.unsequenced_after_5s === 0)),
   },
-  (bounds, { database }) =>
-    kill(
-      bounds,
-      KINDS.filter((kind) => database === undefined || kind === database),
-    ),
-).addOption(new Option('--database <kind>', 'only this one').choices(KINDS));
+  (bounds, { database, replicas }): Promise<KillResult | ReplicaKills> =>
+    replicas === '2'
+      ? killReplicas(bounds)
+      : kill(
+          bounds,
+          KINDS.filter((kind) => database === undefined || kind === database),
+        ),
+)
+  .addOption(new Option('--database <kind>', 'only this one').choices(KINDS))
+  .addOption(new Option('--replicas <number>', 'server processes').choices(['1', '2']).default('1'));
 
 drill(
   'tamper',

@@ -103,7 +103,7 @@ async function underWay(ledger: Ledger): Promise<void> {
 }
 
 /** Connections of the killed process may still be at their last statement. */
-const examineServer = ({ postgres }: Rig, ledger: Ledger): Promise<Findings> => {
+export const examineServer = ({ postgres }: Rig, ledger: Ledger): Promise<Findings> => {
   if (postgres === undefined) throw new Error('there is no server');
   return withDatabase(postgres, async (client) => {
     const rows: Rows = async (sql, parameters) => (await client.query<object>(sql, [...parameters])).rows;
@@ -134,10 +134,10 @@ async function examineFiles(directory: string, ledger: Ledger): Promise<Findings
   }
 }
 
-const NOTHING: Findings = { lost: 0, orphans: 0, unacknowledged: 0, by: {} };
+export const NOTHING: Findings = { lost: 0, orphans: 0, unacknowledged: 0, by: {} };
 
 /** Everything is looked at after every kill, so what is found stays found: the most of it counts once. */
-const worse = (a: Findings, b: Findings): Findings => ({
+export const worse = (a: Findings, b: Findings): Findings => ({
   lost: Math.max(a.lost, b.lost),
   orphans: Math.max(a.orphans, b.orphans),
   unacknowledged: Math.max(a.unacknowledged, b.unacknowledged),

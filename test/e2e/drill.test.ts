@@ -39,6 +39,15 @@ describe.each(hasServer ? ['postgres', 'embedded'] : ['embedded'])('a server kil
   }, 300_000);
 });
 
+describe.each(hasServer ? ['postgres'] : [])('two servers of which one is killed at work (%s)', () => {
+  it('have written one log, whole, and soon up to date', async () => {
+    const { code, result, said } = await drill('kill', '--replicas', '2', '--rounds', '3');
+    const none = { lost: 0, orphans: 0, forks: 0, unsequenced_after_5s: 0, found: {} };
+    expect({ code, ...result, said }).toMatchObject({ code: 0, kills: 3, ...none });
+    expect(result['size']).toBeGreaterThan(0);
+  }, 300_000);
+});
+
 describe.each(hasServer ? ['postgres'] : [])('a database that fails (%s)', () => {
   it('is said to be unavailable, in bounded time, and leaves nothing half done', async () => {
     const { result, said } = await drill('db');
