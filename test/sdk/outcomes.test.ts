@@ -37,12 +37,15 @@ beforeEach(() => {
   answer = recorded;
 });
 
-function verifierOf(more: Partial<VerifierOptions> = {}): Verifier {
+function verifierOf(
+  more: Partial<VerifierOptions> = {},
+  told: Pick<VerifierOptions, 'onLost'> = { onLost: (what) => lost.push(what) },
+): Verifier {
   return createVerifier({
     issuer: issuer.url,
     resource: RESOURCE,
     introspection,
-    onLost: (what) => lost.push(what),
+    ...told,
     fetch: (url, init) => {
       if (!url.endsWith('/audit/v1/outcomes')) return fetch(url, init);
       const { outcomes } = JSON.parse(typeof init.body === 'string' ? init.body : '') as { outcomes: Sent[] };
@@ -274,6 +277,18 @@ describe('a report that Writ does not take', () => {
       (one) => JSON.parse(Buffer.from(one.split('.')[1] ?? '', 'base64url').toString()) as { jti: string },
     );
     expect(jtis).toEqual(claims.slice(3).map(({ jti }) => jti));
+  });
+
+  it('is a warning of the process where nobody else wants to know', async () => {
+    const told: unknown[] = [];
+    const emitWarning = process.emitWarning.bind(process);
+    process.emitWarning = (warning: unknown) => void told.push(warning);
+    const verifier = verifierOf({}, {});
+    answer = (outcomes) => Response.json({ outcomes: outcomes.map(() => ({ result: 'conflict' })) });
+    for (let call = 0; call < 3; call++) await run(verifier, () => RESULT);
+    await verifier.flush();
+    process.emitWarning = emitWarning;
+    expect([told, lost]).toEqual([['3 outcomes of tool calls are lost to Writ'], []]);
   });
 
   it('does not break a server whose own code breaks on the news', async () => {

@@ -25,7 +25,7 @@ type OutcomesOptions = Omit<OutboxOptions, 'client' | 'capacity' | 'onLost'> &
 
 /** See {@link Outcomes}. Without credentials nobody is told. */
 export function createOutcomes(options: OutcomesOptions): Outcomes {
-  const { client, outcomes, outcomesBuffer: capacity, onLost = warn(options.clock) } = options;
+  const { client, outcomes, outcomesBuffer: capacity, onLost = warn() } = options;
   if (client === undefined || !outcomes) return UNREPORTED;
   return watching(createOutbox({ ...options, client, capacity, onLost }), options.clock);
 }
@@ -36,20 +36,25 @@ const UNREPORTED: Outcomes = {
   close: () => Promise.resolve(),
 };
 
-const WARNING_SECONDS = 60;
+const WARNING_MS = 60_000;
 
-/** A warning of the process, with all that was lost since the last one. */
-function warn(clock: Clock): OutboxOptions['onLost'] {
-  let last = -Infinity;
+/** A warning of the process for what was lost, and after a while another one for what was lost since. */
+function warn(): OutboxOptions['onLost'] {
   let count = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const tell = (): void => {
+    if (count === 0) return;
+    process.emitWarning(`${String(count)} outcomes of tool calls are lost to Writ`, { code: 'WRIT_OUTCOMES_LOST' });
+    count = 0;
+  };
   return (lost) => {
     count += lost.count;
-    if (clock.now() - last < WARNING_SECONDS) return;
-    process.emitWarning(`${String(count)} outcomes of tool calls are lost (${lost.reason})`, {
-      code: 'WRIT_OUTCOMES_LOST',
-    });
-    last = clock.now();
-    count = 0;
+    if (timer !== undefined && lost.reason !== 'closed') return;
+    tell();
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      tell();
+    }, WARNING_MS).unref();
   };
 }
 
