@@ -11,6 +11,7 @@ import {
   sessionClosesAfter,
   transactionRoute,
   treeRoutes,
+  webhook,
 } from './audit/index.js';
 import type { Clock } from './base/index.js';
 import type { Config } from './config/index.js';
@@ -22,6 +23,7 @@ import {
   openEventFinder,
   openFindings,
   openLog,
+  openLogConsumers,
   openLogIndex,
   openOutcomes,
   openTreeReader,
@@ -62,11 +64,20 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
 
 const mountOf = (issuer: string): string => new URL(issuer).pathname.replace(/\/$/, '');
 
+type Followed = Pick<AuditParts, 'database' | 'clock'> &
+  Pick<Following, 'report'> &
+  Readonly<{ config: Pick<Config, 'auditWebhookUrl' | 'auditWebhookSecret'> }>;
+
 /** What follows the tree for as long as this process runs. Answers how to stop. */
-export function followLog({
-  database,
-  report,
-}: Pick<AuditParts, 'database'> & Pick<Following, 'report'>): () => Promise<void> {
+export function followLog({ config, database, clock, report }: Followed): () => Promise<void> {
   const index = openLogIndex(database);
-  return follow(() => index.step(), { everyMs: 500, report });
+  const stops = [follow(() => index.step(), { everyMs: 500, report })];
+  const { auditWebhookUrl: url, auditWebhookSecret: secret } = config;
+  if (url !== undefined && secret !== undefined) {
+    const [events, consumers] = [openEventFinder(database), openLogConsumers(database)];
+    stops.push(follow(webhook({ url, secret, events, consumers, clock }), { everyMs: 500, report }));
+  }
+  return async () => {
+    await Promise.all(stops.map((stop) => stop()));
+  };
 }

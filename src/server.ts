@@ -133,7 +133,7 @@ export async function startWrit(
     const stopWatching = registry.watch();
     const stopTurning = keys.watch();
     const stopPruning = prune(house);
-    const stopFollowing = followLog({ database, report: operations.report });
+    const stopFollowing = followLog({ config, database, clock, report: operations.report });
     const life = openSessionLife(database, sessionClosesAfter(config));
     const closesAfter = sessionClosesAfter(config);
     const findings = openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter);

@@ -25,6 +25,7 @@ export { hourKey, inheritedKeys, type Searched, searchKeys, txnKey } from './sea
 export { differenceOf } from './difference.js';
 export { leafFlaws, RecordSchema, schemaRoute } from './schema.js';
 export { type ExportFormat, exportRoute, lineOf } from './export.js';
+export { type LogConsumers, webhook, type WebhookDeps } from './webhook.js';
 export { drawMermaid, drawText } from './draw.js';
 export { Trace, type Traced, type TraceEvent, traceOf } from './trace.js';
 export { transactionRoute, type TransactionSources } from './transaction.js';

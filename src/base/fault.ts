@@ -21,6 +21,7 @@ export type FaultCode =
   | 'policy_broken'
   | 'log_rejected'
   | 'log_inconsistent'
+  | 'webhook_unavailable'
   | 'overloaded'
   | 'configuration_invalid'
   | 'data_directory_in_use'

@@ -18,6 +18,9 @@ export type Config = Readonly<{
   /** Whether somebody accepted the embedded database for a public issuer. */
   allowEmbeddedDatabase: boolean;
   adminToken: string | undefined;
+  /** Where the log is sent on to. Never without the secret, nor that without it. */
+  auditWebhookUrl: string | undefined;
+  auditWebhookSecret: string | undefined;
   /** Reads the log and nothing else. */
   auditToken: string | undefined;
   /** 32 bytes, base64url. Never `undefined` unless {@link Config.isLocal}. */

@@ -54,6 +54,8 @@ function complete(settings: Settings, read: Read): Config {
     policies: settings.policies,
     adminToken: settings.adminToken,
     auditToken: settings.auditToken,
+    auditWebhookUrl: settings.auditWebhookUrl,
+    auditWebhookSecret: settings.auditWebhookSecret,
     logKeyFile: settings.logKeyFile,
     metricsToken: settings.metricsToken,
     traceEndpoint: settings.traceEndpoint,

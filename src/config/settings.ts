@@ -267,6 +267,17 @@ export const Settings = z.strictObject({
     .default(7)
     .describe('How long what a decision looked at is kept, encrypted, for writ policy replay; 0 keeps nothing.')
     .meta({ env: 'WRIT_DECISION_INPUT_DAYS' }),
+  auditWebhookUrl: PointUrl.optional()
+    .describe('Where the log is sent on to, at least once and in order, signed as Standard Webhooks are.')
+    .meta({ env: 'WRIT_AUDIT_WEBHOOK_URL', example: 'https://siem.example.com/writ' }),
+  auditWebhookSecret: z
+    .string()
+    .regex(/^whsec_[A-Za-z0-9+/]{32,86}={0,2}$/, {
+      error: 'must be whsec_ and 24 to 64 random bytes in base64; make one with: echo whsec_$(openssl rand -base64 32)',
+    })
+    .optional()
+    .describe('Signs what is sent to WRIT_AUDIT_WEBHOOK_URL (Standard Webhooks, HMAC-SHA256).')
+    .meta({ env: 'WRIT_AUDIT_WEBHOOK_SECRET', secret: true, example: 'echo whsec_$(openssl rand -base64 32)' }),
   logLevel: z
     .enum(['silent', 'error', 'warn', 'info', 'debug', 'trace'], {
       error: 'must be silent, error, warn, info, debug or trace',

@@ -32,6 +32,12 @@ const RULES: readonly Rule[] = [
     message: 'is the admin token; who reads the log must not be able to change what it is about',
   },
   {
+    about: ['auditWebhookUrl', 'auditWebhookSecret'],
+    path: 'auditWebhookSecret',
+    broken: (s) => (s.auditWebhookUrl === undefined) !== (s.auditWebhookSecret === undefined),
+    message: 'belongs to auditWebhookUrl (WRIT_AUDIT_WEBHOOK_URL): give both or neither',
+  },
+  {
     about: ['issuer', 'keyEncryptionKey'],
     path: 'keyEncryptionKey',
     broken: (s) => !isLocal(s) && s.keyEncryptionKey === undefined,

@@ -11,6 +11,7 @@ export { openKeys } from './key-store.js';
 export { openPeople } from './people.js';
 export { openPolicies } from './policy-store.js';
 export { openEventFinder } from './event-finder.js';
+export { openLogConsumers } from './log-consumers.js';
 export { openLogIndex } from './log-index.js';
 export { openPersonNames } from './person-names.js';
 export { openPersons, Person, type PersonStore } from './person-store.js';

@@ -82,6 +82,8 @@ describe('the configuration', () => {
         signInsPerClient: 5_000,
       },
       auditToken: undefined,
+      auditWebhookUrl: undefined,
+      auditWebhookSecret: undefined,
       logLevel: 'info',
       metricsToken: undefined,
       traceEndpoint: undefined,
