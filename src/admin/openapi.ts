@@ -64,6 +64,7 @@ const TAGS = [
   ['apply', 'The whole registry from one document.'],
   ['sessions', 'Runs of agents for people.'],
   ['keys', 'The keys that sign tokens.'],
+  ['persons', 'The people whom tokens are about, by id and by name, and their erasure.'],
   ['log', 'What was decided and done.'],
   ['problems', 'What every refusal means.'],
   ['openapi', 'This description.'],
