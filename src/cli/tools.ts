@@ -112,7 +112,7 @@ function describeImport({ dry_run, version, revision, tools }: z.infer<typeof Im
   const lines = tools
     .filter(({ result }) => result !== 'unchanged')
     .flatMap(({ name, result, state, why, findings }) => [
-      `${MARKS[result] ?? ' '} ${name}: ${result}${state === null ? '' : ` (${state})`}`,
+      `${MARKS[result] ?? ' '} ${within(name)}: ${result}${state === null ? '' : ` (${state})`}`,
       ...why.map((reason) => `    ${reason}`),
       ...findings.map(findingLine),
     ]);
@@ -199,12 +199,17 @@ const indented = (value: unknown): string => `    ${JSON.stringify(value ?? null
 function changeLines({ path, change, before, after, words }: View['difference'][number]): readonly string[] {
   if (words !== undefined)
     return [
-      `    ${path}: ${words.map(({ kind, text }) => (kind === 'same' ? text : kind === 'removed' ? `[-${text}-]` : `{+${text}+}`)).join('')}`,
+      within(
+        `    ${path}: ${words.map(({ kind, text }) => (kind === 'same' ? text : kind === 'removed' ? `[-${text}-]` : `{+${text}+}`)).join('')}`,
+      ),
     ];
-  if (change === 'added') return [`    + ${path}: ${after ?? ''}`];
-  if (change === 'removed') return [`    - ${path}: ${before ?? ''}`];
-  return [`    ${path}: ${before ?? ''} -> ${after ?? ''}`];
+  if (change === 'added') return [within(`    + ${path}: ${after ?? ''}`)];
+  if (change === 'removed') return [within(`    - ${path}: ${before ?? ''}`)];
+  return [within(`    ${path}: ${before ?? ''} -> ${after ?? ''}`)];
 }
+
+/** A server's text has lines of its own, which must not pass for lines of ours. */
+const within = (text: string): string => text.replaceAll('\n', '\n      | ');
 
 async function review(path: string, options: ReviewOptions, api: AdminApi, io: Io): Promise<void> {
   const { pin, action, data, tier, scopes, sensitive, sentence, json } = options;

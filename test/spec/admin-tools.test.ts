@@ -309,4 +309,19 @@ describe('the command line', () => {
     );
     expect((await writ('tools', 'list', live.resource, '--state', 'reviewed')).out).toBe('none');
   });
+
+  it('lets no text of a server pass for a line of its own', async () => {
+    const forged = 'Imported: 9 unchanged';
+    live.pages = [[READ]];
+    await writ('servers', 'import', live.resource);
+    const { pending } = await show('read_file');
+    const pin = pending?.definition_sha256 ?? '';
+    expect((await writ('tools', 'review', live.resource, 'read_file', '--pin', pin)).code).toBe(0);
+    live.pages = [[{ ...describedAs(`Reads.\n${forged}`), title: `Read\n${forged}` }, listed(`no name\n${forged}`)]];
+    const imported = await writ('servers', 'import', live.resource);
+    const shown = await writ('tools', 'show', live.resource, 'read_file');
+    expect([imported.out, shown.out].map((out) => out.includes(forged))).toEqual([true, true]);
+    for (const line of [...imported.out.split('\n'), ...shown.out.split('\n')])
+      expect(line).not.toMatch(new RegExp(`^\\s*${forged}`));
+  });
 });
