@@ -9,7 +9,7 @@ import { expectRefused, recordsAfter, stateOf } from '../support/invariants.js';
 import { callText, post, rpcOf, type RunningServer, startMcp } from '../support/mcp.js';
 import { listed, type Listed, startToolServer, type ToolServer } from '../support/tool-server.js';
 import { reviewedTool } from '../support/tools.js';
-import { type Client, RS1, startWorld, tool, tools, type World } from '../support/world.js';
+import { type Client, RS1, RS2, startWorld, tool, tools, type World } from '../support/world.js';
 import {
   ADMIN_TOKEN,
   bearerAssertion,
@@ -408,6 +408,55 @@ ${more}`,
   });
 });
 
+describe('a request for a token that is two requests', () => {
+  const reads = tool('read_file', { arguments: { path: '/a' } });
+  const read = JSON.stringify(reads);
+  const details = (authorization_details: string | string[]): Form => ({ authorization_details });
+  const malformed = (at: string) => wrong('malformed_details', `authorization_details${at}`);
+  const SHAPE = ' is missing, unknown or not of the form that mcp_tool_call wants';
+  it.each([
+    [
+      'one tool with two sets of arguments',
+      details(tools(reads, tool('read_file'))),
+      malformed('.1.identifier names a tool twice'),
+    ],
+    [
+      'two names of one tool',
+      details(`[${read.replace('"identifier"', '"identifier":"wipe","identifier"')}]`),
+      malformed(' duplicate_key'),
+    ],
+    [
+      'arguments twice',
+      details(`[${read.replace('"arguments"', '"arguments":{},"arguments"')}]`),
+      malformed(' duplicate_key'),
+    ],
+    ['a second list behind the first', details(`[${read}],"more":[${read}]`), malformed(' not_json')],
+    ['a list in the list', details(`[[${read}]]`), malformed(`.0${SHAPE}`)],
+    [
+      'two actions',
+      details(tools({ ...reads, actions: ['tools/call', 'tools/list'] })),
+      malformed(`.0.actions${SHAPE}`),
+    ],
+    [
+      'tools of two servers',
+      details(tools(reads, tool('read_file', {}, RS2))),
+      malformed('.1.locations must be the requested resource'),
+    ],
+    [
+      'details twice',
+      details([tools(reads), tools(tool('write_file'))]),
+      {
+        status: 400,
+        error: 'invalid_request',
+        description: 'authorization_details must be sent once',
+        reason: 'parameter_repeated',
+      },
+    ],
+  ])('TL-05 is refused whole at Writ: %s', async (_what, changes, refusal) => {
+    await expectRefused(world, () => world.exchange(changes), refusal);
+  });
+});
+
 /** A guarded server of the official SDK that is registered at the live Writ, with one token of the happy exchange for it. */
 describe.each(['v2 fetch', 'v1 express'] as const)('an MCP server with the verifier: %s', (adapter) => {
   let mcp: RunningServer;
@@ -487,7 +536,7 @@ describe.each(['v2 fetch', 'v1 express'] as const)('an MCP server with the verif
     expect(mcp.ran).toMatchObject([{ tool: 'read_file' }]);
   });
 
-  it('TL-10, TL-11 a token that one server passes on is refused by another, with where to get a good one', async () => {
+  it('TL-02, TL-10, TL-11 a token that one server passes on is refused by another with a tool of the same name, with where to get a good one', async () => {
     const refused = await sent(callText('read_file', READS), {}, other);
     expect([refused.status, other.ran]).toEqual([401, []]);
     expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer error="invalid_token".*resource_metadata="http/);
