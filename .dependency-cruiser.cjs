@@ -17,7 +17,7 @@ const may = {
   mcp: [...below, 'registry'],
   drift: [...below, 'client', 'registry'],
   introspection: [...below, 'client', 'registry', 'session', 'token', 'audit'],
-  config: [...below, 'policy'],
+  config: [...below, 'policy', 'tlog'],
   storage: corridor.concat('tlog', 'exchange', 'introspection', 'authzen', 'oauth', 'human', 'admin'),
   http: below,
   telemetry: [...below, 'http'],

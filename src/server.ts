@@ -31,6 +31,7 @@ import {
   windowLimit,
 } from './http/index.js';
 import { auditPrefix, auditRoutes, followLog } from './audit-routes.js';
+import { showLog } from './log-witnesses.js';
 import { every } from './every.js';
 import { activateFirst } from './first-policies.js';
 import { keepLog } from './log-keeping.js';
@@ -134,6 +135,7 @@ export async function startWrit(
     const stopTurning = keys.watch();
     const stopPruning = prune(house);
     const stopFollowing = followLog({ config, database, clock, report: operations.report });
+    const stopShowing = showLog({ config, database, report: operations.report });
     const life = openSessionLife(database, sessionClosesAfter(config));
     const closesAfter = sessionClosesAfter(config);
     const findings = openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter);
@@ -146,6 +148,7 @@ export async function startWrit(
       stopWatching();
       stopTurning();
       stopPruning();
+      await stopShowing();
       await stopClosing();
       operations.beginStop();
       await stopListening(server);

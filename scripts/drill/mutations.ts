@@ -23,20 +23,19 @@ const twoOf = (crime: Crime): readonly [number, number] => {
   return [one, (one + 1 + upTo(crime.size - 1)) % crime.size];
 };
 
-const flipped = (column: string, at: string): string =>
-  `set_byte(${column}, ${at}, get_byte(${column}, ${at}) # (1 << (random() * 7)::int))`;
+/** One bit of a column turned, at this part of its length. The place is chosen here: SQL would choose each time it is named. */
+function flipped(column: string, part = Math.random()): string {
+  const at = `floor(${part} * octet_length(${column}))::int`;
+  return `set_byte(${column}, ${at}, get_byte(${column}, ${at}) # ${1 << upTo(8)})`;
+}
 const LEAF_OF = '(SELECT leaf_id FROM log_entry WHERE index = $1)';
 
 /** Every way to change a log that has been committed. */
 export const MUTATIONS: Readonly<Record<string, Mutation>> = {
-  flip: (crime) =>
-    crime.rows(
-      `UPDATE log_leaf SET leaf = ${flipped('leaf', '(random() * (octet_length(leaf) - 1))::int')} WHERE id = ${LEAF_OF}`,
-      [anyOf(crime)],
-    ),
+  flip: (crime) => crime.rows(`UPDATE log_leaf SET leaf = ${flipped('leaf')} WHERE id = ${LEAF_OF}`, [anyOf(crime)]),
   flip_and_hash: async (crime) => {
     const index = anyOf(crime);
-    await crime.rows(`UPDATE log_leaf SET leaf = ${flipped('leaf', '40')} WHERE id = ${LEAF_OF}`, [index]);
+    await crime.rows(`UPDATE log_leaf SET leaf = ${flipped('leaf', 0.1)} WHERE id = ${LEAF_OF}`, [index]);
     await rehash(crime, index);
   },
   delete_entry: (crime) => crime.rows('DELETE FROM log_entry WHERE index = $1', [anyOf(crime)]),
@@ -83,11 +82,11 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
        RETURNING id`,
       [],
     );
-    if (changed.length === 0) await MUTATIONS['flip']?.(crime);
+    if (changed.length === 0) await crime.rows(OTHER_PLACE, []);
   },
   tile: (crime) =>
     crime.rows(
-      `UPDATE log_tile SET hashes = ${flipped('hashes', '(random() * (octet_length(hashes) - 1))::int')}
+      `UPDATE log_tile SET hashes = ${flipped('hashes')}
        WHERE (level, index) = (SELECT level, index FROM log_tile ORDER BY random() LIMIT 1)`,
       [],
     ),
@@ -128,6 +127,11 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
 };
 
+/** Where no session is closed yet: a record that says to have another place in its session. */
+const OTHER_PLACE = `
+  UPDATE log_leaf SET leaf = convert_to(regexp_replace(convert_from(leaf, 'UTF8'), '"sequence":\\d+', '"sequence":424242'), 'UTF8')
+  WHERE id = (SELECT l.id FROM log_leaf l JOIN log_entry e ON e.leaf_id = l.id WHERE l.sequence IS NOT NULL ORDER BY random() LIMIT 1)`;
+
 const rehash = ({ rows }: Crime, index: number): Promise<unknown> =>
   rows(
     `WITH changed AS (UPDATE log_leaf SET leaf_hash = sha256('\\x00'::bytea || leaf) WHERE id = ${LEAF_OF} RETURNING id, leaf_hash)
@@ -136,7 +140,7 @@ const rehash = ({ rows }: Crime, index: number): Promise<unknown> =>
   );
 
 async function forge(crime: Crime, index: number): Promise<void> {
-  await crime.rows(`UPDATE log_leaf SET leaf = ${flipped('leaf', '30')} WHERE id = ${LEAF_OF}`, [index]);
+  await crime.rows(`UPDATE log_leaf SET leaf = ${flipped('leaf', 0.05)} WHERE id = ${LEAF_OF}`, [index]);
   await rehash(crime, index);
 }
 

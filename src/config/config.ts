@@ -31,6 +31,10 @@ export type Config = Readonly<{
   logKeyPreviousFiles: readonly string[];
   /** PEM of the Ed25519 keys that sign the log, the current one first. Empty only where {@link Config.isLocal}. */
   logKeys: readonly string[];
+  /** Each the submission prefix of a witness, a space and its verifier key. */
+  logWitnesses: readonly string[];
+  /** Files and URLs. */
+  logCopies: readonly string[];
   trustDomain: string;
   /** In CIDR form, such as `10.0.0.0/8` or `::1/128`. Empty: no forwarded header is believed. */
   trustedProxies: readonly string[];

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { isLoopback, isSecureUrl, ResourceUri, ScopeToken } from '../protocol/index.js';
+import { parseVerifierKey } from '../tlog/index.js';
 
 const FilePath = z.string().min(1).max(4_096);
 
@@ -67,6 +68,18 @@ const DecisionPoint = z
   .refine(({ url, discover }) => (url === undefined) !== (discover === undefined), {
     error: 'give exactly one of url and discover',
   });
+
+/** Who cosigns the checkpoints of the log (C2SP tlog-witness): a submission prefix, a space and a verifier key. */
+const LogWitness = z
+  .string()
+  .max(1_024)
+  .refine(
+    (text) => {
+      const [url = '', key = '', ...more] = text.split(' ');
+      return more.length === 0 && isSecureUrl(url) && parseVerifierKey(key).ok;
+    },
+    { error: 'must be an https URL (http on loopback only), a space and a verifier key: name+id+key' },
+  );
 
 const Tls = z.strictObject({
   certFile: FilePath.describe('Certificate chain in PEM, when Writ itself speaks TLS.').meta({
@@ -230,6 +243,23 @@ export const Settings = z.strictObject({
       'Earlier files of WRIT_LOG_KEY_FILE, separated by commas: they sign beside the new key until they are left out.',
     )
     .meta({ env: 'WRIT_LOG_KEY_PREVIOUS_FILES' }),
+  logWitnesses: z
+    .array(LogWitness)
+    .max(8, { error: 'must be at most 8' })
+    .default([])
+    .describe(
+      'Witnesses that cosign the log (C2SP tlog-witness), separated by commas: each its URL, a space and its verifier key.',
+    )
+    .meta({ env: 'WRIT_LOG_WITNESSES', example: 'https://witness.example w1+f9f6d8a3+BM3r...' }),
+  logCopies: z
+    .array(z.union([PointUrl, FilePath]))
+    .max(8, { error: 'must be at most 8' })
+    .default([])
+    .describe(
+      'Where copies of the newest checkpoint of the log are kept, separated by commas: files, or https URLs that take a ' +
+        'POST. Keep one where nobody who has the database reaches it.',
+    )
+    .meta({ env: 'WRIT_LOG_COPIES' }),
   trustDomain: z
     .string()
     .regex(/^[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?$/, { error: 'must be a lower-case name such as example.com' })

@@ -31,4 +31,5 @@ export { openSessionLife } from './session-life.js';
 export { openSessions } from './session-store.js';
 export { openTokenStates } from './token-states.js';
 export { leafOf } from './records.js';
+export { type Cosignatures, openCosignatures } from './cosignature-store.js';
 export { openEntryFinder } from './entry-finder.js';

@@ -48,6 +48,14 @@ describe.each(hasServer ? ['postgres'] : [])('two servers of which one is killed
   }, 300_000);
 });
 
+describe.each(hasServer ? ['postgres'] : [])('a log that was changed after it was committed (%s)', () => {
+  it('is found out by a copy that is older, however it was changed, and one that was not is proved', async () => {
+    const { code, result, said } = await drill('tamper', '--rounds', '40', '--clean', '3', '--seconds', '240');
+    expect({ code, ...result, said }).toMatchObject({ code: 0, mutations: 40, detected: 40, false_alarms: 0 });
+    expect(result['clean_logs']).toBeGreaterThanOrEqual(3);
+  }, 300_000);
+});
+
 describe.each(hasServer ? ['postgres'] : [])('a database that fails (%s)', () => {
   it('is said to be unavailable, in bounded time, and leaves nothing half done', async () => {
     const { result, said } = await drill('db');

@@ -59,6 +59,8 @@ describe('the configuration', () => {
       logKeyFile: undefined,
       logKeyPreviousFiles: [],
       logKeys: [],
+      logWitnesses: [],
+      logCopies: [],
       trustDomain: 'localhost',
       trustedProxies: [],
       tls: undefined,

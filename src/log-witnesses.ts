@@ -1,0 +1,103 @@
+import { renameSync, writeFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import {
+  askWitness,
+  follow,
+  type PostText,
+  type StoredCheckpoint,
+  type TreeReader,
+  type Witness,
+} from './audit/index.js';
+import type { Config } from './config/index.js';
+import { type Cosignatures, type Database, openCosignatures, openTreeReader } from './storage/index.js';
+import { parseVerifierKey } from './tlog/index.js';
+
+type Showing = Readonly<{
+  config: Pick<Config, 'logWitnesses' | 'logCopies'>;
+  database: Database;
+  report: (thrown: unknown) => void;
+}>;
+
+const EVERY_MS = 5_000;
+
+/**
+ * Shows each newest checkpoint to the witnesses, and keeps copies of it elsewhere, for as long as this process runs. None
+ * of them is waited for by anybody: whoever is away is tried again. Answers how to stop.
+ */
+export function showLog({ config, database, report }: Showing): () => Promise<void> {
+  const targets = [
+    ...config.logWitnesses.map((text) =>
+      toWitness(witnessOf(text), openCosignatures(database), openTreeReader(database)),
+    ),
+    ...config.logCopies.map(toCopy),
+  ];
+  if (targets.length === 0) return () => Promise.resolve();
+  const tree = openTreeReader(database);
+  const step = async (): Promise<'done'> => {
+    const checkpoint = await tree.latest();
+    if (!checkpoint || checkpoint.size === 0) return 'done';
+    const shown = await Promise.allSettled(targets.map((target) => target(checkpoint)));
+    const failed = shown.find((one) => one.status === 'rejected');
+    if (failed) throw failed.reason;
+    return 'done';
+  };
+  return follow(step, { everyMs: EVERY_MS, report });
+}
+
+type Target = (checkpoint: StoredCheckpoint) => Promise<void>;
+
+function witnessOf(text: string): Witness {
+  const [url = '', vkey = ''] = text.split(' ');
+  const key = parseVerifierKey(vkey);
+  if (!key.ok) throw new TypeError('the configuration has a witness without a verifier key');
+  return { url, keys: [key.value] };
+}
+
+const toWitness =
+  (witness: Witness, kept: Cosignatures, { tiles }: Pick<TreeReader, 'tiles'>): Target =>
+  async ({ size, note }) => {
+    const from = await kept.lastSize(witness.keys[0]?.name ?? '');
+    if (from === size) return;
+    const asked = await askWitness(witness, { note, size, from: Math.min(from, size) }, { post: postText, tiles });
+    if (!asked.ok) throw new Error(`the witness at ${witness.url} did not cosign ${size} entries: ${asked.error}`);
+    await kept.keep(size, asked.value);
+  };
+
+function toCopy(where: string): Target {
+  let last = '';
+  return async ({ note }) => {
+    if (note === last) return;
+    if (/^https?:\/\//.test(where)) await postCopy(where, note);
+    else writeCopy(where, note);
+    last = note;
+  };
+}
+
+async function postCopy(url: string, note: string): Promise<void> {
+  const { status } = await postText(url, note);
+  if (status < 200 || status > 299) throw new Error(`a copy of the log was not taken at ${url}: ${status}`);
+}
+
+/** Never half of one: whoever looks finds the old copy or the new one. */
+function writeCopy(file: string, note: string): void {
+  writeFileSync(`${file}.new`, note);
+  renameSync(`${file}.new`, file);
+}
+
+const TIMEOUT_MS = 5_000;
+const MAX_ANSWER = 64 * 1_024;
+
+const postText: PostText = async (url, body) => {
+  const headers = { 'Content-Type': 'text/plain; charset=utf-8' };
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const response = await fetch(url, { method: 'POST', redirect: 'error', signal, headers, body });
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const answer: AsyncIterable<Uint8Array> = response.body ?? Readable.from([]);
+  for await (const chunk of answer) {
+    size += chunk.length;
+    if (size > MAX_ANSWER) throw new Error(`the answer of ${url} is too long`);
+    chunks.push(chunk);
+  }
+  return { status: response.status, body: Buffer.concat(chunks).toString('utf8') };
+};

@@ -1,0 +1,190 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { decodeJwt } from 'jose';
+import { run } from '../../src/cli/index.js';
+import { cosignatureLine } from '../../src/tlog/index.js';
+import { AT, newKey, witness } from '../support/log-book.js';
+import { ownWorld } from '../support/world.js';
+import { request, tokenOf } from '../support/writ.js';
+
+const AUDIT_TOKEN = randomBytes(32).toString('hex');
+const folder = mkdtempSync(join(tmpdir(), 'writ-verify-'));
+const copy = join(folder, 'copy');
+const witnessKey = newKey();
+const witnessVkey = witness('witness.example/w1', witnessKey).text;
+
+/** A witness that cosigns what it is shown, and is always new to the log. */
+const asked: string[] = [];
+const cosigner = createServer((incoming, response) => {
+  void text(incoming).then((body) => {
+    asked.push(body);
+    const note = body.slice(body.indexOf('\n\n') + 2);
+    const signed = cosignatureLine(note.slice(0, note.indexOf('\n\n') + 1), 'witness.example/w1', witnessKey, AT);
+    response.end(`${signed}\n`);
+  });
+});
+await new Promise<void>((resolve) => cosigner.listen(0, '127.0.0.1', resolve));
+const witnessUrl = `http://127.0.0.1:${(cosigner.address() as AddressInfo).port}`;
+
+const world = await ownWorld({
+  env: { WRIT_AUDIT_TOKEN: AUDIT_TOKEN, WRIT_LOG_COPIES: copy, WRIT_LOG_WITNESSES: `${witnessUrl} ${witnessVkey}` },
+});
+afterAll(() => {
+  cosigner.closeAllConnections();
+  cosigner.close();
+  rmSync(folder, { recursive: true });
+});
+
+const claims = decodeJwt(tokenOf(await world.exchange()));
+const { session } = claims['writ'] as { session: string };
+const log = `${world.issuer}/audit/v1`;
+const asAuditor = { headers: { authorization: `Bearer ${AUDIT_TOKEN}` } };
+
+/** Until the answer is as wanted; the log is at most some seconds behind. */
+async function eventually<T>(ask: () => Promise<T> | T, isThere: (answer: T) => boolean): Promise<T> {
+  for (let waited = 0; ; waited += 100) {
+    const answer = await ask();
+    if (isThere(answer) || waited > 20_000) return answer;
+    await pause(100);
+  }
+}
+
+const bundleOf = (query: string) => request(`${log}/bundle?${query}`, asAuditor);
+const bundle = (
+  await eventually(
+    () => bundleOf(`session=${session}`),
+    ({ text }) => text.includes('"run"'),
+  )
+).text;
+const vkey = (JSON.parse(bundle.split('\n', 1)[0] ?? '') as { keys: string[] }).keys[0] ?? '';
+
+async function verify(...args: string[]): Promise<{ code: number; out: string }> {
+  const out: string[] = [];
+  const code = await run(['audit', 'verify', ...args], {
+    env: { WRIT_AUDIT_TOKEN: AUDIT_TOKEN },
+    readFile: (path) => (existsSync(path) ? readFileSync(path, 'utf8') : undefined),
+    makePrivateFile: () => false,
+    readStdin: () => Promise.resolve(''),
+    out: (line) => out.push(line),
+    err: (line) => out.push(line),
+  });
+  return { code, out: out.join('\n') };
+}
+const file = (name: string, content: string): string => {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+};
+
+describe('writ audit verify', () => {
+  it('proves a session of a bundle that was saved, without the server', async () => {
+    const { code, out } = await verify(file('session.jsonl', bundle), '--key', vkey);
+    expect(out).toMatch(
+      /^PROVED\n1 entries, 1 sessions open and whole so far\nproved against the checkpoint of .*\/audit at /,
+    );
+    expect(out).toContain('which nobody witnessed; 1 newer entry is only claimed');
+    expect(code).toBe(0);
+  });
+
+  it('names the entry that was changed, and exits 1', async () => {
+    const [header = '', entry = '', ...rest] = bundle.split('\n');
+    const { index, leaf, hash } = JSON.parse(entry) as { index: number; leaf: string; hash: string };
+    const changed = Buffer.from(leaf, 'base64url').toString('utf8').replace('"permit"', '"refuse"');
+    const line = JSON.stringify({ index, hash, leaf: Buffer.from(changed).toString('base64url') });
+    const { code, out } = await verify(file('changed.jsonl', [header, line, ...rest].join('\n')), '--key', vkey);
+    expect(out).toContain(`NOT PROVED\n  entry_altered (entry ${index}): its bytes are not those that were hashed`);
+    expect(code).toBe(1);
+  });
+
+  it('says in JSON what it says in words', async () => {
+    const { code, out } = await verify(file('json.jsonl', bundle), '--key', file('vkey', `${vkey}\n`), '--json');
+    expect(JSON.parse(out)).toMatchObject({ isProved: true, problems: [], entries: { included: 1 }, keys: [] });
+    expect(code).toBe(0);
+  });
+
+  it('exits 2 when there is nothing that it could judge', async () => {
+    const saved = file('nothing.jsonl', bundle);
+    for (const [args, said] of [
+      [[saved], "writ: give the log's verifier key with --key; nothing can be trusted without"],
+      [[saved, '--key', 'nowhere'], 'writ: there is no file nowhere'],
+      [[saved, '--key', `${vkey}x`], 'is no verifier key'],
+      [[join(folder, 'nowhere'), '--key', vkey], 'cannot be read'],
+      [['http://example.com/audit/v1', '--key', vkey], 'must be https (http on loopback only)'],
+      [[saved, '--key', vkey, '--copy', join(folder, 'none')], 'writ: there is no file'],
+      [[saved, '--key', vkey, '--quorum', '1'], '--quorum must be a number of the witnesses'],
+    ] as const) {
+      const { code, out } = await verify(...args);
+      expect([code, out]).toEqual([2, expect.stringContaining(said)]);
+    }
+  });
+
+  it('proves a whole log by its address, with every entry of it', async () => {
+    const { code, out } = await verify(log, '--key', vkey);
+    expect(out).toMatch(/^PROVED\n\d+ entries/);
+    expect(code).toBe(0);
+  });
+
+  it('takes the copies that Writ keeps elsewhere for what they are: what the log must continue', async () => {
+    await eventually(() => existsSync(copy), Boolean);
+    const kept = file('kept', readFileSync(copy, 'utf8'));
+    await world.exchange();
+    const size = Number(readFileSync(kept, 'utf8').split('\n')[1]);
+    await eventually(
+      () => bundleOf(`from=${size}&to=${size + 1}`),
+      ({ text }) => text.includes('"run"'),
+    );
+    const { code, out } = await verify(`${log}/bundle?session=${session}`, '--key', vkey, '--copy', kept);
+    expect(out).toContain(`proved against a kept copy of ${size} entries`);
+    expect(code).toBe(0);
+    expect((await verify(log, '--key', vkey, '--copy', kept)).code).toBe(0);
+    const other = file('other', readFileSync(kept, 'utf8').replace(`\n${size}\n`, `\n${size + 1}\n`));
+    expect((await verify(log, '--key', vkey, '--copy', other)).out).toContain('copy_unusable');
+  });
+
+  it('says when a witness had cosigned the checkpoint', async () => {
+    const args = ['--key', vkey, '--witness', witnessVkey] as const;
+    const { code, out } = await eventually(
+      () => verify(log, ...args),
+      (answer) => answer.code === 0,
+    );
+    expect(out).toMatch(
+      /proved against the checkpoint witnessed at 2026-11-22T\S+Z by witness\.example\/w1; \d+ newer/,
+    );
+    expect(code).toBe(0);
+    expect(asked[0]).toMatch(/^old 0\n\n/);
+  });
+});
+
+describe('GET /audit/v1/bundle', () => {
+  it('is for auditors only, who must ask for one thing', async () => {
+    expect((await request(`${log}/bundle?session=${session}`, {})).status).toBe(401);
+    for (const query of [
+      '',
+      'session=a&txn=b',
+      'from=x',
+      'session=',
+      'since=1&from=2&to=3',
+      'sizes=1',
+      'session=a&sizes=x',
+    ]) {
+      expect([query, (await bundleOf(query)).status]).toEqual([query, 400]);
+    }
+  });
+
+  it('answers by transaction, by time and by place', async () => {
+    const lines = async (query: string): Promise<string[]> => (await bundleOf(query)).text.trimEnd().split('\n');
+    expect((await lines(`txn=${String(claims['txn'])}`)).at(-1)).toBe('{"end":true,"entries":1}');
+    expect(await lines('from=0&to=2')).toHaveLength(5);
+    const now = Math.floor(Date.now() / 1_000);
+    expect((await lines(`since=${now - 600}&until=${now + 600}`)).length).toBeGreaterThan(4);
+    expect(await lines('since=1&until=2')).toHaveLength(2);
+    expect(await lines('txn=unknown')).toHaveLength(2);
+  });
+});
