@@ -172,12 +172,12 @@ describe('findings', () => {
       `UPDATE agent_session SET status = 'ended', ended_at = now() - interval '1 day', ended_by = 'adm' WHERE id = $1`,
       session,
     );
-    const [leaf] = await prisma.$queryRawUnsafe<{ id: bigint }[]>('SELECT max(id) AS id FROM log_leaf');
-    await prisma.$executeRawUnsafe(
-      `INSERT INTO log_pending (leaf_id, since) VALUES (${String((leaf?.id ?? 0n) + 1_000_000n)}, now() - interval '1 minute')`,
-    );
+    // Somebody else has the tree and does nothing.
+    await prisma.$executeRawUnsafe(`UPDATE log_tree SET holder = 'other', held_until = now() + interval '1 hour'`);
+    await mint();
+    await prisma.$executeRawUnsafe(`UPDATE log_pending SET since = since - interval '1 minute'`);
     const waiting = (await pageOf('?kind=unsequenced')).items;
-    await prisma.$executeRawUnsafe(`DELETE FROM log_pending WHERE leaf_id > ${String((leaf?.id ?? 0n) + 1000n)}`);
+    await prisma.$executeRawUnsafe('UPDATE log_tree SET holder = NULL, held_until = NULL');
     expect(waiting).toMatchObject([{ kind: 'unsequenced', facts: { oldest: expect.any(String) } }]);
     const without = async (): Promise<unknown[]> =>
       (await pageOf('?kind=session_without_summary')).items.map((item) => item.session);
