@@ -2,7 +2,7 @@ import { err, newId, ok, type Result, type Seconds } from '../base/index.js';
 import type { Delegation } from '../delegation/index.js';
 import { type RegisteredAgent, type RegisteredServer, unusableActor } from '../registry/index.js';
 import { narrow } from './ceilings.js';
-import { judge } from './judge.js';
+import { type Case, judge } from './judge.js';
 import { type Grant, Permit } from './permit.js';
 import type { PolicySet } from './set/index.js';
 import type { Ask, PolicyRefusal, Rules } from './types.js';
@@ -33,7 +33,7 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   if (gone !== undefined) return err({ reason: 'actor_not_usable', term: 'agent', actor: gone });
   if (isWithdrawn(delegation, rules)) return err({ reason: 'hand_over_withdrawn', term: 'agent' });
   const permitted = permit(delegation, client, rules);
-  if (!permitted.ok) return permitted;
+  if (!permitted.ok) return err(plainer(permitted.error, { delegation, client, network: rules.network, now }, rules));
   const { audience: resource, details } = permitted.value;
   const tools = delegation.wanted.target.kind === 'server' ? (details ?? []).map(({ identifier }) => identifier) : [];
   const judged =
@@ -47,6 +47,17 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
     new Permit({ decision: newId('dec'), policy, policies: judged.value, delegation, notAfter, ...permitted.value }),
   );
 }
+
+/** TL-01: the word on a tool's form of whom policies refuse that tool anyway would have it wait for everybody else. */
+function plainer(refusal: PolicyRefusal, one: Omit<Case, 'resource' | 'tools'>, rules: Rules): PolicyRefusal | Ask {
+  const { target } = one.delegation.wanted;
+  if (refusal.reason !== 'tool_changed' || target.kind !== 'server') return refusal;
+  const judged = judge({ ...one, resource: target.resource, tools: [refusal.tool] }, rules);
+  const isRefused = !judged.ok && 'reason' in judged.error && POLICY_SAYS_NO.has(judged.error.reason);
+  return isRefused ? judged.error : refusal;
+}
+
+const POLICY_SAYS_NO: ReadonlySet<PolicyRefusal['reason']> = new Set(['policy_forbids', 'policy_does_not_permit']);
 
 /** A hand-over holds only as long as the registry lets its maker hand over to this agent. */
 function isWithdrawn({ subject, presenter }: Delegation, { registry }: Rules): boolean {

@@ -12,7 +12,7 @@ import {
   type ToolInput,
 } from '../../src/registry/index.js';
 import { delegation, ISS, NOW, presenter, RS, subject, wanted } from '../support/delegations.js';
-import { permitEverything } from '../support/policies.js';
+import { permitEverything, setOf } from '../support/policies.js';
 import { pinOf, reviewedTool } from '../support/tools.js';
 
 type World = Readonly<{ agent?: Partial<AgentInput>; server?: Partial<McpServerInput> }>;
@@ -235,6 +235,23 @@ describe('a tool can be called only as it was reviewed (TL-01)', () => {
       ok: false,
       error: { reason: 'tool_not_granted', term: 'person', tool: 'read' },
     });
+  });
+  it.each([
+    ['permit for the agent', '@id("people") permit(principal is Person, action, resource);', 'policy_does_not_permit'],
+    [
+      'policy but one that forbids',
+      '@id("all") permit(principal, action, resource); @id("no") forbid(principal == Agent::"agt_a", action, resource);',
+      'policy_forbids',
+    ],
+  ])('takes no word on its form where there is no %s', (_what, text, reason) => {
+    const shown = delegation({
+      subject: subject(),
+      presenter: presenter(),
+      wanted: wanted({ tools: [tool('read', { definitionSha256: OTHER })] }),
+    });
+    const { registry, ...others } = rules();
+    const policies = setOf(text, policyTools(registry.servers));
+    expect(decide(shown, { ...others, registry, policies }, NOW)).toMatchObject({ ok: false, error: { reason } });
   });
   it('refuses what the transaction held in another form', () => {
     const held = subject({ details: [detail('read', { definition_sha256: OTHER })] });
