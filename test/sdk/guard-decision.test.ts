@@ -35,15 +35,16 @@ afterAll(async () => {
 
 const token = async (): Promise<string> => tokenOf(await world.exchange());
 
-/** One call of read_file, and what became of it. */
-async function call(bearer: string, more: Partial<VerifierOptions> = {}): Promise<unknown[]> {
+/** One call of read_file, and what became of it. A verifier trusts its own count of uses only for tokens younger than itself. */
+async function call(bearer: string | (() => Promise<string>), more: Partial<VerifierOptions> = {}): Promise<unknown[]> {
   const [ran, refused]: [string[], Refused[]] = [[], []];
   const guard = createVerifier({ ...options, ...more }).guard({ onRefused: (why) => refused.push(why) });
   const handle = guard.fetch(() => {
     ran.push('ran');
     return Promise.resolve(new Response('done'));
   });
-  const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' };
+  const shown = typeof bearer === 'string' ? bearer : await bearer();
+  const headers = { authorization: `Bearer ${shown}`, 'content-type': 'application/json' };
   const answer = await handle(
     new Request(RS1, { method: 'POST', body: callText('read_file', '{"path":"/a"}'), headers }),
   );
@@ -53,7 +54,7 @@ async function call(bearer: string, more: Partial<VerifierOptions> = {}): Promis
 describe('a verifier that asks Writ at call time', () => {
   it('lets a call through that Writ permits, and Writ has it in its log', async () => {
     await activate(world, PERMIT);
-    expect(await call(await token())).toEqual([200, 'done', 1, []]);
+    expect(await call(token)).toEqual([200, 'done', 1, []]);
     const { body } = await world.admin('GET', '/log?kind=decision&limit=200');
     const { items } = body as { items: { facts: object; outcome: object }[] };
     expect(items.at(-1)).toMatchObject({
@@ -98,7 +99,7 @@ describe('a verifier that asks Writ at call time', () => {
     ['an outage', () => Promise.reject(new Error('down'))],
   ])('refuses where Writ answers %s: without a yes it is a no', async (_what, answer) => {
     await activate(world, PERMIT);
-    const answered = await call(await token(), {
+    const answered = await call(token, {
       fetch: async (url, init) => (url.endsWith('/access/v1/evaluation') ? answer() : fetch(url, init)),
     });
     expect([answered[0], answered[2], answered[3]]).toEqual([
@@ -117,7 +118,7 @@ describe('a verifier that asks Writ at call time', () => {
             });
           })
         : fetch(url, init);
-    const answered = await call(await token(), { fetch: hangs, decideTimeoutMs: 50 });
+    const answered = await call(token, { fetch: hangs, decideTimeoutMs: 50 });
     expect([answered[0], answered[2], answered[3]]).toEqual([
       503,
       0,
