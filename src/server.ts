@@ -4,6 +4,7 @@ import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import {
   differenceOf,
   keepSessionLife,
+  logSigner,
   lookForFindings,
   type OutcomesDeps,
   outcomesRoute,
@@ -58,6 +59,7 @@ import {
   openIdempotency,
   openKeys,
   openLog,
+  openLogRecovery,
   openOutcomes,
   openPeople,
   openAccessLog,
@@ -287,6 +289,7 @@ function app(house: House, secrets: Secrets): RequestListener {
     inputs,
     keys: keysAdmin({ ...keyRingDeps(house, secrets), ring: keys }),
     log: openLog(database),
+    recovery: openLogRecovery(database, clock, logSigner(config.issuer, secrets.logKeys)),
     readTools: readTools({ allowLoopback: config.isLocal }),
     idempotency: openIdempotency(database),
     encryptionKeys: secrets.encryptionKeys,

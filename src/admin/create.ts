@@ -1,5 +1,5 @@
 import type { Clock } from '../base/index.js';
-import type { LogReader, PersonNames } from '../audit/index.js';
+import type { LogReader, LogRecovery, PersonNames } from '../audit/index.js';
 import type { Route } from '../http/index.js';
 import type { KeptInputs, PolicyStore } from '../policy/index.js';
 import type { RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
@@ -11,7 +11,7 @@ import { toolOperations } from './tools.js';
 import { makeTurns } from './change.js';
 import { agents, issuers, servers } from './collections.js';
 import { keyOperations } from './keys.js';
-import { logOperation } from './log.js';
+import { logOperation, recoveryOperation } from './log.js';
 import { objectOperations } from './objects.js';
 import { describeApi, openapiOperation } from './openapi.js';
 import type { Operation } from './operation.js';
@@ -33,6 +33,7 @@ export type AdminDeps = ServeDeps &
     policies: PolicyStore;
     inputs: KeptInputs;
     log: LogReader;
+    recovery: LogRecovery;
     readTools: ToolsReader;
     issuer: string;
     trustDomain: string;
@@ -73,6 +74,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     ...personOperations(deps.persons, deps.inputs),
     ...keyOperations(keys),
     logOperation(log),
+    recoveryOperation(deps.recovery),
     ...problemOperations(),
   ];
 }

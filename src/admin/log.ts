@@ -1,7 +1,17 @@
 import { z } from 'zod';
-import { ok } from '../base/index.js';
-import { type LogEntry, type LogFilter, type LogReader, Outcome, RecordKind } from '../audit/index.js';
-import { NoBody, type Operation, operation } from './operation.js';
+import { err, ok } from '../base/index.js';
+import {
+  type LogEntry,
+  type LogFilter,
+  type LogReader,
+  type LogRecovery,
+  Outcome,
+  RecordKind,
+} from '../audit/index.js';
+import { Text } from '../protocol/index.js';
+import { plainProblem } from '../http/index.js';
+import { ADMINISTRATOR } from './change.js';
+import { NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { Id, instant, pageOf, Paging } from './shapes.js';
 
 /** A record of the log as the API shows it. */
@@ -37,6 +47,39 @@ const EntryId = z
   .regex(/^\d{1,18}$/, { error: 'must be the id of an entry' })
   .optional()
   .describe('`next` of the page before, or the id of the last entry that you have.');
+
+const Recovery = z.strictObject({
+  size: z.number().int().describe('Entries that the log goes on from.'),
+  had: z.number().int().describe('What the tree said before.'),
+  halted: z.string().describe('Why it was halted.'),
+});
+
+/** An operator's word that a halted log goes on from what is there; it is itself a record. */
+export const recoveryOperation = (recovery: LogRecovery): Operation =>
+  operation({
+    id: 'recoverLog',
+    method: 'POST',
+    path: '/admin/v1/log/recovery',
+    about:
+      'Lets a halted log go on from the entries that are there. Witnesses of what is not there any more will see that.',
+    query: NoQuery,
+    body: z.strictObject({ reason: Text.min(1).max(256) }),
+    bodyExample: { reason: 'INC-4711: database restored from the backup of 12:00' },
+    answers: [
+      {
+        status: 200,
+        about: 'It goes on.',
+        schema: Recovery,
+        example: { size: 4711, had: 4711, halted: 'the tree has 4711 leaves, and had 4720' },
+      },
+    ],
+    problems: ['conflict'],
+    run: async ({ body }) => {
+      const recovered = await recovery.recover(ADMINISTRATOR, body.reason);
+      if (recovered === undefined) return err(plainProblem('conflict', 'The log is not halted'));
+      return ok({ status: 200, body: recovered });
+    },
+  });
 
 /** Reads the log; never writes it. */
 export const logOperation = (log: LogReader): Operation =>

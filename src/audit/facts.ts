@@ -141,6 +141,16 @@ const Key = z.union([
   z.strictObject({ what: z.literal('withdrawn'), kid: id, was: z.enum(['next', 'active', 'retired']), by }),
   z.strictObject({ what: z.literal('resealed'), kids: z.array(id), by }),
   z.looseObject({ what: z.literal('log_key') }).describe('A change of the key that signs checkpoints.'),
+  z
+    .strictObject({
+      what: z.literal('log_recovered'),
+      halted: z.string(),
+      had: count,
+      size: count,
+      root: z.string(),
+      by,
+    })
+    .describe('An operator let a halted log go on from the entries that were there.'),
 ]);
 
 const Policy = z.union([

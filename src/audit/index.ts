@@ -36,6 +36,7 @@ export type {
   Append,
   CheckpointMemory,
   KnownVerifierKey,
+  LogRecovery,
   Remembered,
   StoredCheckpoint,
   Tail,

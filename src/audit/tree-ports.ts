@@ -89,3 +89,9 @@ export interface CheckpointMemory {
 
 /** Signed notes. `recovery` is the last one that was accepted. */
 export type Remembered = Readonly<{ checkpoint: string | undefined; recovery: string | undefined }>;
+
+/** Lets a halted log go on from the entries that are there. */
+export interface LogRecovery {
+  /** `undefined`: it is not halted. `had`: the size that the tree claimed. */
+  recover(by: string, reason: string): Promise<Readonly<{ size: number; had: number; halted: string }> | undefined>;
+}

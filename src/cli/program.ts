@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { connect } from './api.js';
 import { addFindings } from './audit-findings.js';
+import { addRecover } from './audit-recover.js';
 import { addVerify } from './audit-verify.js';
 import { apply, type ApplyOptions } from './apply.js';
 import { type Connected, connected, JSON_OPTION, list, type Output, print } from './command.js';
@@ -59,6 +60,7 @@ function program(io: Io): Command {
   addLog(writ, io);
   const audit = addAudit(writ, io);
   addVerify(audit, io);
+  addRecover(audit, io);
   addFindings(audit, io);
   const policy = addPolicy(writ, io);
   addPolicySets(policy, io);

@@ -25,6 +25,7 @@ export { openFailureLog } from './failure-log.js';
 export { openLog } from './log-reader.js';
 export { openOutcomes } from './outcome-log.js';
 export { openCheckpointFile } from './checkpoint-file.js';
+export { openLogRecovery } from './log-recovery.js';
 export { openTree } from './log-tree.js';
 export { openTreeReader } from './log-tree-reader.js';
 export { openSessionLife } from './session-life.js';

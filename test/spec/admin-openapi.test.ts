@@ -64,6 +64,7 @@ describe('the description of the admin API', () => {
       policies: openPolicies(admin.fresh.database, { now: () => NOW }),
       inputs: openDecisionInputs(admin.fresh.database, { ...NOTHING_KEPT, clock: { now: () => NOW } }),
       log: openLog(admin.fresh.database),
+      recovery: { recover: () => Promise.resolve(undefined) },
       access: openAccessLog(admin.fresh.database, { now: () => NOW }),
       persons: openPersonNames(admin.fresh.database, { now: () => NOW }),
       readTools: readTools({ allowLoopback: true }),

@@ -90,6 +90,7 @@ export async function startAdmin(): Promise<AdminServer> {
     policies: openPolicies(fresh.database, clock),
     inputs: openDecisionInputs(fresh.database, { ...NOTHING_KEPT, clock: clock }),
     log: openLog(fresh.database),
+    recovery: { recover: () => Promise.resolve(undefined) },
     access: openAccessLog(fresh.database, clock),
     persons: openPersonNames(fresh.database, clock),
     readTools: readTools({ allowLoopback: true }),
