@@ -42,7 +42,8 @@ export function verifyConsistency(
   if (!areHashes(proof)) return err('wrong_length');
   if (from.size === to.size || from.size === 0) {
     if (proof.length > 0) return err('wrong_length');
-    return same(from.root, from.size === 0 ? emptyRoot() : to.root);
+    const old = same(from.root, from.size === 0 ? emptyRoot() : to.root);
+    return old.ok && from.size === to.size ? same(to.root, from.root) : old;
   }
   const [first, ...rest] = isPowerOfTwo(from.size) ? [from.root, ...proof] : proof;
   return first === undefined ? err('wrong_length') : climbBoth(from, to, first, rest);

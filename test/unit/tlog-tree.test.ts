@@ -228,6 +228,9 @@ describe('proofs', () => {
     expect(verifyConsistency(other(5), head(5), [])).toEqual({ ok: false, error: 'wrong_root' });
     expect(verifyConsistency({ size: 0, root: leaf(0) }, head(5), [])).toEqual({ ok: false, error: 'wrong_root' });
     expect(verifyConsistency({ size: 0, root: emptyRoot() }, head(5), [])).toEqual(okay);
+    const empty = { size: 0, root: emptyRoot() };
+    expect(verifyConsistency(empty, { size: 0, root: leaf(0) }, [])).toEqual({ ok: false, error: 'wrong_root' });
+    expect(verifyConsistency(empty, empty, [])).toEqual(okay);
   });
 
   it('of a run verify, are those of inclusion for a run of one, and fail with any other place or hash', async () => {
