@@ -34,6 +34,8 @@ export type House = Readonly<{
   tokenFile: string;
   /** Runs a command of `writ` and answers what it printed. */
   writ(...args: string[]): Promise<string>;
+  /** The same without a connection to Writ. */
+  offline(...args: string[]): Promise<string>;
   close(): Promise<void>;
 }>;
 
@@ -108,6 +110,7 @@ async function furnish(
   return {
     ...{ issuer, company, files, payments, planner, writer, keys, redirectUri, wire },
     ...{ notes: notebook, folder, tokenFile, writ },
+    offline: (...args) => command(args),
   };
 }
 

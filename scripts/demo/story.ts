@@ -10,6 +10,7 @@ import { ALICE } from './company.js';
 import { type House, ID_TOKEN_SECONDS } from './house.js';
 import { type LogEntry, readLog, tableOf } from './log.js';
 import { claimsOf, type Names, pictureOf } from './picture.js';
+import { proofOf } from './proof.js';
 import { revoke, signIn } from './sign-in.js';
 import type { Stage, Step } from './stage.js';
 import { wrap } from './terminal.js';
@@ -42,6 +43,7 @@ export function makeStory(house: House): Readonly<{ steps: readonly Step[]; told
     step('Planner hands over to Writer', (stage) => handedOver(stage, house, told)),
     step('Revoked', (stage) => revoked(stage, house, told)),
     step('The log', (stage) => theLog(stage, house, told)),
+    step('The proof', (stage) => theProof(stage, house, told)),
   ];
   return { steps, told };
 }
@@ -356,6 +358,25 @@ async function revoked({ terminal, expect }: Stage, house: House, told: Told): P
     'revocations for servers that check offline comes later.',
   );
 }
+
+/** The payment of an earlier step, from the person who let it happen to what came of it. */
+async function theProof({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    'One transaction as an auditor sees it: the payment, from Alice to what came of it, which Payments reported.',
+    'Then its bundle, judged with nothing but the key of the log: no server, no database, no network.',
+  );
+  const txn = String(claimsOf(told.paymentToken)['txn']);
+  const { picture, command, verdict } = await proofOf(txn, house);
+  terminal.show('', ...namesIn(picture, told.names).split('\n'), '');
+  terminal.show(`writ ${command.map((word) => word.replace(`${house.folder}/`, '')).join(' ')}`, '');
+  for (const line of verdict.split('\n')) terminal.say(line);
+  terminal.show('');
+  expect('the chain ends with what came of the call', picture.includes('  outcome  executed'), true);
+  expect('every record of it is proved', verdict.split('\n')[0], 'PROVED');
+}
+
+const namesIn = (text: string, names: Names): string =>
+  Object.entries(names).reduce((shown, [id, name]) => shown.replaceAll(id, name), text);
 
 async function theLog({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
   terminal.say(

@@ -92,6 +92,7 @@ describe('npm run demo', () => {
       ['Planner hands over to Writer', true],
       ['Revoked', true],
       ['The log', true],
+      ['The proof', true],
     ]);
     for (const { name, expected, got } of report.steps) {
       expect({ name, checks: Object.keys(expected).length > 0 }).toEqual({ name, checks: true });
