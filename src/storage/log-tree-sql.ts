@@ -74,7 +74,7 @@ WHERE e.index >= $1::bigint - $2::int AND e.index < $1::bigint`;
 
 export const HALT = `UPDATE log_tree SET halted = coalesce(halted, $1) WHERE id = 1`;
 
-export const RELEASE = `UPDATE log_tree SET held_until = clock_timestamp() WHERE id = 1 AND holder = $1`;
+export const RELEASE = `UPDATE log_tree SET holder = NULL, held_until = NULL WHERE id = 1 AND holder = $1`;
 
 /** $1 levels, $2 indexes. One row for each, in order. */
 export const TILES = `
