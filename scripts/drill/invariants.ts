@@ -1,4 +1,4 @@
-import type { Ledger } from './ledger.js';
+import type { Ledger, Use } from './ledger.js';
 
 /** Rows of the database under trial. */
 export type Rows = (sql: string, parameters: readonly unknown[]) => Promise<readonly object[]>;
@@ -43,7 +43,7 @@ const sum = (counted: Readonly<Record<string, number>>): number =>
   Object.values(counted).reduce((total, number) => total + number, 0);
 
 const LOST = (ledger: Ledger): Record<string, Query> => {
-  const taken = ledger.uses.filter((use) => use.taken).map(({ key }) => key);
+  const taken = ledger.uses.filter((use) => use.taken);
   const grants = [...ledger.personTokens];
   return {
     received_token_without_leaf: [
@@ -56,7 +56,11 @@ const LOST = (ledger: Ledger): Record<string, Query> => {
     ],
     acknowledged_use_not_kept: [
       `SELECT 1 FROM unnest($1::text[]) AS t(key) WHERE NOT EXISTS (SELECT FROM token_use u WHERE u.key = t.key AND used = 1)`,
-      [taken],
+      [taken.filter(isKept).map(({ key }) => key)],
+    ],
+    acknowledged_use_without_record: [
+      `SELECT 1 FROM unnest($1::text[]) AS t(key) WHERE NOT EXISTS (SELECT FROM ${USED} WHERE use = t.key)`,
+      [taken.map(({ key }) => key)],
     ],
     acknowledged_revocation_not_kept: [
       `SELECT 1 FROM unnest($1::text[]) AS t(hash) WHERE NOT EXISTS (SELECT FROM revocation WHERE target = 'token:' || t.hash)`,
@@ -67,6 +71,9 @@ const LOST = (ledger: Ledger): Record<string, Query> => {
 
 /** How long a spent key is kept at least; older ones may have been pruned. */
 const KEPT_MS = 60_000;
+
+/** Whether the use is still remembered beside its record: until its token ends, less what this examination may last. */
+const isKept = ({ until }: Use): boolean => until > Date.now() + 10_000;
 
 const ORPHANS = (ledger: Ledger): Record<string, Query> => {
   const recent = ledger.uses.filter(({ at }) => at > Date.now() - KEPT_MS);
@@ -112,7 +119,7 @@ const ORPHANS = (ledger: Ledger): Record<string, Query> => {
     use_without_record_or_the_reverse: [
       `SELECT 1 FROM unnest($1::text[]) AS t(key) WHERE
          EXISTS (SELECT FROM token_use u WHERE u.key = t.key) <> EXISTS (SELECT FROM ${USED} WHERE use = t.key)`,
-      [ledger.uses.map(({ key }) => key)],
+      [ledger.uses.filter(isKept).map(({ key }) => key)],
     ],
     use_without_its_spending_or_the_reverse: [
       `SELECT 1 FROM unnest($1::text[], $2::text[]) AS t(key, spend) WHERE

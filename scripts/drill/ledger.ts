@@ -4,7 +4,14 @@ import { claimsOf, type ClientId } from './cast.js';
 import type { Form } from './line.js';
 
 /** One request that takes the only use of a token, and whether it was told that it did. */
-export type Use = { readonly key: string; readonly spend: string; readonly at: number; taken: boolean };
+export type Use = {
+  readonly key: string;
+  readonly spend: string;
+  readonly at: number;
+  /** When its token ends, in milliseconds: from then on nothing needs to remember it. */
+  readonly until: number;
+  taken: boolean;
+};
 
 /** What the clients of a drill sent and what they were given: the memory that the database is held against. */
 export class Ledger {
@@ -36,6 +43,7 @@ export class Ledger {
       key: sha256(`${hashOf(token)} ${tool}`),
       spend: spendOf('srv_files', authentication),
       at: Date.now(),
+      until: Number(claimsOf(token)['exp']) * 1_000,
       taken: false,
     };
     this.uses.push(use);
