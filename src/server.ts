@@ -161,13 +161,14 @@ export async function startWrit(
       await operations.close();
       await database.close();
     };
+    let closed: Promise<void> | undefined;
     return {
       config,
       madeSecrets: secrets.made,
       database,
       beginStop: operations.beginStop,
       flush,
-      close,
+      close: () => (closed ??= close()),
     };
   } catch (thrown) {
     await database.close();
