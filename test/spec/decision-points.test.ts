@@ -330,7 +330,9 @@ describe('Cerbos as a decision point, found by its metadata', () => {
     cerbos = new Cerbos({ folder, ports, policy: parse(policy) as object });
     await cerbos.start();
     world = await startWorld({ file: settings.replace('http://127.0.0.1:3592', cerbos.address) });
-  });
+    // A Cerbos that has just started may take longer over its first question than the deadline of it.
+    while ((await world.exchange()).status !== 200) await pause(100);
+  }, 60_000);
   afterAll(async () => {
     await world.close();
     await cerbos.kill();
