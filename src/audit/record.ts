@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { randomText, type Seconds } from '../base/index.js';
-import { type Json, parseObject } from '../protocol/index.js';
+import { type Json, type JsonObject, parseObject } from '../protocol/index.js';
 
 /** What the log records. Every kind has one schema version; a change of meaning is a new version. */
 export const RecordKind = z.enum([
@@ -33,7 +33,8 @@ export const Outcome = z.strictObject({
 });
 export type Outcome = z.infer<typeof Outcome>;
 
-const JsonValue: z.ZodType<Json> = z.json();
+/** Nothing but what `parseObject` has read, so nothing inside is read again. */
+const Facts = z.custom<JsonObject>((value) => typeof value === 'object' && value !== null && !Array.isArray(value));
 
 /** A record as it is read back. `facts` differ by kind; none is ever a token, a secret or an argument. */
 export const LogRecord = z.object({
@@ -41,7 +42,7 @@ export const LogRecord = z.object({
   salt: z.string(),
   kind: RecordKind,
   at: z.number().int(),
-  facts: z.record(z.string(), JsonValue),
+  facts: Facts,
   outcome: Outcome,
 });
 export type LogRecord = z.infer<typeof LogRecord>;
@@ -70,6 +71,6 @@ export function leafHash(leaf: Uint8Array): Buffer {
 
 /** Reads a stored leaf, or `undefined` when it is no record of a version that this build knows. */
 export function readRecord(leaf: Uint8Array): LogRecord | undefined {
-  const parsed = parseObject(Buffer.from(leaf).toString('utf8'));
+  const parsed = parseObject(Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength).toString('utf8'));
   return parsed.ok ? LogRecord.safeParse(parsed.value).data : undefined;
 }

@@ -3,8 +3,8 @@ import { inheritedKeys, readRecord, type Searched, searchKeys, type SearchIndexe
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 
-/** Entries of one step. */
-const BATCH = 512;
+/** Entries of one step: few, since exchanges wait while their records are read. */
+const BATCH = 64;
 const TILE = 256;
 
 /** Follows the tree. Of several processes that do so, one at a time gets on. */
@@ -58,24 +58,30 @@ function tokenOf({ kind, facts: { token } }: Searched): string | undefined {
 
 /** Of every key and tile, which entries it fits. */
 class Postings {
-  readonly #bits = new Map<string, Map<number, boolean[]>>();
+  readonly #places = new Map<string, Map<number, number[]>>();
 
   add(key: string, index: number): void {
-    const tiles = this.#bits.get(key) ?? new Map<number, boolean[]>();
-    this.#bits.set(key, tiles);
+    const tiles = this.#places.get(key) ?? new Map<number, number[]>();
+    this.#places.set(key, tiles);
     const tile = Math.floor(index / TILE);
-    const bits = tiles.get(tile) ?? Array.from({ length: TILE }, () => false);
-    tiles.set(tile, bits);
-    bits[index % TILE] = true;
+    const places = tiles.get(tile) ?? [];
+    tiles.set(tile, places);
+    places.push(index % TILE);
   }
 
   /** DANGER: in one order, or two processes could wait for each other in a circle. */
   columns(): readonly [keys: string[], tiles: number[], bits: string[]] {
-    const all = [...this.#bits]
+    const all = [...this.#places]
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .flatMap(([key, tiles]) => [...tiles].map(([tile, bits]) => ({ key, tile, text: bits.map(Number).join('') })));
+      .flatMap(([key, tiles]) => [...tiles].map(([tile, places]) => ({ key, tile, text: bitsOf(places) })));
     return [all.map(({ key }) => key), all.map(({ tile }) => tile), all.map(({ text }) => text)];
   }
+}
+
+function bitsOf(places: readonly number[]): string {
+  const bits = Buffer.alloc(TILE, '0');
+  for (const place of places) bits.write('1', place, 'latin1');
+  return bits.toString('latin1');
 }
 
 const NEXT = `
