@@ -37,19 +37,14 @@ const mint = async (name = 'write_file', max_uses = 1): Promise<string> =>
 const sessionOf = (token: string): string => decodeJwt<{ writ: { session: string } }>(token).writ.session;
 const send = (outcomes: readonly Outcome[], by = world.rs1): Promise<Reply> => report(world, outcomes, by);
 
-/** All that is written is in the tree: put there by whoever holds it, or by us where nobody does. */
+/** All that is written is in the tree. */
 async function sequenced(): Promise<void> {
-  for (let waited = 0; waited < 200; waited++) {
-    const [tree] = await prisma.$queryRawUnsafe<{ held: boolean; waiting: number }[]>(
-      'SELECT holder IS NOT NULL AS held, (SELECT count(*)::int FROM log_pending) AS waiting FROM log_tree',
+  for (;;) {
+    const [row] = await prisma.$queryRawUnsafe<{ waiting: number }[]>(
+      'SELECT count(*)::int AS waiting FROM log_pending',
     );
-    if (tree?.waiting === 0) return;
-    if (tree?.held !== true)
-      await prisma.$executeRawUnsafe(`
-        WITH moved AS (DELETE FROM log_pending RETURNING leaf_id), base AS (SELECT coalesce(max(index) + 1, 0) AS size FROM log_entry)
-        INSERT INTO log_entry (index, leaf_id, leaf_hash)
-        SELECT size + row_number() OVER (ORDER BY l.id) - 1, l.id, l.leaf_hash FROM moved JOIN log_leaf l ON l.id = leaf_id, base`);
-    else await pause(50);
+    if (row?.waiting === 0) return;
+    await pause(50);
   }
 }
 /** As if all of the log were that much older. */
