@@ -100,11 +100,11 @@ describeDatabases('the sequencer', (database, kind) => {
     await through(first);
     await write('a');
     expect(await second.sequencer.step()).toMatchObject({ did: 'standby', lag: expect.any(Number) });
-    await run(`UPDATE log_tree SET held_until = clock_timestamp()`);
+    await run(`UPDATE log_tree SET held_until = clock_timestamp() - interval '1 second'`);
     expect(await second.sequencer.step()).toMatchObject({ did: 'appended', appended: 1 });
     await write('b');
     expect(await first.sequencer.step()).toMatchObject({ did: 'standby' });
-    await run(`UPDATE log_tree SET held_until = clock_timestamp()`);
+    await run(`UPDATE log_tree SET held_until = clock_timestamp() - interval '1 second'`);
     await through(first);
     expect(await mustBeOneLog()).toEqual(['a', 'b']);
   });
@@ -114,12 +114,12 @@ describeDatabases('the sequencer', (database, kind) => {
     for (let round = 0; round < 20; round++) {
       await write(...names(round * 10, round * 10 + 10));
       const steps = all.map(async ({ sequencer }) => {
-        await run('UPDATE log_tree SET held_until = NULL');
+        await run(`UPDATE log_tree SET held_until = clock_timestamp() - interval '1 second'`);
         return sequencer.step();
       });
       for (const { did } of await Promise.all(steps)) expect(['appended', 'lost', 'standby', 'idle']).toContain(did);
     }
-    await run('UPDATE log_tree SET held_until = NULL');
+    await run(`UPDATE log_tree SET held_until = clock_timestamp() - interval '1 second'`);
     await through(start());
     expect((await mustBeOneLog()).sort()).toEqual(names(0, 200).sort());
   }, 60_000);
@@ -166,7 +166,7 @@ describeDatabases('the sequencer', (database, kind) => {
     await write('more');
     const before = await openTreeReader(database()).latest();
     expect(await process.sequencer.step()).toMatchObject({ did: 'halted', halted: expect.stringMatching(reason) });
-    await run('UPDATE log_tree SET halted = NULL, held_until = NULL');
+    await run(`UPDATE log_tree SET halted = NULL, held_until = clock_timestamp() - interval '1 second'`);
     const anew = start(process.remembered());
     expect(await anew.sequencer.step()).toMatchObject({ did: 'halted', halted: expect.stringMatching(reason) });
     // Whoever remembers nothing believes those who do.
@@ -250,7 +250,7 @@ describeDatabases('the sequencer', (database, kind) => {
     const backup = async (): Promise<void> => {
       await run('DELETE FROM log_entry WHERE index > 2');
       await run('DELETE FROM log_checkpoint WHERE size > 3');
-      await run('UPDATE log_tree SET size = 3, halted = NULL, held_until = NULL');
+      await run(`UPDATE log_tree SET size = 3, halted = NULL, held_until = clock_timestamp() - interval '1 second'`);
     };
     await backup();
     expect(await process.sequencer.step()).toMatchObject({ did: 'halted' });
