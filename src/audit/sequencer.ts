@@ -91,7 +91,8 @@ export class Sequencer {
 
   async #halt(reason: string, stepped: Omit<Step, 'did'>): Promise<Step> {
     this.#forget();
-    await this.#deps.tree.halt(reason);
+    // What is at odds may be what was read before and after another process appended.
+    if (!(await this.#deps.tree.halt(reason, stepped.size))) return { ...stepped, did: 'lost' };
     return { ...stepped, did: 'halted', halted: reason };
   }
 

@@ -73,8 +73,8 @@ export interface TreeWriter {
   append(step: Append): Promise<'appended' | 'lost'>;
   /** The last entries, at most `most` of them, in a tree of `size`. */
   tail(size: number, most: number): Promise<Tail>;
-  /** Stops every replica from appending; the first reason stays. */
-  halt(reason: string): Promise<void>;
+  /** Stops every replica from appending; the first reason stays. `false`: the tree is not of that size any more, and goes on. */
+  halt(reason: string, size: number): Promise<boolean>;
   /** Lets another holder in at once. */
   release(holder: string): Promise<void>;
   /** Writes the record of a new key and remembers its verifier key. */

@@ -72,7 +72,9 @@ SELECT (SELECT coalesce(max(index) + 1, 0) FROM log_entry)::text AS entries, cou
 FROM log_entry e LEFT JOIN log_leaf l ON l.id = e.leaf_id
 WHERE e.index >= $1::bigint - $2::int AND e.index < $1::bigint`;
 
-export const HALT = `UPDATE log_tree SET halted = coalesce(halted, $1) WHERE id = 1`;
+/** $1 why, $2 the size of the tree that was looked at. A tree that grew meanwhile is another one, of which nothing was said. */
+export const HALT = `
+UPDATE log_tree SET halted = coalesce(halted, $1) WHERE id = 1 AND size = $2::bigint RETURNING halted`;
 
 export const RELEASE = `UPDATE log_tree SET holder = NULL, held_until = NULL WHERE id = 1 AND holder = $1`;
 

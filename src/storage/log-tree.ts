@@ -30,9 +30,7 @@ export function openTree(database: Database, clock: Clock): TreeWriter {
       const isWhole = row.is_whole && row.found === Math.min(size, most);
       return { entries: row.entries, hashes: isWhole ? row.hashes : undefined };
     },
-    halt: async (reason) => {
-      await rows(HALT, reason);
-    },
+    halt: async (reason, size) => (await rows(HALT, reason, size)).length > 0,
     release: async (holder) => {
       await rows(RELEASE, holder);
     },

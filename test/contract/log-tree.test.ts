@@ -143,8 +143,9 @@ describeDatabases('the tree as it is stored', (database) => {
   it('does not grow once it is halted, and keeps the first reason', async () => {
     await tree().look('one', LEASE);
     await write('a');
-    await tree().halt('first');
-    await tree().halt('second');
+    expect(await tree().halt('of another size', 1)).toBe(false);
+    expect(await tree().halt('first', 0)).toBe(true);
+    expect(await tree().halt('second', 0)).toBe(true);
     expect(await tree().append(await step('one', new Tree(), 'note'))).toBe('lost');
     expect(await tree().look('one', LEASE)).toMatchObject({ size: 0, halted: 'first' });
   });

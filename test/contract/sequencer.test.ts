@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { beforeEach, expect, it } from '@jest/globals';
-import { type LogSigner, logSigner, type Remembered, Sequencer, type Step } from '../../src/audit/index.js';
+import { type LogSigner, logSigner, type Remembered, Sequencer, type Step, type TreeWriter } from '../../src/audit/index.js';
 import { systemClock } from '../../src/base/index.js';
 import { openTree, openTreeReader } from '../../src/storage/index.js';
 import { leafHash, rootAt, Tree } from '../../src/tlog/index.js';
@@ -23,14 +23,16 @@ describeDatabases('the sequencer', (database, kind) => {
   };
   const run = (sql: string): Promise<number> => database().prisma.$executeRawUnsafe(sql);
 
+  const writer = (): TreeWriter => openTree(database(), systemClock);
+
   type Process = Readonly<{ sequencer: Sequencer; remembered(): Remembered; signer: LogSigner }>;
   /** A process with what it remembers, which may be what another left. */
-  const start = (memory: Partial<Remembered> = {}, signer = logSigner(ISSUER, [KEY])): Process => {
+  const start = (memory: Partial<Remembered> = {}, signer = logSigner(ISSUER, [KEY]), tree = writer()): Process => {
     let kept: Remembered = { checkpoint: undefined, recovery: undefined, ...memory };
     let timeMs = 0;
     const sequencer = new Sequencer({
       holder: crypto.randomUUID(),
-      tree: openTree(database(), systemClock),
+      tree,
       reader: openTreeReader(database()),
       signer,
       memory: { recall: () => kept, keep: (more) => (kept = { ...kept, ...more }) },
@@ -123,6 +125,30 @@ describeDatabases('the sequencer', (database, kind) => {
     await through(start());
     expect((await mustBeOneLog()).sort()).toEqual(names(0, 200).sort());
   }, 60_000);
+
+  it('says nothing of a tree that another process let grow while it was looked at', async () => {
+    await write(...names(0, 3));
+    const other = start();
+    await through(other);
+    let isOvertaken = false;
+    const tail: TreeWriter['tail'] = async (size, most) => {
+      if (!isOvertaken) {
+        isOvertaken = true;
+        await write(...names(3, 6));
+        await run(`UPDATE log_tree SET held_until = clock_timestamp() - interval '1 second'`);
+        await through(other);
+      }
+      return writer().tail(size, most);
+    };
+    await run(`UPDATE log_tree SET held_until = clock_timestamp() - interval '1 second'`);
+    const overtaken = start({}, logSigner(ISSUER, [KEY]), { ...writer(), tail });
+    expect(await overtaken.sequencer.step()).toMatchObject({ did: 'lost', halted: undefined });
+    expect(await overtaken.sequencer.step()).toMatchObject({ did: 'standby' });
+    await run(`UPDATE log_tree SET held_until = clock_timestamp() - interval '1 second'`);
+    await write(...names(6, 9));
+    await through(overtaken);
+    expect(await mustBeOneLog()).toEqual(names(0, 9));
+  });
 
   const spoilt = [
     ['whose tail was cut off (AU-04)', 'UPDATE log_tree SET size = 3', /has 3 leaves, and had 6/],
