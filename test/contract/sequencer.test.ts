@@ -1,6 +1,13 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { beforeEach, expect, it } from '@jest/globals';
-import { type LogSigner, logSigner, type Remembered, Sequencer, type Step, type TreeWriter } from '../../src/audit/index.js';
+import {
+  type LogSigner,
+  logSigner,
+  type Remembered,
+  Sequencer,
+  type Step,
+  type TreeWriter,
+} from '../../src/audit/index.js';
 import { systemClock } from '../../src/base/index.js';
 import { openTree, openTreeReader } from '../../src/storage/index.js';
 import { leafHash, rootAt, Tree } from '../../src/tlog/index.js';
