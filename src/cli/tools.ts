@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { type AdminApi, connect, type ConnectionOptions } from './api.js';
 import { Failure, type Io } from './io.js';
@@ -40,7 +40,7 @@ export function addTools(writ: Command, connected: (command: Command) => Command
     );
   connected(tools.command('review <server> <tool>'))
     .description('Confirms the definition of a tool that you have looked at with show.')
-    .requiredOption('--pin <hash>', 'the hash that show printed: of what you looked at')
+    .requiredOption('--pin <hash>', 'the hash that show printed: of what you looked at', pinOf)
     .option('--action <class>', 'read, write, delete, execute, send or pay')
     .option('--data <class>', 'public, internal, confidential or restricted')
     .option('--tier <tier>', 'low, medium, high or critical')
@@ -52,7 +52,7 @@ export function addTools(writ: Command, connected: (command: Command) => Command
     );
   connected(tools.command('dismiss <server> <tool>'))
     .description('Says that what was reported of a tool is wrong: it can be called as it was reviewed.')
-    .requiredOption('--pin <hash>', 'the hash that show printed: of what was reported')
+    .requiredOption('--pin <hash>', 'the hash that show printed: of what was reported', pinOf)
     .action(async (server: string, name: string, options: Connected & Readonly<{ pin: string }>) => {
       const { pin, json } = options;
       const answer = await connect(options, io).send('POST', `${at(server, name)}/dismiss`, { definition_sha256: pin });
@@ -65,6 +65,11 @@ export function addTools(writ: Command, connected: (command: Command) => Command
 const at = (server: string, tool: string): string =>
   `/servers/${encodeURIComponent(server)}/tools/${encodeURIComponent(tool)}`;
 
+function pinOf(text: string): string {
+  if (/^[A-Za-z0-9_-]{43}$/.test(text)) return text;
+  throw new InvalidArgumentError('It is the hash of 43 characters that writ tools show prints.');
+}
+
 const listOf = (text: string | undefined): readonly string[] | undefined =>
   text?.split(/[\s,]+/).filter((each) => each !== '');
 
@@ -73,7 +78,7 @@ async function importTools(url: string, options: ImportOptions, api: AdminApi, i
   const token = serverTokenFile === undefined ? undefined : tokenIn(serverTokenFile, io);
   const path = `/servers/${encodeURIComponent(url)}/import?dry_run=${String(dryRun)}`;
   const answer = await api.send('POST', path, { token, scopes: listOf(options.scopes) });
-  io.out(json ? JSON.stringify(answer, null, 2) : describeImport(Imported.parse(answer)));
+  io.out(json ? JSON.stringify(answer, null, 2) : describeImport(url, Imported.parse(answer)));
 }
 
 function tokenIn(file: string, io: Io): string {
@@ -108,7 +113,7 @@ const MARKS: Readonly<Record<string, string>> = {
   unreadable: '!',
 };
 
-function describeImport({ dry_run, version, revision, tools }: z.infer<typeof Imported>): string {
+function describeImport(url: string, { dry_run, version, revision, tools }: z.infer<typeof Imported>): string {
   const lines = tools
     .filter(({ result }) => result !== 'unchanged')
     .flatMap(({ name, result, state, why, findings }) => [
@@ -120,9 +125,11 @@ function describeImport({ dry_run, version, revision, tools }: z.infer<typeof Im
     (result) => `${String(tools.filter((tool) => tool.result === result).length)} ${result}`,
   );
   const ending = dry_run ? 'Would be' : 'Imported';
+  const mustWait = !dry_run && tools.some(({ state }) => state === 'draft' || state === 'needs_review');
   return [
     ...lines,
     `${ending}: ${counts.join(', ') || 'no tools'} (MCP ${revision}, registry version ${String(version)})`,
+    ...(mustWait ? [`Nobody can call what waits for a review: writ tools show ${url} <tool>`] : []),
   ].join('\n');
 }
 
@@ -181,8 +188,8 @@ function describeTool({ state, tool, pending, difference, findings }: View): str
     ...(pending === null ? ['definition:', indented(tool['definition'])] : waiting(pending)),
     ...(difference.length === 0 ? [] : ['difference:', ...difference.flatMap(changeLines)]),
     ...(findings.length === 0 ? [] : ['look twice at:', ...findings.map(findingLine)]),
-    ...(pending === null ? [] : [`confirm it with --pin ${pending.definition_sha256}`]),
-    ...(pending?.by == null ? [] : ['or, where the report is wrong, writ tools dismiss with the same']),
+    ...(pending === null ? [] : [`confirm it: writ tools review <server> <tool> --pin ${pending.definition_sha256}`]),
+    ...(pending?.by == null ? [] : ['or, where the report is wrong: writ tools dismiss with the same']),
   ].join('\n');
 }
 

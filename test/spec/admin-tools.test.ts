@@ -279,13 +279,17 @@ describe('the command line', () => {
     const imported = await writ('servers', 'import', live.resource, '--server-token-file', 'x');
     expect(imported.code).toBe(0);
     expect(imported.out).toContain('+ wipe: new (draft)\n    action delete: destructiveHint is missing');
-    expect(imported.out).toMatch(/Imported: 2 new \(MCP 2026-07-28, registry version \d+\)$/);
+    const [counts, next] = imported.out.split('\n').slice(-2);
+    expect(counts).toMatch(/^Imported: 2 new \(MCP 2026-07-28, registry version \d+\)$/);
+    expect(next).toBe(`Nobody can call what waits for a review: writ tools show ${live.resource} <tool>`);
     const { pending } = await show('read_file');
     const pin = pending?.definition_sha256 ?? '';
     expect((await writ('tools', 'list', live.resource)).out).toContain(
       `read_file  draft  low   read    confidential  ${pin}`,
     );
-    expect((await writ('tools', 'show', live.resource, 'read_file')).out).toContain(`confirm it with --pin ${pin}`);
+    expect((await writ('tools', 'show', live.resource, 'read_file')).out).toContain(
+      `confirm it: writ tools review <server> <tool> --pin ${pin}`,
+    );
     const args = [
       'tools',
       'review',
@@ -297,6 +301,10 @@ describe('the command line', () => {
       'Read {path}',
       '--pin',
     ];
+    expect(await writ(...args, 'wrong')).toEqual({
+      code: 2,
+      out: expect.stringContaining('It is the hash of 43 characters that writ tools show prints.'),
+    });
     expect(await writ(...args, 'A'.repeat(43))).toEqual({
       code: 1,
       out: `writ: conflict: What waits for a review is ${pin}; look at it again\n  see https://writ.example/admin/v1/problems/conflict`,
