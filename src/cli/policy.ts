@@ -42,14 +42,18 @@ export function addPolicy(writ: Command, io: Io): Command {
 
 function check(directory: string, { registry, json = false }: Options, io: Io): void {
   const found = checkPolicySet(policyFiles(directory, io), registryTools(registry, io));
-  const { hash, policies, flaws, findings, unpermitted } = found;
-  if (json) io.out(JSON.stringify(found, null, 2));
+  const { hash, policies, flaws, unpermitted } = found;
+  // Without its tools nothing is known of what a policy takes in: null, and not every one of them.
+  const findings = registry === undefined ? null : found.findings;
+  if (json) io.out(JSON.stringify({ ...found, findings }, null, 2));
   else {
-    for (const flaw of [...flaws, ...findings]) io.out(sentence(flaw));
+    for (const flaw of [...flaws, ...(findings ?? [])]) io.out(sentence(flaw));
     for (const tool of unpermitted) io.out(`no policy permits ${tool} to anybody`);
   }
   if (flaws.length > 0) throw new Failure(1, 'the set is refused');
-  if (!json) io.out(`${String(policies)} policies, ${hash ?? ''}`);
+  if (json) return;
+  io.out(`${String(policies)} policies, ${hash ?? ''}`);
+  if (findings === null) io.out('Which of them can never apply, and what nobody may call, is found with --registry.');
 }
 
 function test(directory: string, { registry, json = false }: Options, io: Io): void {

@@ -50,6 +50,20 @@ describe('writ policy check', () => {
     ]);
   });
 
+  it('says nothing of what policies take in without the tools that they are for', async () => {
+    writeFileSync(join(directory, 'a.cedar'), '@id("pay") forbid(principal, action in Action::"pay", resource);');
+    expect(await writ('policy', 'check', directory)).toEqual({
+      code: 0,
+      out: [
+        expect.stringMatching(/^1 policies, sha256:[\w-]{43}$/),
+        'Which of them can never apply, and what nobody may call, is found with --registry.',
+      ],
+      err: [],
+    });
+    const [json] = (await writ('policy', 'check', directory, '--json')).out;
+    expect(JSON.parse(json ?? '')).toMatchObject({ policies: 1, flaws: [], findings: null });
+  });
+
   it('answers 1 with line and column for a set that is refused', async () => {
     writeFileSync(join(directory, 'a.cedar'), '@id("a")\n  permt(principal, action, resource);');
     expect(await writ('policy', 'check', directory)).toEqual({
