@@ -51,14 +51,15 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
   const bundles = { tree: openTreeReader(database), finder: openEntryFinder(database) };
   const closesAfter = sessionClosesAfter(config);
   const events = openEventFinder(database);
+  const findings = openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter);
   return [
     schemaRoute(mount, config.issuer),
     eventsRoute(events, readings),
     exportRoute(events, readings),
-    transactionRoute({ log: openLog(database), events }, readings),
+    transactionRoute({ log: openLog(database), events, findings }, readings),
     bundleRoute(bundles, clock, readings),
     ...treeRoutes(bundles.tree, config.issuer, readings),
-    findingsRoute(openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter), readings),
+    findingsRoute(findings, readings),
   ];
 }
 

@@ -18,6 +18,7 @@ export const SENT_SERVER: McpServer = {
   ],
   allow: [],
   transaction_tokens: true,
+  reports_outcomes: true,
 };
 
 export const SENT_AGENT: Agent = {

@@ -5,15 +5,25 @@ type Step = Readonly<{ label: string; under: readonly Step[] }>;
 /** The delegation as a tree of steps: person, agents, targets, tools, and what was decided and came of it. */
 function treeOf({ person, chains }: Trace): Step {
   const under = chains.map(({ agents, target, calls }) => {
-    const tools = calls.map(({ tool, events }) => ({
+    const tools = calls.map(({ tool, outcome, events }) => ({
       label: tool === null ? 'no tool named' : `tool ${tool}`,
-      under: events.map((event) => ({ label: lineOf(event), under: [] })),
+      under: [...events.map(lineOf), ...(outcome === null ? [] : MISSING[outcome])].map((label) => ({
+        label,
+        under: [],
+      })),
     }));
     const place: Step = { label: target === null ? 'nowhere' : `at ${target}`, under: tools };
     return agents.reduceRight((inner, agent) => ({ label: `agent ${agent}`, under: [inner] }), place);
   });
   return { label: person === null ? 'nobody that is known' : `person ${person}`, under: joined(under) };
 }
+
+/** What is said in place of an outcome. */
+const MISSING = {
+  reported: [],
+  none_so_far: ['no outcome so far'],
+  none_expected: ['no outcome, and none is expected: this server does not report'],
+} as const;
 
 /** Chains that begin alike are one branch as far as they do. */
 function joined(steps: readonly Step[]): readonly Step[] {

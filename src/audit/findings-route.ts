@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Route } from '../http/index.js';
 import { ResourceUri } from '../protocol/index.js';
-import { type Finding, FindingKind } from './findings.js';
+import { type Expectations, type Finding, FindingKind } from './findings.js';
 import { auditRoute, type ReadingDeps } from './reading.js';
 
 export type FindingFilter = Readonly<{
@@ -15,7 +15,7 @@ export type FindingFilter = Readonly<{
 export type FoundFinding = Finding & Readonly<{ at: number }>;
 
 /** Reads findings, oldest first. `after` is the `next` of the page before. */
-export interface FindingReader {
+export interface FindingReader extends Expectations {
   findings(
     filter: FindingFilter,
     page: Readonly<{ after?: string | undefined; limit: number }>,
@@ -48,7 +48,14 @@ export const findingsRoute = (reader: FindingReader, deps: ReadingDeps): Route =
       answer: async (ctx, { query: { after, limit = 100, since, ...filter } }) => {
         const from = since === undefined ? undefined : Math.floor(Date.parse(since) / 1000);
         const { findings, next } = await reader.findings({ ...filter, since: from }, { after, limit });
-        ctx.body = { items: findings.map(shown), next: next ?? null };
+        const silent = (await reader.expectations()).filter((one) => one.since === undefined);
+        ctx.body = {
+          items: findings.map(shown),
+          next: next ?? null,
+          not_expected: silent
+            .filter(({ server }) => filter.server === undefined || filter.server === server)
+            .map(({ server, because }) => ({ server, because })),
+        };
       },
     },
     deps,

@@ -40,8 +40,23 @@ export type SeenEntry = Readonly<{
 
 export type UseCount = Readonly<{ tokenHash: string; tool: string; count: number }>;
 
+/**
+ * Whether outcomes of an MCP server are expected, and since when. What the registry says comes first; where it says nothing,
+ * a server reports as soon as it has reported once.
+ */
+export type Expectation = Readonly<{ server: string }> &
+  Readonly<
+    | { since: number; because: 'registry_says_so' | 'server_has_reported' }
+    | { since: undefined; because: 'registry_says_no' | 'never_reported' }
+  >;
+
+export interface Expectations {
+  /** Of every MCP server that is registered or has reported. */
+  expectations(): Promise<readonly Expectation[]>;
+}
+
 /** What looking for findings needs to know and to keep. */
-export interface FindingStore {
+export interface FindingStore extends Expectations {
   position(consumer: string): Promise<number>;
   /** Entries from this index on, in order and without a gap, as old as `olderThan` seconds at least. */
   entries(from: number, want: Readonly<{ kinds: readonly string[]; olderThan: number }>): Promise<readonly SeenEntry[]>;
@@ -49,8 +64,6 @@ export interface FindingStore {
   /** Those of these tokens for which there is an outcome. */
   reported(tokenHashes: readonly string[]): Promise<ReadonlySet<string>>;
   uses(tokenHashes: readonly string[]): Promise<readonly UseCount[]>;
-  /** MCP servers that report, and since when. */
-  reporters(): Promise<ReadonlyMap<string, number>>;
   /** Keeps findings and moves on, in one statement; false when another process did so before. */
   keep(consumer: string, step: Readonly<{ from: number; to: number; findings: readonly Finding[] }>): Promise<boolean>;
 }
@@ -124,35 +137,33 @@ const whenDue: Look = async (entries, store) => {
   const minted = entries.flatMap(permitOf);
   const tokens = [...new Set([...minted, ...used].map(({ tokenHash }) => tokenHash))];
   if (tokens.length === 0) return [];
-  const reporters = await store.reporters();
-  if (reporters.size === 0) return [];
+  const expected = new Map((await store.expectations()).map((one) => [one.server, one]));
   const reported = await store.reported(tokens);
   const permits = new Map((await store.permits(used.map((use) => use.tokenHash))).map((one) => [one.tokenHash, one]));
-  const isMissing = (permit: StoredPermit, at: number): boolean =>
-    !reported.has(permit.tokenHash) &&
-    permit.target.kind === 'server' &&
-    at >= (reporters.get(permit.target.resource) ?? Infinity);
+  const missing = ({ target, tokenHash }: StoredPermit, at: number): Because | undefined => {
+    if (target.kind !== 'server' || reported.has(tokenHash)) return undefined;
+    const { since = Infinity, because = 'never_reported' } = expected.get(target.resource) ?? {};
+    return at >= since ? { expected_because: because } : undefined;
+  };
   return [
-    ...minted
-      .filter((permit) => isMissing(permit, permit.at))
-      .map((permit) =>
-        finding('no_outcome', permit.tokenHash, {
-          ...about(permit),
-          facts: { ...BECAUSE, permit: permit.leafHash, tools: (permit.tools ?? []).map(({ name }) => name) },
-        }),
-      ),
+    ...minted.flatMap((permit) => {
+      const because = missing(permit, permit.at);
+      if (because === undefined) return [];
+      const facts = { ...because, permit: permit.leafHash, tools: (permit.tools ?? []).map(({ name }) => name) };
+      return [finding('no_outcome', permit.tokenHash, { ...about(permit), facts })];
+    }),
     ...used.flatMap(({ record, tokenHash }) => {
       const permit = permits.get(tokenHash);
-      if (permit === undefined || !isMissing(permit, record.at)) return [];
+      const because = permit && missing(permit, record.at);
+      if (permit === undefined || because === undefined) return [];
       const tool = textOf(record.facts['tool']) ?? '';
-      const facts = { ...BECAUSE, permit: permit.leafHash, tool };
+      const facts = { ...because, permit: permit.leafHash, tool };
       return [finding('used_without_outcome', `${tokenHash} ${tool}`, { ...about(permit), facts })];
     }),
   ];
 };
 
-/** Why an outcome was to be expected: the server had reported others before. */
-const BECAUSE = { expected_because: 'server_has_reported' } as const;
+type Because = Readonly<{ expected_because: Expectation['because'] }>;
 
 function permitOf({
   record,

@@ -87,6 +87,7 @@ export {
   type Unnumbered,
 } from './session-life.js';
 export {
+  type Expectation,
   type Finding,
   finding,
   FindingKind,

@@ -13,7 +13,14 @@ const Event = z.strictObject({
 });
 export type TraceEvent = z.infer<typeof Event>;
 
-const Call = z.strictObject({ tool: z.string().nullable(), events: z.array(Event) });
+const Call = z.strictObject({
+  tool: z.string().nullable(),
+  outcome: z
+    .enum(['reported', 'none_so_far', 'none_expected'])
+    .nullable()
+    .describe('Of what was permitted at an MCP server. `none_expected`: the server does not report.'),
+  events: z.array(Event),
+});
 const Chain = z.strictObject({
   agents: z.array(z.string()).describe('The first one first; the last one acted.'),
   target: z.string().nullable(),
@@ -68,8 +75,16 @@ type Facts = z.infer<typeof Facts>;
 type Seen = Readonly<{ record: Traced; facts: Facts }>;
 type Place = Readonly<{ agents: readonly string[]; target: string | null }>;
 
+export type TraceAbout = Readonly<{
+  txn: string;
+  /** Whether there are no other records of it. */
+  complete: boolean;
+  /** Of MCP servers, by their resource: whether their outcomes are expected. */
+  expected: ReadonlyMap<string, boolean>;
+}>;
+
 /** Puts the records of one transaction together, oldest first. What names no chain of its own belongs to its token's. */
-export function traceOf(txn: string, records: readonly Traced[], complete: boolean): Trace {
+export function traceOf({ txn, complete, expected }: TraceAbout, records: readonly Traced[]): Trace {
   const seen = records.map((record) => ({ record, facts: Facts.parse(record.facts) }));
   const places = new Map(seen.flatMap((one) => placeByToken(one)));
   const chains = new Map<string, z.infer<typeof Chain>>();
@@ -78,7 +93,11 @@ export function traceOf(txn: string, records: readonly Traced[], complete: boole
     const key = JSON.stringify([agents, target]);
     const chain = chains.get(key) ?? { agents: [...agents], target, calls: [] };
     chains.set(key, chain);
-    for (const tool of toolsOf(one.facts)) callOf(chain, tool).events.push(eventOf(one));
+    for (const tool of toolsOf(one.facts)) {
+      const call = callOf(chain, tool);
+      call.events.push(eventOf(one));
+      call.outcome = outcomeAfter(call.outcome, one.record, expected.get(target ?? ''));
+    }
   }
   return {
     txn,
@@ -88,6 +107,16 @@ export function traceOf(txn: string, records: readonly Traced[], complete: boole
     records: records.length,
     complete,
   };
+}
+
+function outcomeAfter(
+  before: z.infer<typeof Call>['outcome'],
+  { kind, outcome: { decision } }: Traced,
+  isExpected: boolean | undefined,
+): z.infer<typeof Call>['outcome'] {
+  if (kind === 'outcome' && decision === 'done') return 'reported';
+  if (before !== null || kind !== 'exchange' || decision !== 'permit' || isExpected === undefined) return before;
+  return isExpected ? 'none_so_far' : 'none_expected';
 }
 
 const placeByToken = ({ record, facts }: Seen): readonly (readonly [string, Place])[] =>
@@ -109,7 +138,7 @@ const toolsOf = ({ tools, tool }: Facts): readonly (string | null)[] =>
 function callOf(chain: z.infer<typeof Chain>, tool: string | null): z.infer<typeof Call> {
   const known = chain.calls.find((call) => call.tool === tool);
   if (known !== undefined) return known;
-  const made = { tool, events: [] };
+  const made = { tool, outcome: null, events: [] };
   chain.calls.push(made);
   return made;
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { answerProblem, plainProblem, type Route } from '../http/index.js';
 import { drawMermaid, drawText } from './draw.js';
 import type { EventFinder, FoundEntry } from './event-ports.js';
+import type { Expectations } from './findings.js';
 import type { LogReader } from './ports.js';
 import { auditRoute, type ReadingDeps } from './reading.js';
 import { readRecord } from './record.js';
@@ -12,7 +13,7 @@ const MOST = 1_000;
 
 const Format = z.enum(['json', 'text', 'mermaid']).default('json');
 
-export type TransactionSources = Readonly<{ log: LogReader; events: EventFinder }>;
+export type TransactionSources = Readonly<{ log: LogReader; events: EventFinder; findings: Expectations }>;
 
 /** `GET /audit/v1/transactions/{txn}`: the delegation of one transaction, as JSON, text or a Mermaid flowchart. */
 export const transactionRoute = (sources: TransactionSources, deps: ReadingDeps): Route =>
@@ -28,7 +29,9 @@ export const transactionRoute = (sources: TransactionSources, deps: ReadingDeps)
           answerProblem(ctx, plainProblem('not_found'));
           return;
         }
-        const trace = traceOf(txn, records, complete);
+        const expectations = await sources.findings.expectations();
+        const expected = new Map(expectations.map(({ server, since }) => [server, since !== undefined]));
+        const trace = traceOf({ txn, complete, expected }, records);
         if (format === 'json') ctx.body = trace;
         else ctx.body = `${format === 'text' ? drawText(trace) : drawMermaid(trace)}\n`;
         if (format !== 'json') ctx.type = 'text/plain; charset=utf-8';

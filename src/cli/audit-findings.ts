@@ -24,14 +24,28 @@ export function addFindings(audit: Command, io: Io): void {
     )
     .addOption(JSON_OPTION())
     .action(async ({ session, server, kind, since, ...options }: Options) => {
+      const query = { session, server, kind, since };
+      const log = connectAudit(options, io);
       let count = 0;
-      for await (const item of connectAudit(options, io).all('/findings', { session, server, kind, since })) {
+      for await (const item of log.all('/findings', query)) {
         count += 1;
         io.out(options.json === true ? JSON.stringify(item) : describeFinding(Found.parse(item)));
       }
+      const { not_expected } = Silent.parse(await log.get('/findings', { ...query, limit: '1' }));
+      for (const { server: silent, because } of not_expected)
+        io.err(`writ: no outcome is expected of ${silent}: ${WHY[because]}`);
       if (count > 0) throw new Failure(1, count === 1 ? 'one finding' : `${String(count)} findings`);
     });
 }
+
+/** Beside the findings: what is missing of these servers is none. */
+const Silent = z.object({
+  not_expected: z.array(z.object({ server: z.string(), because: z.enum(['registry_says_no', 'never_reported']) })),
+});
+const WHY = {
+  registry_says_no: 'the registry says that it reports none',
+  never_reported: 'it never reported one, and the registry does not say that it should',
+} as const;
 
 const Found = z.object({
   id: z.string(),

@@ -80,6 +80,7 @@ const SERVERS: Objects = {
     'writ servers create https://mcp.example.com/files --owner me@example.com --new-key files.jwk.json \\',
     '  --tool read_file:low:read:internal=files:read --tool write_file:high:write:internal=files:write',
     'writ servers change https://mcp.example.com/files --set token_shape=at+jwt',
+    'writ servers change https://mcp.example.com/files --set reports_outcomes=true',
   ],
 };
 

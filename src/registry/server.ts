@@ -22,6 +22,14 @@ export const McpServer = z
     tools: z.array(Tool).max(512),
     allow: z.array(Ceiling).max(64).default([]).describe('Other MCP servers that it may call for a person.'),
     transaction_tokens: z.boolean().default(true).describe('Whether it may ask for tokens for the trust domain.'),
+    reports_outcomes: z
+      .boolean()
+      .nullable()
+      .default(null)
+      .describe(
+        'Whether it reports what became of calls. `true`: a permitted call without an outcome is a finding. `false`: it is ' +
+          'none. `null`: it is one as soon as the server has reported once, as the guard of `writ/verifier` does by itself.',
+      ),
   })
   .refine(({ tools }) => new Set(tools.map(({ name }) => name)).size === tools.length, {
     error: 'names one tool twice',

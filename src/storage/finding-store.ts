@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  type Expectation,
   type Finding,
   finding,
   FindingKind,
@@ -69,7 +70,7 @@ export function openFindings(
         tool,
         count,
       })),
-    reporters: async () => new Map(Reporters.parse(await query(REPORTERS)).map(({ server, since }) => [server, since])),
+    expectations: async () => Expected.parse(await query(EXPECTED)),
     keep: async (consumer, { from, to, findings }) => {
       const column = <T>(of: (one: Finding) => T): T[] => findings.map(of);
       const rows = Moved.parse(
@@ -118,7 +119,11 @@ const USES = `
   SELECT token_hash, tool, count(*)::int AS count FROM outcome
   WHERE token_hash = ANY($1::text[]) AND flaw IS NULL GROUP BY token_hash, tool`;
 
-const REPORTERS = `SELECT server, extract(epoch FROM since)::int AS since FROM outcome_reporter`;
+/** A server that is not registered any more is expected to report what was permitted before. */
+const EXPECTED = `
+  SELECT coalesce(s.resource, r.server) AS server, s.document ->> 'reports_outcomes' AS says,
+    extract(epoch FROM least(s.outcomes_since, r.since))::int AS since
+  FROM mcp_server s FULL JOIN outcome_reporter r ON r.server = s.resource ORDER BY 1`;
 
 /** A use without an outcome says more than the permit without one. What another process kept first changes nothing. */
 const KEEP = `
@@ -179,7 +184,15 @@ const Positions = z.array(z.object({ index: z.string() }));
 const Moved = z.array(z.object({ moved: z.number() }));
 const Tokens = z.array(z.object({ token_hash: z.string() }));
 const Uses = z.array(z.object({ token_hash: z.string(), tool: z.string(), count: z.number() }));
-const Reporters = z.array(z.object({ server: z.string(), since: z.number() }));
+const Expected = z.array(
+  z
+    .object({ server: z.string(), says: z.enum(['true', 'false']).nullable(), since: z.number().nullable() })
+    .transform(({ server, says, since }): Expectation => {
+      if (says === 'false') return { server, since: undefined, because: 'registry_says_no' };
+      if (since === null) return { server, since: undefined, because: 'never_reported' };
+      return { server, since, because: says === null ? 'server_has_reported' : 'registry_says_so' };
+    }),
+);
 const Waiting = z.array(z.object({ count: z.number(), oldest: z.string().nullable(), since: z.number().nullable() }));
 const Open = z.array(z.object({ id: z.string(), at: z.number() }));
 const Gaps = z.array(z.object({ found: z.number(), last: z.number(), at: z.number() }));

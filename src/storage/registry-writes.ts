@@ -218,11 +218,13 @@ const SQL: Record<Table, Readonly<{ remove: string; upsert: string }>> = {
   server: {
     remove: 'DELETE FROM mcp_server WHERE resource = ANY ($1::text[])',
     upsert: `
-      INSERT INTO mcp_server (resource, client_id, status, document, secret_hash)
-      SELECT d ->> 'resource', d ->> 'client_id', d ->> 'status', d, hash FROM unnest($1::text[]::jsonb[], $2::text[]) AS t(d, hash)
+      INSERT INTO mcp_server (resource, client_id, status, document, secret_hash, outcomes_since)
+      SELECT d ->> 'resource', d ->> 'client_id', d ->> 'status', d, hash, CASE WHEN d -> 'reports_outcomes' = 'true' THEN now() END
+      FROM unnest($1::text[]::jsonb[], $2::text[]) AS t(d, hash)
       ON CONFLICT (resource) DO UPDATE
       SET client_id = excluded.client_id, status = excluded.status, document = excluded.document,
-          secret_hash = ${secretHashOf('mcp_server')}, updated_at = now()`,
+          secret_hash = ${secretHashOf('mcp_server')}, updated_at = now(),
+          outcomes_since = CASE WHEN excluded.outcomes_since IS NOT NULL THEN coalesce(mcp_server.outcomes_since, now()) END`,
   },
   issuer: {
     remove: 'DELETE FROM trusted_issuer WHERE issuer = ANY ($1::text[])',

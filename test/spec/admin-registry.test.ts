@@ -69,6 +69,7 @@ const serverView = {
   dpop_required: false,
   allow: [],
   transaction_tokens: true,
+  reports_outcomes: null,
   has_secret: false,
 };
 const at = (id: string): string => encodeURIComponent(id);

@@ -48,6 +48,7 @@ describe('the trace of a transaction', () => {
             calls: [
               {
                 tool: 'read_file',
+                outcome: 'none_expected',
                 events: [
                   {
                     ...event,

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/base/index.js';
 import { run } from '../../src/cli/index.js';
 import { openFindings, openOutcomes, openSessionLife } from '../../src/storage/index.js';
 import { callId, type Outcome, outcomeOf, report } from '../support/outcomes.js';
-import { ownWorld, RS1, tool, tools } from '../support/world.js';
+import { ownWorld, RS1, RS2, tool, tools } from '../support/world.js';
 import { ADMIN_TOKEN, bearerAssertion, type Reply, request, tokenOf } from '../support/writ.js';
 
 const AUDIT_TOKEN = 'test-audit-token-0123456789-abcdefghijklmnop';
@@ -21,9 +21,10 @@ const store = openFindings(
 const life = openSessionLife(world.writ.database, closesAfter);
 
 type Item = Readonly<{ id: string; kind: string; session: string | null; token: string | null; facts: object }>;
-type Page = Readonly<{ items: readonly Item[]; next: string | null }>;
+type Page = Readonly<{ items: readonly Item[]; next: string | null; not_expected: readonly object[] }>;
 const read = (query = '', token = AUDIT_TOKEN): Promise<Reply> =>
   request(`${world.issuer}/audit/v1/findings${query}`, { headers: { authorization: `Bearer ${token}` } });
+const RS2_SILENT = { server: RS2, because: 'never_reported' };
 const pageOf = async (query = ''): Promise<Page> => (await read(query)).body as Page;
 
 let people = 0;
@@ -60,13 +61,17 @@ describe('findings', () => {
     await mint();
     await age(closesAfter + 10);
     await look();
-    expect(await pageOf()).toEqual({ items: [], next: null });
+    expect(await pageOf()).toEqual({
+      items: [],
+      next: null,
+      not_expected: [{ server: RS1, because: 'never_reported' }, RS2_SILENT],
+    });
     const token = await mint();
     await send([outcomeOf(token)]);
     await prisma.$executeRawUnsafe(`UPDATE outcome_reporter SET since = since - interval '1 day'`);
     await age(closesAfter + 10);
     await look();
-    expect(await pageOf()).toEqual({ items: [], next: null });
+    expect(await pageOf()).toEqual({ items: [], next: null, not_expected: [RS2_SILENT] });
   });
 
   it('name a permitted call without an outcome once its life and the grace are over, and not before', async () => {
@@ -108,6 +113,39 @@ describe('findings', () => {
     expect(items.map(({ kind, facts }) => [kind, facts])).toEqual([
       ['used_without_outcome', expect.objectContaining({ tool: 'write_file' })],
     ]);
+  });
+
+  it('are of a missing outcome where the registry says that the server reports, from then on, and never where it denies it', async () => {
+    const says = async (reports_outcomes: boolean | null): Promise<void> => {
+      const path = `/servers/${encodeURIComponent(RS1)}`;
+      const { has_secret, ...server } = (await world.admin('GET', path)).body as Record<string, unknown>;
+      expect(has_secret).toBe(false);
+      expect((await world.admin('PUT', path, { ...server, reports_outcomes })).status).toBe(200);
+    };
+    const foundOf = async (token: string): Promise<unknown> => {
+      await age(closesAfter + 10);
+      await look();
+      const { items } = await pageOf(`?session=${sessionOf(token)}`);
+      return items.map(({ kind, facts }) => [kind, (facts as { expected_because: string }).expected_because]);
+    };
+    const silent = async (): Promise<unknown> => (await pageOf(`?server=${RS1}`)).not_expected;
+    await says(false);
+    expect(await foundOf(await mint())).toEqual([]);
+    expect(await silent()).toEqual([{ server: RS1, because: 'registry_says_no' }]);
+    await prisma.$executeRawUnsafe('DELETE FROM outcome_reporter');
+    await says(null);
+    expect(await foundOf(await mint())).toEqual([]);
+    expect(await silent()).toEqual([{ server: RS1, because: 'never_reported' }]);
+    const before = await mint();
+    await age(60);
+    await says(true);
+    expect(await foundOf(before)).toEqual([]);
+    await prisma.$executeRawUnsafe(`UPDATE mcp_server SET outcomes_since = outcomes_since - interval '1 day'`);
+    // Another change of the server is no new beginning.
+    await says(true);
+    expect(await foundOf(await mint())).toEqual([['no_outcome', 'registry_says_so']]);
+    expect(await silent()).toEqual([]);
+    await says(null);
   });
 
   it('name an outcome without a permit, with why', async () => {
@@ -254,7 +292,13 @@ describe('writ audit findings', () => {
   });
 
   it('ends with 0 when there are none, and with 1 and the field when it is asked wrongly', async () => {
-    expect(await writ('--session', 'ses_none')).toEqual({ code: 0, out: [], err: [] });
+    expect(await writ('--session', 'ses_none')).toEqual({
+      code: 0,
+      out: [],
+      err: [
+        `writ: no outcome is expected of ${RS2}: it never reported one, and the registry does not say that it should`,
+      ],
+    });
     const wrong = await writ('--kind', 'other');
     expect([wrong.code, wrong.err[0]]).toEqual([1, expect.stringContaining('kind')]);
   });

@@ -49,7 +49,8 @@ const records = [
 ];
 
 describe('one transaction as it is drawn', () => {
-  const trace = traceOf('txn-1', records, true);
+  const about = { txn: 'txn-1', complete: true, expected: new Map() };
+  const trace = traceOf(about, records);
 
   it('has what became of a token under the chain that it was permitted to', () => {
     expect(Trace.parse(trace)).toEqual(trace);
@@ -91,7 +92,26 @@ person prs_1
   });
 
   it('says when there is more than it shows', () => {
-    expect(drawText(traceOf('txn-1', records, false))).toMatch(/^transaction txn-1, 5 records and more\n/);
+    expect(drawText(traceOf({ ...about, complete: false }, records))).toMatch(
+      /^transaction txn-1, 5 records and more\n/,
+    );
+  });
+
+  it.each([
+    [true, 'no outcome so far'],
+    [false, 'no outcome, and none is expected: this server does not report'],
+  ])('says what it means that a permitted call has no outcome: expected %s', (isExpected, line) => {
+    const told = traceOf({ ...about, expected: new Map([['https://mcp.example/files', isExpected]]) }, records);
+    expect(told.chains.flatMap(({ calls }) => calls.map(({ outcome }) => outcome))).toEqual([
+      isExpected ? 'none_so_far' : 'none_expected',
+      'reported',
+      null,
+    ]);
+    expect(
+      drawText(told)
+        .split('\n')
+        .filter((drawn) => drawn.includes('no outcome')),
+    ).toEqual([`   │     └─ ${line}`]);
   });
 
   it('is a Mermaid flowchart', () => {
@@ -113,7 +133,7 @@ describe('AU-01: a name that is made to break out', () => {
     '`**bold**`',
   ];
   it.each(HOSTILE)('stays one label in one line: %j', (name) => {
-    const trace = traceOf(name, [permit('t', [name], name, name)], true);
+    const trace = traceOf({ txn: name, complete: true, expected: new Map() }, [permit('t', [name], name, name)]);
     const lines = drawText(trace).split('\n');
     expect(lines).toHaveLength(6);
     expect(lines.join('')).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/);
