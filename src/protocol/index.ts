@@ -24,6 +24,21 @@ export {
 export { isSecureUrl, Issuer, ServerMetadata, wellKnown } from './discovery.js';
 export { DPOP_WINDOW, type DpopFlaw, type DpopProof, thumbprint, verifyProof } from './dpop.js';
 export { OAUTH_ERRORS, type OAuthErrorBody, type OAuthErrorCode, type PolicyAdvice } from './errors.js';
+export {
+  ENTRY_LIFE,
+  FEED_PATH,
+  FEED_TYP,
+  FeedAnswer,
+  FeedBatch,
+  FeedEntry,
+  type FeedFlaw,
+  feedId,
+  feedTarget,
+  HEARTBEAT_MS,
+  MAX_BATCH_ENTRIES,
+  MAX_BATCH_LENGTH,
+  parseBatch,
+} from './feed.js';
 export { type Answer, type FormRequest, tooManyRequests } from './http.js';
 export { type Notes, type Step, type Trace, untraced } from './http.js';
 export { copyJson, isObject, type Json, type JsonFlaw, type JsonObject, parseObject, parseStrict } from './json.js';
