@@ -1,0 +1,206 @@
+import type { RequestListener } from 'node:http';
+import Koa, { type Context } from 'koa';
+import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
+import { auditPrefix, auditRoutes } from './audit-routes.js';
+import { logSigner, outcomesRoute, sessionClosesAfter } from './audit/index.js';
+import { authzenRoutes } from './authzen/index.js';
+import { keySource, remoteKeys } from './client/index.js';
+import type { Config } from './config/index.js';
+import { markChanged } from './drift/index.js';
+import { type ExchangeSettings, rememberSignatures, type TokenExchangeDeps } from './exchange/index.js';
+import { type House, keyRingDeps } from './house.js';
+import {
+  answeredInTime,
+  catchThrown,
+  failureLimit,
+  isCutOff,
+  limitFailures,
+  networkOf,
+  refuseUnreadableTarget,
+  requestLimit,
+  type Route,
+  router,
+  shortCut,
+  type Step,
+  windowLimit,
+} from './http/index.js';
+import { readTools } from './mcp/index.js';
+import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES } from './oauth/index.js';
+import { oauthRoutes } from './oauth-routes.js';
+import { openActivePolicies } from './policy/index.js';
+import {
+  openAccessLog,
+  openCommitter,
+  openDecisions,
+  openEngineLog,
+  openEngineStore,
+  openFailureLog,
+  openIdempotency,
+  openLog,
+  openLogRecovery,
+  openOutcomes,
+  openPeople,
+  openPersonNames,
+  openPersons,
+  openPolicies,
+  openSessions,
+  openTokenStates,
+} from './storage/index.js';
+import { keysAdmin } from './token/index.js';
+
+/** Every route of a Writ, and what each request passes before it. */
+export function application(house: House): RequestListener {
+  const { config, secrets, clock, report, operations, database, registry } = house;
+  const shared = sharedOf(house);
+  const engine = engineOf(house, shared);
+  const states = openTokenStates(database, clock);
+  const introspection = { ...shared, writer: registry, states, revoker: states };
+  const oauth = oauthRoutes(house, { engine, exchange: exchangeOf(house, shared), introspection });
+  const seen = { report, networkOf: networkOf(config.trustedProxies) };
+  const { decisionPoints } = house;
+  const authzen = { ...shared, people: shared.persons, decisionPoints, decisions: openDecisions(database, clock) };
+  const outcomes = { ...shared, outcomes: openOutcomes(database, clock, sessionClosesAfter(config)) };
+  const steps: readonly Step[] = [
+    operations.middleware,
+    catchThrown(report, config.issuer),
+    limitFailures(failureLimit(config.limits.failuresPerNetwork), seen.networkOf),
+  ];
+  const routes = [
+    ...oauth.forms,
+    ...oauth.others,
+    ...authzenRoutes(authzen, seen),
+    ...auditRoutes({ config, database, clock, adminToken: secrets.adminToken }),
+    outcomesRoute(outcomes, seen),
+    ...operations.routes,
+    ...adminOf(house).map(answeredInTime),
+  ];
+  const koa = koaOf(house, steps);
+  koa.use(router(routes, [adminPrefix(config.issuer), auditPrefix(config.issuer)]));
+  koa.use(engine.middleware);
+  return shortCut(oauth.forms, steps, { otherwise: withoutPromise(koa), report });
+}
+
+/** What every route whose caller is a client works with; the limits and the remembered keys are counted over all of them. */
+type Shared = Pick<
+  TokenExchangeDeps,
+  'settings' | 'clock' | 'registry' | 'keys' | 'clientKeys' | 'limits' | 'policies'
+> &
+  Readonly<{ failures: ReturnType<House['operations']['failures']>; persons: ReturnType<typeof openPersons> }>;
+
+const sharedOf = ({ config, clock, report, operations, database, registry, keys, behind }: House): Shared => ({
+  ...{ clock, registry, keys },
+  settings: exchangeSettings(config),
+  clientKeys: keySource(remoteKeys({ clock, allowLoopback: config.isLocal })),
+  failures: operations.failures(openFailureLog(database, clock, behind)),
+  limits: requestLimit(config.limits.requestsPerClient),
+  policies: openActivePolicies(report),
+  persons: openPersons(database, clock),
+});
+
+function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): ExchangeSettings {
+  return {
+    issuer,
+    tokenEndpoint: `${issuer}/token`,
+    trustDomain,
+    maxActors: limits.chainDepth,
+    skew: limits.clockSkewSeconds,
+    sessionLife: lifetimes.sessionSeconds,
+    lifetimes: {
+      transactionalAccessToken: lifetimes.transactionalAccessTokenSeconds,
+      transactionToken: lifetimes.transactionTokenSeconds,
+      handOver: lifetimes.transactionalAccessTokenSeconds,
+    },
+  };
+}
+
+function exchangeOf(
+  { operations, database, registry, clock, behind, ...house }: House,
+  shared: Shared,
+): TokenExchangeDeps {
+  return {
+    ...shared,
+    remembered: rememberSignatures(),
+    people: openPeople(shared.persons, clock),
+    decisionPoints: house.decisionPoints,
+    inputs: house.inputs,
+    committer: operations.log.guard(openCommitter(database, operations.commits)),
+    drift: {
+      seen: (sighting) => {
+        const sent = { ...sighting, definition: undefined, seenBy: 'agent' } as const;
+        behind.add(markChanged(sent, { registry, writer: registry, clock }).then(() => undefined));
+      },
+    },
+  };
+}
+
+function engineOf(
+  { config, secrets, clock, report, operations, database, registry, keys, behind }: House,
+  shared: Shared,
+): Engine {
+  const { failures, limits, persons } = shared;
+  return createEngine({
+    issuer: config.issuer,
+    registry,
+    keys: () => keys.all(),
+    store: openEngineStore(database),
+    log: operations.engineLog(openEngineLog(database, { clock, failures, behind })),
+    people: persons,
+    identityProviders: config.identityProviders,
+    cookieKeys: secrets.cookieKeys,
+    clock,
+    limits,
+    beginnings: beginningLimits(config),
+    lifetimes: { accessToken: config.lifetimes.userAccessTokenSeconds },
+    skewSeconds: config.limits.clockSkewSeconds,
+    onFault: report,
+  });
+}
+
+/** An authorization that is begun is kept for as long as its pages live. */
+const beginningLimits = ({ limits }: Config): BeginningLimits => ({
+  perNetwork: windowLimit(limits.signInsPerNetwork, 60),
+  perClient: windowLimit(limits.signInsPerClient, ENGINE_LIFETIMES.interaction),
+});
+
+function adminOf(house: House): readonly Route[] {
+  const { config, secrets, clock, database, keys, registry, inputs } = house;
+  return createAdmin({
+    registry,
+    writer: registry,
+    sessions: openSessions(database, clock),
+    persons: openPersonNames(database, clock),
+    access: openAccessLog(database, clock),
+    policies: openPolicies(database, clock),
+    inputs,
+    keys: keysAdmin({ ...keyRingDeps(house), ring: keys }),
+    log: openLog(database),
+    recovery: openLogRecovery(database, clock, logSigner(config.issuer, secrets.logKeys)),
+    readTools: readTools({ allowLoopback: config.isLocal }),
+    idempotency: openIdempotency(database),
+    encryptionKeys: secrets.encryptionKeys,
+    adminTokenDigest: adminTokenDigest(secrets.adminToken),
+    issuer: config.issuer,
+    trustDomain: config.trustDomain,
+    clock,
+  });
+}
+
+/** No forwarded header makes a link or a proof's URI: those come from the configured issuer alone. */
+function koaOf({ report }: House, steps: readonly Step[]): Koa {
+  const koa = new Koa();
+  // Koa hands the whole request over beside the error, headers and all: that is for no log (LG-01).
+  koa.on('error', (thrown: unknown, ctx: Context) => {
+    if (!isCutOff(thrown, ctx)) report(thrown);
+  });
+  koa.use(refuseUnreadableTarget());
+  for (const step of steps) koa.use(step);
+  return koa;
+}
+
+/** Koa answers every error itself, so its promise never rejects. */
+function withoutPromise(koa: Koa): RequestListener {
+  const handle = koa.callback();
+  return (request, response) => {
+    void handle(request, response);
+  };
+}

@@ -1,0 +1,53 @@
+import { keepSessionLife, lookForFindings, sessionClosesAfter } from './audit/index.js';
+import { followLog } from './audit-routes.js';
+import { every } from './every.js';
+import type { House } from './house.js';
+import { showLog } from './log-witnesses.js';
+import { openEngineStore, openFindings, openIdempotency, openOutcomes, openSessionLife } from './storage/index.js';
+
+const LOG_ROUND_MS = 10_000;
+const PRUNE_MS = 60_000;
+
+/** What is done beside the requests for as long as a Writ runs. */
+export type Kept = Readonly<{
+  /** Ends what begins work by itself. */
+  stop(): Promise<void>;
+  /** Ends what follows the log, once nobody writes to it any more. */
+  stopFollowing(): Promise<void>;
+}>;
+
+export function keepHouse(house: House): Kept {
+  const stopFollowing = followLog(house);
+  const stopWatching = [house.registry.watch(), house.keys.watch()];
+  const stops = [prune(house), showLog(house), closeSessions(house)];
+  return {
+    stopFollowing,
+    stop: async () => {
+      for (const stop of stopWatching) stop();
+      await Promise.all(stops.map((stop) => stop()));
+    },
+  };
+}
+
+/** Ends sessions whose time is over, writes their summaries, and looks for what does not fit together. */
+function closeSessions({ config, clock, database, report }: House): () => Promise<void> {
+  const closesAfter = sessionClosesAfter(config);
+  const life = openSessionLife(database, closesAfter);
+  const findings = openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter);
+  const round = async (): Promise<void> => {
+    await keepSessionLife(life, clock);
+    await lookForFindings(findings, closesAfter);
+  };
+  return every(LOG_ROUND_MS, round, report);
+}
+
+/** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
+function prune({ database, clock, report, inputs }: House): () => Promise<void> {
+  const [store, idempotency] = [openEngineStore(database), openIdempotency(database)];
+  const round = async (): Promise<void> => {
+    await store.prune(clock.now() - 120);
+    await idempotency.prune();
+    await inputs.prune();
+  };
+  return every(PRUNE_MS, round, report);
+}
