@@ -21,7 +21,7 @@ const NAMES = [
   'processes',
 ];
 const USAGE = `npm run bench -- [--only NAME[,NAME]] [--seconds N] [--rounds N] [--quick] [--json]
-  [--against PATH/TO/main.js] [--profile DIRECTORY] [--report FILE]
+  [--entries N] [--against PATH/TO/main.js] [--profile DIRECTORY] [--report FILE]
   names: ${NAMES.join(', ')}`;
 
 const { values } = parseArgs({
@@ -31,6 +31,7 @@ const { values } = parseArgs({
     rounds: { type: 'string' },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    entries: { type: 'string' },
     against: { type: 'string' },
     profile: { type: 'string' },
     report: { type: 'string', default: 'dist/bench/report.html' },
@@ -39,11 +40,12 @@ const { values } = parseArgs({
 });
 const only = values.only.split(',');
 const unknown = only.find((name) => !NAMES.includes(name));
-const [seconds, rounds] = [
+const [seconds, rounds, entries] = [
   bounded(values.seconds, values.quick ? 1.5 : 3),
   bounded(values.rounds, values.quick ? 2 : 5),
+  bounded(values.entries, values.quick ? 100_000 : 10_000_000, 20_000_000),
 ];
-if (values.help || unknown !== undefined || seconds === undefined || rounds === undefined) {
+if (values.help || unknown !== undefined || seconds === undefined || rounds === undefined || entries === undefined) {
   console.error(USAGE);
   process.exit(values.help ? 0 : 2);
 }
@@ -57,6 +59,7 @@ const plan: Plan = {
   rounds,
   seconds,
   growth: values.quick ? [10, 1_000, 10_000] : [10, 1_000, 10_000, 100_000],
+  entries,
   maxRate: 5_000,
   only: (name) => only.includes(name),
   against: values.against,
@@ -73,8 +76,8 @@ console.log(`${about}\n\n${tableOf(results)}\n\nplots: ${values.report}`);
 if (values.json) console.log(JSON.stringify(summaryOf(results)));
 process.exit(0);
 
-/** A positive number of at most a minute or a hundred rounds, so that no load is left running by a slip of a finger. */
-function bounded(text: string | undefined, standard: number): number | undefined {
+/** A positive number of at most a minute or sixty rounds, so that no load is left running by a slip of a finger. */
+function bounded(text: string | undefined, standard: number, most = 60): number | undefined {
   const value = text === undefined ? standard : Number(text);
-  return value > 0 && value <= 60 ? value : undefined;
+  return value > 0 && value <= most ? value : undefined;
 }

@@ -1,10 +1,11 @@
 // Bundles of records as an exchange writes them, judged in one process. Prints one JSON line: entries that an auditor
 // verifies in a second of one core, and how large an entry is in a bundle.
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { closeRecord, makeBundle, recordHead } from '../../src/audit/index.js';
+import { generateKeyPairSync } from 'node:crypto';
+import { makeBundle } from '../../src/audit/index.js';
 import { verifyBundle } from '../../src/sdk/auditor/index.js';
 import { formatCheckpoint, formatNote, leafHash, signatureLine, Tree, verifierKey } from '../../src/tlog/index.js';
 import { median } from './load.js';
+import { record } from './record.js';
 
 const { rounds, entries } = JSON.parse(process.argv[2] ?? '') as { rounds: number; entries: number };
 const ORIGIN = 'writ.example/audit';
@@ -50,34 +51,3 @@ for (let round = -2; round < rounds; round++) {
 }
 const bytes = bundle.reduce((sum, { length }) => sum + length, 0);
 console.log(JSON.stringify({ verified_per_s: median(rates), bundle_bytes_per_entry: bytes / entries }));
-
-/** About the size of a permitted exchange of a real agent. */
-function record(i: number): Buffer {
-  const head = recordHead('exchange', 1_795_305_600, {
-    request: `req_${randomBytes(16).toString('base64url')}`,
-    trace: null,
-    client: { id: 'agt_writer', kind: 'agent', method: 'private_key_jwt', key: randomBytes(32).toString('base64url') },
-    person: 'prs_7Hq4bYpZ2mWcVt9x',
-    actors: [
-      { sub: 'agt_writer', iss: 'https://writ.example' },
-      { sub: 'agt_planner', iss: 'https://writ.example' },
-    ],
-    target: { kind: 'server', resource: 'https://mcp.example/files' },
-    tools: [{ name: 'write_file', arguments_sha256: randomBytes(32).toString('base64url'), max_uses: 1 }],
-    ...{ scope: 'files:write', task: 'T-1182', purpose: 'publish-report', authn: 'urn:phr' },
-    decision: `dec_${randomBytes(16).toString('base64url')}`,
-    policy: `sha256:${randomBytes(32).toString('base64url')}`,
-    policies: ['reads-and-changes-within-scope'],
-    registry: 12,
-    txn: randomBytes(16).toString('base64url'),
-    token: {
-      hash: randomBytes(32).toString('base64url'),
-      typ: 'txnat+jwt',
-      key: 'k1',
-      exp: 1_795_305_780,
-      bound: null,
-    },
-  });
-  const sequence = 1 + Math.floor(i / 1_000);
-  return closeRecord(head, { decision: 'permit', reason: 'permitted', session: `ses_${i % 1_000}`, sequence, seen: 0 });
-}

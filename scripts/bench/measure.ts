@@ -1,6 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { type DecisionFigure, DecisionFigures } from './decision-figures.js';
 import { furnish, lookAtArguments, multiply, startHouse } from './house.js';
+import { bytesPerEntry, type Figures, proofs, recordedExchanges } from './log.js';
 import { askOnce, fullLoad, median, quantile, type Request, rush, type Seen, steadyLoad } from './load.js';
 import { makeKeys, type Mix, post, presigner, publicJwk } from './material.js';
 import { type DurablePostgres, startDurablePostgres } from './postgres.js';
@@ -11,6 +15,8 @@ export type Plan = Readonly<{
   rounds: number;
   seconds: number;
   growth: readonly number[];
+  /** Entries of the log in which proofs are asked for. */
+  entries: number;
   /** The most requests that one phase may send in a second; so many are signed beforehand. */
   maxRate: number;
   only: (name: string) => boolean;
@@ -84,6 +90,9 @@ class Bench {
   readonly #children: Child[] = [];
   readonly #answered = new Map<string, number>();
   #databases = 0;
+  /** The database of the server that records, and of the one that does not. */
+  #logged: Readonly<{ with: string; without: string }> | undefined;
+  #bytes: Figures = {};
 
   private constructor(plan: Plan, issuer: string, postgres: DurablePostgres | undefined) {
     this.#plan = plan;
@@ -112,6 +121,11 @@ class Bench {
         );
       }
     }
+    if (this.#logged !== undefined && this.#postgres !== undefined) {
+      const { with: logged, without } = this.#logged;
+      if (recordedExchanges(this.#postgres, without) > 0) throw new Error('what should record nothing has recorded');
+      this.#bytes = await bytesPerEntry(this.#postgres, logged);
+    }
     await this.#stopAll();
     return contenders.map(({ name }) => figureOf(name, rounds.get(name) ?? []));
   }
@@ -138,7 +152,31 @@ class Bench {
     }
     if (only('embedded')) contenders.push(...(await this.#writ('embedded', undefined, undefined)));
     if (this.#postgres !== undefined && only('policy')) contenders.push(...(await this.#policies(this.#postgres)));
+    if (this.#postgres !== undefined && only('audit')) contenders.push(...(await this.#logs(this.#postgres)));
     return contenders;
+  }
+
+  /** What the log costs an exchange: beside the same server with a commit that records nothing. */
+  async #logs(postgres: DurablePostgres): Promise<readonly Contender[]> {
+    const found: Contender[] = [];
+    const databases: string[] = [];
+    for (const [name, main] of [
+      ['logged', undefined],
+      ['unlogged', beside('unlogged')],
+    ] as const) {
+      const databaseUrl = this.#database(postgres);
+      databases.push(`bench_${this.#databases}`);
+      const house = this.#keep(await startHouse({ issuer: this.#issuer, databaseUrl, main }));
+      await furnish(house, this.#keys);
+      for (const subject of ['fresh', 'reused'] as const) {
+        const requests = (count: number): readonly Request[] => this.#signer.exchanges(count, { subject });
+        const databaseCpu = (): number => postgres.cpuSeconds();
+        found.push({ name: `${name} ${subject}`, child: house, port: house.port, requests, databaseCpu });
+      }
+    }
+    const [logged = '', unlogged = ''] = databases;
+    this.#logged = { with: logged, without: unlogged };
+    return found;
   }
 
   /** What the decision costs an exchange: beside a server that decides nothing, and one that keeps no decision's input. */
@@ -208,11 +246,44 @@ class Bench {
     return { name: 'oidc-provider', child, port, requests: (count) => Array.from({ length: count }, () => request) };
   }
 
-  /** What an auditor verifies on one core. */
-  async audit(): Promise<Readonly<Record<string, number>>> {
-    const args = [JSON.stringify({ rounds: this.#plan.rounds, entries: 50_000 })];
-    const child = this.#keep(await start({ script: beside('auditor'), args }));
-    return z.record(z.string(), z.number()).parse(JSON.parse((await child.ended).trim()));
+  /** What an auditor verifies on one core, how fast the log grows, and proofs in a large one. */
+  async audit(): Promise<Figures> {
+    const postgres = this.#postgres;
+    const { rounds, seconds, entries } = this.#plan;
+    const figures = { ...this.#bytes, ...(await this.#figures('auditor', { rounds, entries: 50_000 })) };
+    if (postgres === undefined) return figures;
+    const leaves = Math.ceil(seconds * 8_000);
+    const sequencing = await this.#figures('sequencing', { url: this.#database(postgres), rounds, leaves });
+    return { ...figures, ...sequencing, ...(await this.#proofs(postgres, entries)) };
+  }
+
+  /** Proofs by a server that finds a log of so many entries. */
+  async #proofs(postgres: DurablePostgres, entries: number): Promise<Figures> {
+    const [databaseUrl, dataDir] = [this.#database(postgres), mkdtempSync(join(tmpdir(), 'writ-bench-log-'))];
+    const house = { issuer: this.#issuer, databaseUrl, dataDir };
+    try {
+      await (await startHouse(house)).stop();
+      const { seconds } = await this.#figures('synthetic', {
+        url: databaseUrl,
+        dataDir,
+        issuer: this.#issuer,
+        entries,
+      });
+      this.#plan.say(`a log of ${entries} synthetic entries, made in ${seconds?.toFixed(0)} s`);
+      const { port } = this.#keep(await startHouse(house));
+      return await proofs(port, { entries, count: Math.ceil(this.#plan.seconds * 1_500) });
+    } finally {
+      await this.#stopAll();
+      rmSync(dataDir, { recursive: true, force: true });
+    }
+  }
+
+  /** What a script of its own measures. */
+  async #figures(script: string, setup: object): Promise<Figures> {
+    const child = this.#keep(await start({ script: beside(script), args: [JSON.stringify(setup)] }));
+    const text = (await child.ended).trim();
+    if (text === '') throw new Error(`${script} measured nothing: ${child.complaint()}`);
+    return z.record(z.string(), z.number()).parse(JSON.parse(text));
   }
 
   /** 128 clients that connect in the same moment, again and again. */
@@ -241,8 +312,7 @@ class Bench {
 
   async verify(): Promise<Results['verify']> {
     const setup = { rounds: this.#plan.rounds * 2 + 1, milliseconds: this.#plan.seconds * 150 };
-    const child = this.#keep(await start({ script: beside('verifier'), args: [JSON.stringify(setup)] }));
-    return z.record(z.string(), z.number()).parse(JSON.parse((await child.ended).trim()));
+    return this.#figures('verifier', setup);
   }
 
   /** The policy decision in sets of ever more policies and tools. */

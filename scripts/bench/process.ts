@@ -21,6 +21,8 @@ export type Child = Readonly<{
   rssMb(): number;
   /** Resolves when it has ended by itself or by our signal, with what it printed. */
   ended: Promise<string>;
+  /** The end of what it said on stderr. */
+  complaint(): string;
   stop(): Promise<void>;
 }>;
 
@@ -75,7 +77,7 @@ export async function start({
   });
   const pid = child.pid ?? 0;
   stopAtExit.add(() => child.kill('SIGKILL'));
-  return { pid, cpuSeconds: () => cpuSeconds(pid), rssMb: () => rssMb(pid), ended, stop };
+  return { pid, cpuSeconds: () => cpuSeconds(pid), rssMb: () => rssMb(pid), ended, complaint: () => err, stop };
 }
 
 /** Whatever happens to this run, nothing that it started stays. */

@@ -47,8 +47,13 @@ export function summaryOf({
     'decision.keeping_us': minus(figure('policy varied')?.cpu, figure('not keeping varied')?.cpu),
     'growth.cpu_ratio': smallest === largest ? undefined : over(largest?.cpu, smallest?.cpu),
     'processes.ratio': processes?.ratio,
-    'audit.verified_per_s': audit?.['verified_per_s'],
-    'audit.bundle_bytes_per_entry': audit?.['bundle_bytes_per_entry'],
+    'audit.cost_ratio': least(ratio('logged fresh', 'unlogged fresh'), ratio('logged reused', 'unlogged reused')),
+    'audit.cpu_cost_ratio': least(
+      cpuRatio('logged fresh', 'unlogged fresh'),
+      cpuRatio('logged reused', 'unlogged reused'),
+    ),
+    'audit.database_us': minus(figure('logged reused')?.databaseCpu, figure('unlogged reused')?.databaseCpu),
+    ...Object.fromEntries(Object.entries(audit ?? {}).map(([name, value]) => [`audit.${name}`, value])),
   };
   return Object.fromEntries(
     Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [[name, Number(value.toFixed(3))]])),
@@ -57,6 +62,8 @@ export function summaryOf({
 
 const over = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined || b === undefined ? undefined : a / b;
+const least = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? undefined : Math.min(a, b);
 const minus = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined || b === undefined ? undefined : a - b;
 

@@ -21,3 +21,20 @@ describe('the bench of the decision', () => {
     });
   }, 120_000);
 });
+
+describe('the bench of the log', () => {
+  it('measures what the log costs, how fast it grows, its size and its proofs, and says so in JSON', async () => {
+    const args = ['--only', 'audit', '--rounds', '1', '--seconds', '0.1', '--entries', '3000', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, [BENCH, ...args], { timeout: 230_000 });
+    const [last = ''] = stdout.trimEnd().split('\n').slice(-1);
+    expect(JSON.parse(last)).toMatchObject({
+      'audit.cost_ratio': expect.any(Number),
+      'audit.sequenced_per_s': expect.any(Number),
+      'audit.queue_us': expect.any(Number),
+      'audit.bytes_per_entry': expect.any(Number),
+      'audit.proof_p99_ms': expect.any(Number),
+      'audit.proof_entries': 3000,
+      'audit.verified_per_s': expect.any(Number),
+    });
+  }, 240_000);
+});
