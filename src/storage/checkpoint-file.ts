@@ -4,28 +4,22 @@ import type { CheckpointMemory, Remembered } from '../audit/index.js';
 
 /**
  * The last checkpoint, in files of the data directory: they outlive the process, and nobody who writes to the database
- * reaches them. Where the directory cannot be written it is kept in memory alone, and `onLoss` hears of it once.
+ * reaches them. Where the directory cannot be read or written it is kept in memory alone, and `onLoss` hears of it once.
  */
 export function openCheckpointFile(dataDir: string, onLoss: (thrown: unknown) => void): CheckpointMemory {
   const files = { checkpoint: join(dataDir, 'checkpoint'), recovery: join(dataDir, 'checkpoint.recovery') } as const;
   let isLost = false;
-  const attempt = (work: () => void): void => {
-    if (isLost) return;
-    try {
-      work();
-    } catch (thrown) {
-      isLost = true;
-      onLoss(thrown);
-    }
+  const lose = (thrown: unknown): void => {
+    if (!isLost) onLoss(thrown);
+    isLost = true;
   };
   return {
-    recall: () => ({ checkpoint: read(files.checkpoint), recovery: read(files.recovery) }),
+    recall: () => ({ checkpoint: read(files.checkpoint, lose), recovery: read(files.recovery, lose) }),
     keep: (remembered) => {
-      for (const name of NAMES) {
-        if (name in remembered)
-          attempt(() => {
-            write(files[name], remembered[name]);
-          });
+      try {
+        for (const name of NAMES) if (!isLost && name in remembered) write(files[name], remembered[name]);
+      } catch (thrown) {
+        lose(thrown);
       }
     },
   };
@@ -33,11 +27,12 @@ export function openCheckpointFile(dataDir: string, onLoss: (thrown: unknown) =>
 
 const NAMES: readonly (keyof Remembered)[] = ['recovery', 'checkpoint'];
 
-/** Anything that cannot be read is as good as not there. */
-function read(file: string): string | undefined {
+function read(file: string, onLoss: (thrown: unknown) => void): string | undefined {
   try {
     return readFileSync(file, 'utf8');
-  } catch {
+  } catch (thrown) {
+    const isMissing = typeof thrown === 'object' && thrown !== null && 'code' in thrown && thrown.code === 'ENOENT';
+    if (!isMissing) onLoss(thrown);
     return undefined;
   }
 }
