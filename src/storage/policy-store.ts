@@ -4,6 +4,7 @@ import type { PolicySetInfo, PolicyStore } from '../policy/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
+import { describeVersion } from './registry-writes.js';
 
 /** Policy sets in the database. The active one is part of the registry's version, so no commit obeys another. */
 export function openPolicies({ prisma }: Database, clock: Clock): PolicyStore {
@@ -29,6 +30,7 @@ export function openPolicies({ prisma }: Database, clock: Clock): PolicyStore {
           if ((await transaction.$executeRawUnsafe(MARK, hash, by, before ?? null)) === 0) return err('unknown');
           const [after] = States.parse(await transaction.$queryRawUnsafe(ACTIVATE, hash));
           const version = after?.version ?? 0;
+          await describeVersion(transaction, version);
           const facts = { what: 'activated', policy: hash, before: before ?? null, by, registry: version };
           await append(transaction, { kind: 'policy', at: clock.now(), facts, decision: 'done', reason: 'activated' });
           return ok({ version, before });

@@ -1,21 +1,21 @@
 import type { RegistryReader, RegistrySnapshot, RegistryWriter } from '../registry/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
-import { readRegistry, readVersion } from './registry-rows.js';
+import { readChanges, readRegistry, readVersion } from './registry-rows.js';
 import { type RegistryWriting, writeRegistry } from './registry-writes.js';
 
 /** The registry of this process: a snapshot in memory over the rows in the database. */
 export type RegistryStore = RegistryReader & RegistryWriter & Readonly<{ watch(everyMs?: number): () => void }>;
 
 /** Reads the registry once, so that there is a snapshot from the start. */
-export async function openRegistry({ prisma }: Database, writing: RegistryWriting): Promise<RegistryStore> {
-  let current = await readRegistry(prisma);
+export async function openRegistry({ prisma, rows }: Database, writing: RegistryWriting): Promise<RegistryStore> {
+  let current = await readRegistry(rows);
   let running: Promise<unknown> | undefined;
   let next: Promise<RegistrySnapshot> | undefined;
 
   const readNewer = async (): Promise<RegistrySnapshot> => {
-    if ((await readVersion(prisma)) === current.version) return current;
-    const read = await readRegistry(prisma);
+    if ((await readVersion(rows)) === current.version) return current;
+    const read = (await readChanges(rows, current)) ?? (await readRegistry(rows));
     if (read.version > current.version) current = read;
     return current;
   };

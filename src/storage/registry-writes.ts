@@ -41,7 +41,8 @@ export async function writeRegistry(
           planned.filter((change) => change.table === kind),
         );
       await endWhatWasGranted(transaction, planned);
-      await mustNotShareClientIds(transaction);
+      await mustNotShareClientIds(transaction, planned);
+      await describeVersion(transaction, version, planned);
       const records = planned.map((change) => recordOf(change.recorded, before.get(keyOf(change)), by, version));
       await transaction.$executeRawUnsafe(
         INSERT_RECORDS,
@@ -138,12 +139,28 @@ async function documentsBefore(
   transaction: Prisma.TransactionClient,
   planned: readonly Planned[],
 ): Promise<Map<string, unknown>> {
-  const ids = TABLES.map((table) =>
-    planned.filter((change) => change.table === table).map(({ recorded }) => recorded.id),
-  );
-  const rows = Before.parse(await transaction.$queryRawUnsafe(BEFORE, ...ids));
+  const rows = Before.parse(await transaction.$queryRawUnsafe(BEFORE, ...idsByTable(planned)));
   return new Map(rows.map(({ table, id, document }) => [`${table} ${id}`, document]));
 }
+
+const idsByTable = (planned: readonly Planned[]): readonly string[][] =>
+  TABLES.map((table) => planned.filter((change) => change.table === table).map(({ recorded }) => recorded.id));
+
+/** Says what a version changed, in the transaction that makes it; see readChanges. */
+export async function describeVersion(
+  transaction: Prisma.TransactionClient,
+  version: number,
+  planned: readonly Planned[] = [],
+): Promise<void> {
+  await transaction.$executeRawUnsafe(DESCRIBE, version, ...idsByTable(planned));
+  await transaction.$executeRawUnsafe('DELETE FROM registry_change WHERE version <= $1::bigint', version - DESCRIBED);
+}
+
+/** So many versions are described; who is further behind reads the registry whole. */
+const DESCRIBED = 1_000;
+
+const DESCRIBE =
+  'INSERT INTO registry_change (version, agents, servers, issuers) VALUES ($1::bigint, $2::text[], $3::text[], $4::text[])';
 
 const Before = z.array(z.object({ table: z.enum(TABLES), id: z.string(), document: z.unknown() }));
 
@@ -164,10 +181,16 @@ async function writeRows(
 }
 
 /** Agents and MCP servers are clients alike: a name that two of them had would let one pass for the other. */
-async function mustNotShareClientIds(transaction: Prisma.TransactionClient): Promise<void> {
+async function mustNotShareClientIds(
+  transaction: Prisma.TransactionClient,
+  planned: readonly Planned[],
+): Promise<void> {
+  const clientIds = planned.flatMap(({ recorded: { object } }) =>
+    object !== undefined && 'client_id' in object ? [object.client_id] : [],
+  );
   const shared = z
     .array(z.object({ client_id: z.string() }))
-    .parse(await transaction.$queryRawUnsafe(SHARED_CLIENT_IDS));
+    .parse(await transaction.$queryRawUnsafe(SHARED_CLIENT_IDS, clientIds));
   if (shared[0] !== undefined)
     throw unsettled(`The client id ${shared[0].client_id} is an agent's and an MCP server's.`);
 }
@@ -194,7 +217,8 @@ const INSERT_RECORDS = `
   INSERT INTO log_leaf (leaf, leaf_hash, kind, lineage)
   SELECT leaf, leaf_hash, 'registry', '{}' FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS t(leaf, leaf_hash, n) ORDER BY n`;
 
-const SHARED_CLIENT_IDS = 'SELECT client_id FROM agent JOIN mcp_server USING (client_id) LIMIT 1';
+const SHARED_CLIENT_IDS = `
+  SELECT client_id FROM agent JOIN mcp_server USING (client_id) WHERE client_id = ANY ($1::text[]) LIMIT 1`;
 
 const BEFORE = `
   SELECT 'agent' AS "table", client_id AS id, document FROM agent WHERE client_id = ANY ($1::text[])

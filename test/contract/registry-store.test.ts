@@ -207,6 +207,152 @@ describeDatabases('the registry', (database, kind) => {
     expect(contents(store).agents).toHaveLength(1_000);
   });
 
+  const ids = (store: RegistryStore) => ({
+    agents: [...store.current().agents].map(({ client_id }) => client_id),
+    servers: [...store.current().servers].map(({ resource }) => resource),
+  });
+  /** Copies by SQL alone: of such a change nobody says what it was. */
+  const multiply = async (counts: { agents: number; servers: number }): Promise<void> => {
+    const { prisma } = database();
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO agent (client_id, status, document)
+       SELECT 'agt_' || n, status, jsonb_set(document, '{client_id}', to_jsonb('agt_' || n))
+       FROM agent, generate_series(1, $1::int) AS n WHERE client_id = 'agt_a'`,
+      counts.agents,
+    );
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO mcp_server (resource, client_id, status, document)
+       SELECT resource || n, client_id || n, status,
+         document || jsonb_build_object('resource', resource || n, 'client_id', client_id || n)
+       FROM mcp_server, generate_series(1, $1::int) AS n`,
+      counts.servers,
+    );
+    await prisma.$executeRawUnsafe(`UPDATE registry_state SET version = version + 1`);
+  };
+  const FILES = 'https://mcp.example/files';
+  const furnished = async (): Promise<RegistryStore> => {
+    const store = await empty();
+    await store.write(
+      [
+        { kind: 'agent', object: agent('agt_a'), secret: 'one' },
+        { kind: 'agent', object: agent('agt_b') },
+        { kind: 'server', object: server(FILES, 'srv_files') },
+        { kind: 'issuer', object: issuer('https://idp.example') },
+      ],
+      'admin',
+    );
+    return store;
+  };
+  const copies = (name: string, count: number): string[] => Array.from({ length: count }, (_, n) => `${name}${n + 1}`);
+
+  it.each([
+    { agents: 498, servers: 499 },
+    { agents: 3_000, servers: 1_234 },
+  ])('reads thousands of objects whole and in the order of their ids ($agents agents)', async (counts) => {
+    const store = await furnished();
+    await multiply(counts);
+    await store.refresh();
+    const expected = {
+      agents: ['agt_a', 'agt_b', ...copies('agt_', counts.agents)].sort(),
+      servers: [FILES, ...copies(FILES, counts.servers)].sort(),
+    };
+    expect(ids(store)).toEqual(expected);
+    expect(contents(await open())).toEqual(contents(store));
+  });
+
+  it('reads no more than what changed, and leaves every other object the same', async () => {
+    const here = await furnished();
+    const there = await open();
+    const before = here.current();
+    await there.write([{ kind: 'agent', object: agent('agt_a', { name: 'Renamed' }) }], 'admin');
+    await there.write(
+      [
+        { kind: 'remove-agent', id: 'agt_b' },
+        { kind: 'agent', object: agent('agt_0') },
+        { kind: 'remove-issuer', id: 'https://idp.example' },
+      ],
+      'admin',
+    );
+    await here.refresh();
+    expect(contents(here)).toEqual(contents(await open()));
+    expect(ids(here).agents).toEqual(['agt_0', 'agt_a']);
+    expect(here.current().agent('agt_a')).toMatchObject({ name: 'Renamed', secretHash: expect.any(String) });
+    expect(here.current().serverByResource(FILES)).toBe(before.serverByResource(FILES));
+    expect(here.current().version).toBe(before.version + 2);
+  });
+
+  it('reads everything after a version of which nobody says what it changed', async () => {
+    const store = await furnished();
+    await multiply({ agents: 1, servers: 0 });
+    await store.write([{ kind: 'agent', object: agent('agt_b', { name: 'Renamed' }) }], 'admin');
+    expect(ids(store).agents).toEqual(['agt_1', 'agt_a', 'agt_b']);
+  });
+
+  it('keeps up with a change of more objects than it reads in one statement', async () => {
+    const here = await furnished();
+    const there = await open();
+    const many = copies('agt_many_', 1_001).map((id) => ({ kind: 'agent', object: agent(id) }) as const);
+    await there.write(many, 'admin');
+    await here.refresh();
+    expect(contents(here)).toEqual(contents(there));
+    expect(ids(here).agents).toHaveLength(1_003);
+  });
+
+  it('knows what each of the last thousand versions changed, and of none before', async () => {
+    const store = await furnished();
+    const { prisma } = database();
+    const described = async (): Promise<number[]> =>
+      (await prisma.registryChange.findMany({ orderBy: { version: 'asc' } })).map(({ version }) => Number(version));
+    await prisma.$executeRawUnsafe('TRUNCATE registry_change');
+    await prisma.$executeRawUnsafe('UPDATE registry_state SET version = version + 2000');
+    const version = await store.write([{ kind: 'remove-agent', id: 'agt_b' }], 'admin');
+    for (const old of [version - 999, version - 998])
+      await prisma.registryChange.create({ data: { version: old, agents: [], servers: [], issuers: [] } });
+    expect(await store.write([{ kind: 'remove-agent', id: 'agt_a' }], 'admin')).toBe(version + 1);
+    expect(await described()).toEqual([version - 998, version, version + 1]);
+    expect(await prisma.registryChange.findUnique({ where: { version: version + 1 } })).toMatchObject({
+      agents: ['agt_a'],
+      servers: [],
+      issuers: [],
+    });
+  });
+
+  it('has what was changed while it was read', async () => {
+    const store = await furnished();
+    await multiply({ agents: 600, servers: 0 });
+    await store.refresh();
+    const away = ['agt_1', 'agt_b'];
+    let isChanged = false;
+    const rows: typeof openedRows = async (sql, values) => {
+      const page = await openedRows(sql, values);
+      if (!isChanged && sql.includes('FROM agent')) {
+        isChanged = true;
+        const renamed = { kind: 'agent', object: agent('agt_a', { name: 'Renamed' }) } as const;
+        await store.write([renamed, ...away.map((id) => ({ kind: 'remove-agent', id }) as const)], 'admin');
+      }
+      return page;
+    };
+    const { rows: openedRows } = database();
+    const read = await openRegistry({ ...database(), rows }, { hashSecret, recordOf });
+    expect(isChanged).toBe(true);
+    expect(contents(read)).toEqual(contents(store));
+    expect(ids(read).agents).toEqual(['agt_a', ...copies('agt_', 600).slice(1)].sort());
+    expect(read.current().agent('agt_a')?.name).toBe('Renamed');
+  });
+
+  it('gives up a read of a registry that never stops changing', async () => {
+    await furnished();
+    const { rows: openedRows, prisma } = database();
+    const rows: typeof openedRows = async (sql, values) => {
+      if (sql.includes('FROM trusted_issuer'))
+        await prisma.$executeRawUnsafe('UPDATE registry_state SET version = version + 1');
+      return openedRows(sql, values);
+    };
+    await expect(openRegistry({ ...database(), rows }, { hashSecret, recordOf })).rejects.toMatchObject({
+      code: 'registry_unsettled',
+    });
+  });
+
   it('refuses a row that it cannot read, and names it', async () => {
     const store = await empty();
     await store.write([{ kind: 'agent', object: agent('agt_a') }], 'admin');
