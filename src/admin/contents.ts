@@ -1,4 +1,13 @@
-import type { Agent, McpServer, RegistryChange, RegistrySnapshot, TrustedIssuer } from '../registry/index.js';
+import { perObject } from '../base/index.js';
+import type {
+  Agent,
+  McpServer,
+  RegisteredAgent,
+  RegisteredServer,
+  RegistryChange,
+  RegistrySnapshot,
+  TrustedIssuer,
+} from '../registry/index.js';
 
 export const KINDS = ['agent', 'server', 'issuer'] as const;
 export type ObjectKind = (typeof KINDS)[number];
@@ -33,13 +42,15 @@ export const issuerKind: Kind<TrustedIssuer> = {
   remove: (id) => ({ kind: 'remove-issuer', id }),
 };
 
-export function contentsOf({ agents, servers, issuers }: RegistrySnapshot): Contents {
-  return {
-    agent: new Map([...agents].map((agent) => [agent.client_id, split(agent).object])),
-    server: new Map([...servers].map((server) => [server.resource, split(server).object])),
-    issuer: new Map([...issuers].map((issuer) => [issuer.issuer, issuer])),
-  };
-}
+/** An object that is unchanged since an earlier version is the same one. */
+export const contentsOf = perObject(({ agents, servers, issuers }: RegistrySnapshot): Contents => ({
+  agent: new Map([...agents].map((agent) => [agent.client_id, agentOf(agent)])),
+  server: new Map([...servers].map((server) => [server.resource, serverOf(server)])),
+  issuer: new Map([...issuers].map((issuer) => [issuer.issuer, issuer])),
+}));
+
+const agentOf = perObject((agent: RegisteredAgent): Agent => split(agent).object);
+const serverOf = perObject((server: RegisteredServer): McpServer => split(server).object);
 
 /** A registered client without the hash of its secret, and whether it has one. */
 export function split<T extends { secretHash: string | undefined }>(

@@ -1,3 +1,4 @@
+import { perObject } from '../base/index.js';
 import { importKey, type Jwks, type KeyFlaw, thumbprint } from '../protocol/index.js';
 import type { Contents, ObjectKind } from './contents.js';
 import { at, type Flaw, isSafeUrl, SAFE } from './flaw.js';
@@ -31,9 +32,12 @@ function sharedKeys(signers: readonly Signer[]): readonly Flaw[] {
 }
 
 const keysOf = ({ path, jwks, uri }: Signer): readonly Readonly<{ name: string; path: string }>[] => [
-  ...(jwks?.keys ?? []).map((key, i) => ({ name: thumbprint(key), path: `${path}jwks.keys.${i}` })),
+  ...(jwks?.keys ?? []).map((key, i) => ({ name: thumbprintOf(key), path: `${path}jwks.keys.${i}` })),
   ...(uri === undefined ? [] : [{ name: uri, path: `${path}jwks_uri` }]),
 ];
+
+/** A registry has many keys, and all but a few are those of its last change. */
+const thumbprintOf = perObject(thumbprint);
 
 function signersOf({ agent, server, issuer }: Contents): readonly Signer[] {
   const clients = [

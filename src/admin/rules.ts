@@ -30,6 +30,7 @@ export function flawsOf(
     ...issuers.filter(({ issuer: id }) => touched.has(`issuer ${id}`)).flatMap((issuer) => issuerFlaws(issuer, us)),
     ...agents.flatMap((agent) => agentReferences(agent, after)),
     ...servers.flatMap((server) => serverReferences(server, after)),
+    ...twins(servers),
     ...issuers.flatMap((issuer) => issuerReferences(issuer, after)),
     ...keyFlaws(after, touched),
   ];
@@ -98,12 +99,28 @@ function serverFlaws(server: McpServer, us: Ourselves): readonly Flaw[] {
 
 function serverReferences(server: McpServer, after: Contents): readonly Flaw[] {
   const flaw = at('server', server.resource);
-  const twin = [...after.server.values()].find((other) => other.client_id === server.client_id && other !== server);
   return [
     ...(after.agent.has(server.client_id) ? [flaw('client_id', 'is the client id of an agent')] : []),
-    ...(twin === undefined ? [] : [flaw('client_id', `is the client id of ${twin.resource} too`)]),
     ...ceilingFlaws(server.allow, after, flaw),
   ];
+}
+
+/** Servers of one client id, each with the first of the others. */
+function twins(servers: readonly McpServer[]): readonly Flaw[] {
+  const sharing = new Map<string, McpServer[]>();
+  for (const server of servers) {
+    const others = sharing.get(server.client_id);
+    if (others === undefined) sharing.set(server.client_id, [server]);
+    else others.push(server);
+  }
+  return [...sharing.values()].flatMap((same) =>
+    same.length < 2
+      ? []
+      : same.map(({ resource }, n) => {
+          const message = `is the client id of ${same[n === 0 ? 1 : 0]?.resource ?? ''} too`;
+          return at('server', resource)('client_id', message);
+        }),
+  );
 }
 
 function issuerFlaws(issuer: TrustedIssuer, us: Ourselves): readonly Flaw[] {

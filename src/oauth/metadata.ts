@@ -1,3 +1,4 @@
+import { perObject } from '../base/index.js';
 import {
   formatScope,
   type Json,
@@ -6,7 +7,7 @@ import {
   TOKEN_EXCHANGE_GRANT,
   wellKnown,
 } from '../protocol/index.js';
-import type { RegistryReader } from '../registry/index.js';
+import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import type { EngineSigningKey } from './ports.js';
 import { OWN_SCOPES } from './scopes.js';
 
@@ -21,9 +22,8 @@ type MetadataDeps = Readonly<{
 
 /** RFC 8414 and OpenID Connect Discovery 1.0 in one document. What is not on is not in it. */
 export function metadataOf({ issuer, registry, keys, extras }: MetadataDeps): Metadata {
-  const { agents, servers } = registry.current();
   const algorithms = [...SIGNATURE_ALGORITHMS];
-  const methods = authenticationMethods([...agents, ...servers]);
+  const { methods, scopes } = offered(registry.current());
   return {
     issuer,
     authorization_endpoint: `${issuer}/auth`,
@@ -32,9 +32,7 @@ export function metadataOf({ issuer, registry, keys, extras }: MetadataDeps): Me
     pushed_authorization_request_endpoint: `${issuer}/request`,
     introspection_endpoint: `${issuer}/introspect`,
     revocation_endpoint: `${issuer}/revoke`,
-    scopes_supported: [...OWN_SCOPES, ...formatScope([...servers].flatMap(({ scopes }) => scopes)).split(' ')].filter(
-      Boolean,
-    ),
+    scopes_supported: scopes,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
     grant_types_supported: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE_GRANT],
@@ -67,6 +65,12 @@ export function metadataPaths(issuer: string): ReadonlySet<string> {
     `${path}/.well-known/openid-configuration`,
   ]);
 }
+
+/** What the registry has us say, worked out once for each of its versions. */
+const offered = perObject(({ agents, servers }: RegistrySnapshot) => ({
+  methods: authenticationMethods([...agents, ...servers]),
+  scopes: [...OWN_SCOPES, ...formatScope([...servers].flatMap(({ scopes }) => scopes)).split(' ')].filter(Boolean),
+}));
 
 /** Secrets are advertised only where an administrator gave one to somebody. */
 function authenticationMethods(

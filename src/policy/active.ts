@@ -11,16 +11,24 @@ export type ActivePolicies = (registry: RegistrySnapshot) => PolicySet | undefin
  */
 export function openActivePolicies(report: (fault: Error) => void): ActivePolicies {
   const compiled = new WeakMap<RegistrySnapshot, PolicySet | undefined>();
-  let last: Readonly<{ key: string; set: PolicySet | undefined }> | undefined;
+  let last:
+    Readonly<{ hash: string | undefined; tools: readonly PolicyTool[]; set: PolicySet | undefined }> | undefined;
   return (registry) => {
     if (compiled.has(registry)) return compiled.get(registry);
     const tools = policyTools(registry.servers);
-    const key = JSON.stringify([registry.policies?.hash, tools]);
-    if (last?.key !== key) last = { key, set: compile(registry, tools, report) };
-    compiled.set(registry, last.set);
-    return last.set;
+    const hash = registry.policies?.hash;
+    const isKnown = last !== undefined && last.hash === hash && areAlike(last.tools, tools);
+    const set = isKnown ? last?.set : compile(registry, tools, report);
+    last = { hash, tools, set };
+    compiled.set(registry, set);
+    return set;
   };
 }
+
+/** Most tools are the same objects, since a change of the registry leaves the others alone. */
+const areAlike = (some: readonly PolicyTool[], others: readonly PolicyTool[]): boolean =>
+  some.length === others.length &&
+  some.every((tool, at) => tool === others[at] || JSON.stringify(tool) === JSON.stringify(others[at]));
 
 function compile(
   { policies }: RegistrySnapshot,

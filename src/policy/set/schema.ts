@@ -1,3 +1,4 @@
+import { perObject } from '../../base/index.js';
 import { argumentsType, cedarType } from './argument-type.js';
 import { type CedarType, type EngineFlaw, type Schema, validatePolicies } from './engine.js';
 import { FACT_GROUPS, FACTS } from './facts.js';
@@ -51,11 +52,11 @@ export type ShelvedTool = Readonly<{
   kind: string;
 }>;
 
-function shelve(tool: PolicyTool): ShelvedTool {
+const shelve = perObject((tool: PolicyTool): ShelvedTool => {
   const type = argumentsType(tool.inputSchema);
   const cedar = cedarType(type);
   return { tool, type, cedar, kind: JSON.stringify([groupsOf(tool), cedar]) };
-}
+});
 
 function validateBatch(batch: readonly Policy[], tools: ToolShelf): readonly PolicyFlaw[] {
   const [first] = batch;

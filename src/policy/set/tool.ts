@@ -1,3 +1,4 @@
+import { perObject } from '../../base/index.js';
 import { ActionClass, copyJson, DataClass, isObject, type JsonObject, Tier } from '../../protocol/index.js';
 import type { McpServer } from '../../registry/index.js';
 
@@ -16,26 +17,20 @@ export type PolicyTool = Readonly<{
 
 /**
  * The tools of these servers as a person reviewed them. One that has changed since is still among them: it cannot be called,
- * and a policy that names it still fits.
+ * and a policy that names it still fits. The same server gives the same tools, so that what hangs on them is worked out once.
  */
-export const policyTools = (servers: Iterable<Pick<McpServer, 'resource' | 'tools'>>): readonly PolicyTool[] =>
-  [...servers].flatMap(({ resource, tools }) =>
-    tools.flatMap((tool) => {
-      const { name, action, data, tier, sensitive, definition } = tool;
-      if (tool.reviewed === undefined || action === undefined || data === undefined) return [];
-      return [
-        {
-          server: resource,
-          name,
-          action,
-          data,
-          tier,
-          sensitive,
-          inputSchema: definition && objectOf(definition.inputSchema),
-        },
-      ];
-    }),
-  );
+export const policyTools = (servers: Iterable<Server>): readonly PolicyTool[] => [...servers].flatMap(reviewedTools);
+
+type Server = Readonly<Pick<McpServer, 'resource' | 'tools'>>;
+
+const reviewedTools = perObject(({ resource, tools }: Server): readonly PolicyTool[] =>
+  tools.flatMap((tool) => {
+    const { name, action, data, tier, sensitive, definition } = tool;
+    if (tool.reviewed === undefined || action === undefined || data === undefined) return [];
+    const inputSchema = definition && objectOf(definition.inputSchema);
+    return [{ server: resource, name, action, data, tier, sensitive, inputSchema }];
+  }),
+);
 
 /** A value of ours as a JSON object: what JSON keeps of it. */
 export function objectOf(value: Readonly<Record<string, unknown>>): JsonObject {
