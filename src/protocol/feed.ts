@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
 import { sha256 } from './canonical.js';
-import { Identifier, Instant } from './claims.js';
+import { flattenAct, Identifier, Instant, type TransactionalAccessToken, type TransactionToken } from './claims.js';
 import { type Jws, type JwsFlaw, parseJws } from './jws.js';
 
 /** The feed's path below the issuer. */
@@ -32,11 +32,34 @@ export const feedTarget = {
   transaction: (txn: string): string => `txn:${txn}`,
   session: (id: string): string => `session:${id}`,
   person: (id: string): string => `person:${id}`,
-  agent: (clientId: string): string => `agent:${clientId}`,
+  /** An instance (`<client id>/<name>`) is cut off with its client. */
+  agent: (actor: string): string => `agent:${actor.split('/')[0] ?? actor}`,
   server: (resource: string): string => `server:${resource}`,
   tool: (resource: string, name: string): string => `tool:${resource}#${name}`,
   key: (kid: string): string => `key:${kid}`,
 } as const;
+
+/**
+ * Everything that ends a token when it is revoked with a number above the token's `writ.seen`. The tools are not in it: a
+ * call is of one, and ends by that one alone.
+ */
+export function targetsOf(
+  claims: TransactionalAccessToken | TransactionToken,
+  kid: string | undefined,
+): readonly string[] {
+  const { iss, aud, sub, jti, txn, act, writ } = claims;
+  const ours = flattenAct(act).filter((actor) => actor.iss === iss);
+  const agents = [...('client_id' in claims ? [claims.client_id] : []), ...ours.map((actor) => actor.sub)];
+  return [
+    feedTarget.token(jti),
+    feedTarget.transaction(txn),
+    feedTarget.session(writ.session),
+    feedTarget.person(sub),
+    feedTarget.server(aud),
+    ...new Set(agents.map(feedTarget.agent)),
+    ...(kid === undefined ? [] : [feedTarget.key(kid)]),
+  ];
+}
 
 /** What the feed has instead of a target: it tells nothing to who does not know the target already. */
 export const feedId = (target: string): string =>

@@ -38,6 +38,7 @@ export {
   MAX_BATCH_ENTRIES,
   MAX_BATCH_LENGTH,
   parseBatch,
+  targetsOf,
 } from './feed.js';
 export { type Answer, type FormRequest, tooManyRequests } from './http.js';
 export { type Notes, type Step, type Trace, untraced } from './http.js';

@@ -10,6 +10,7 @@ import {
   MAX_BATCH_ENTRIES,
   MAX_BATCH_LENGTH,
   parseBatch,
+  targetsOf,
   verifySignature,
 } from '../../src/protocol/index.js';
 import { jws } from '../support/jws.js';
@@ -47,6 +48,46 @@ describe('the id of a target', () => {
       'server:https://mcp.example/files',
       'tool:https://mcp.example/files#write_file',
       'key:kid_1',
+    ]);
+  });
+});
+
+describe('the targets of a token', () => {
+  const shared = {
+    iss: issuer,
+    aud: 'https://mcp.example/files',
+    sub: 'prs_1',
+    jti: 'jti_1',
+    txn: 'txn_1',
+    iat: 1,
+    exp: 2,
+    scope: '',
+    tctx: { call_chain: [] },
+    rctx: {},
+    act: {
+      sub: 'agt_2/worker',
+      iss: issuer,
+      act: { sub: 'agt_1', iss: issuer, act: { sub: 'agt_9', iss: 'https://other.example' } },
+    },
+    writ: { decision: 'dec_1', policy: 'p', session: 'ses_1', seen: 3, leaf: 'A'.repeat(43) },
+  };
+  const claims = { ...shared, client_id: 'agt_1' };
+  const common = [
+    feedTarget.token('jti_1'),
+    'txn:txn_1',
+    'session:ses_1',
+    'person:prs_1',
+    'server:https://mcp.example/files',
+  ];
+
+  it('are itself, what it belongs to, its server, every agent of ours in its chain once, and its key', () => {
+    expect(targetsOf(claims, 'k1')).toEqual([...common, 'agent:agt_1', 'agent:agt_2', 'key:k1']);
+  });
+
+  it('of a transaction token are the same, without a client', () => {
+    expect(targetsOf({ ...shared, act: { sub: 'agt_2', iss: issuer }, req_wl: 'agt_2' }, undefined)).toEqual([
+      ...common,
+      'agent:agt_2',
     ]);
   });
 });
