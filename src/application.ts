@@ -163,7 +163,7 @@ const beginningLimits = ({ limits }: Config): BeginningLimits => ({
 });
 
 function adminOf(house: House): readonly Route[] {
-  const { config, secrets, clock, database, keys, registry, inputs } = house;
+  const { config, secrets, clock, operations, database, keys, registry, inputs } = house;
   return createAdmin({
     registry,
     writer: registry,
@@ -174,7 +174,10 @@ function adminOf(house: House): readonly Route[] {
     inputs,
     keys: keysAdmin({ ...keyRingDeps(house), ring: keys }),
     log: openLog(database),
-    recovery: openLogRecovery(database, clock, logSigner(config.issuer, secrets.logKeys)),
+    recovery: openLogRecovery(database, clock, {
+      signer: logSigner(config.issuer, secrets.logKeys),
+      why: operations.log.why,
+    }),
     readTools: readTools({ allowLoopback: config.isLocal }),
     idempotency: openIdempotency(database),
     encryptionKeys: secrets.encryptionKeys,

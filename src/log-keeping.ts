@@ -11,6 +11,8 @@ import type { LogFigures, Metrics } from './telemetry/index.js';
 export type LogState = LogFigures &
   Readonly<{
     onStep(step: Step): void;
+    /** Why nothing that needs a record is done; `undefined` while the log is sound. */
+    why(): string | undefined;
     onFailure(thrown: unknown): void;
     notReady(): readonly NotReady[];
     /** Refuses every exchange while the log is inconsistent. */
@@ -24,20 +26,22 @@ export function logState(
   metrics: () => Pick<Metrics, 'sequenced' | 'sequencingFailed'>,
   report: (thrown: unknown) => void,
 ): LogState {
-  let [size, lag, halted, hasFailed] = [0, 0, false, false];
+  let [size, lag, hasFailed] = [0, 0, false];
+  let halted: string | undefined;
   let steppedMs = performance.now();
   const since = (): number => (performance.now() - steppedMs) / 1_000;
   const stand = (): void => {
-    if (halted) throw new Fault('log_inconsistent', 'the log is inconsistent: writ audit recover');
+    if (halted !== undefined) throw new Fault('log_inconsistent', 'the log is inconsistent: writ audit recover');
   };
   return {
     size: () => size,
     lag: () => (hasFailed ? lag + since() : lag),
-    isHalted: () => halted,
+    isHalted: () => halted !== undefined,
+    why: () => halted,
     onStep: (step) => {
-      if (step.halted !== undefined && !halted) report(new Fault('log_inconsistent', step.halted));
+      if (step.halted !== undefined && halted === undefined) report(new Fault('log_inconsistent', step.halted));
       const isThrough = step.did === 'idle' || (step.did === 'appended' && !step.isMore);
-      [size, lag, halted, hasFailed] = [step.size, isThrough ? 0 : step.lag, step.halted !== undefined, false];
+      [size, lag, halted, hasFailed] = [step.size, isThrough ? 0 : step.lag, step.halted, false];
       steppedMs = performance.now();
       if (step.appended > 0) metrics().sequenced(step.appended);
     },
@@ -47,7 +51,7 @@ export function logState(
       hasFailed = true;
     },
     notReady: () => [
-      ...(halted ? (['log_inconsistent'] as const) : []),
+      ...(halted !== undefined ? (['log_inconsistent'] as const) : []),
       ...(lag + since() > BEHIND_SECONDS ? (['log_behind'] as const) : []),
     ],
     guard: (committer) => ({
@@ -64,7 +68,7 @@ export function logState(
 }
 
 /** How long the next step waits after what this one did. Nobody waits for the tree, so it waits for company. */
-const PAUSES_MS = { appended: 200, idle: 200, lost: 200, standby: 700, halted: 700 } as const;
+const PAUSES_MS = { appended: 200, idle: 200, lost: 200, standby: 700, halted: 700, unfit: 700 } as const;
 const FAILED_MS = 500;
 
 type Keeping = Readonly<{

@@ -1,5 +1,14 @@
 import { Fault } from '../base/index.js';
-import { edgeTiles, HASH_BYTES, rootAt, Tree, type TreeHead } from '../tlog/index.js';
+import {
+  edgeTiles,
+  HASH_BYTES,
+  parseNote,
+  parseVerifierKey,
+  rootAt,
+  Tree,
+  type TreeHead,
+  verifyNote,
+} from '../tlog/index.js';
 import type { LogSigner, OwnCheckpoint } from './log-signer.js';
 import type { CheckpointMemory, TreeReader, TreeState, TreeWriter, Waiting } from './tree-ports.js';
 
@@ -7,21 +16,24 @@ export type SequencerDeps = Readonly<{
   /** Of this process, and of no other ever. */
   holder: string;
   tree: TreeWriter;
-  reader: Pick<TreeReader, 'tiles'>;
+  reader: Pick<TreeReader, 'tiles' | 'verifierKeys'>;
   signer: LogSigner;
   memory: CheckpointMemory;
   /** Milliseconds that only grow. */
   timeMs: () => number;
 }>;
 
-/** What one step did. `standby`: another process appends. `lost`: it took over meanwhile. */
+/**
+ * What one step did. `standby`: another process appends. `lost`: it took over meanwhile. `unfit`: what this process has of its
+ * own, its keys or its file, does not let it judge the tree; the others may go on.
+ */
 export type Step = Readonly<{
-  did: 'appended' | 'idle' | 'standby' | 'lost' | 'halted';
+  did: 'appended' | 'idle' | 'standby' | 'lost' | 'halted' | 'unfit';
   appended: number;
   size: number;
   /** Seconds that the oldest leaf had waited when the step began. */
   lag: number;
-  /** Why nothing is appended any more. */
+  /** Why nothing is appended any more, by anybody or by this process. */
   halted: string | undefined;
   /** Whether more was waiting than one step takes. */
   isMore: boolean;
@@ -33,6 +45,11 @@ export const LEASE_MS = 2_000;
 export const BATCH = 2_048;
 /** How often the tree as it is stored is held against what is known of it, although nothing seems to have happened. */
 const CHECK_MS = 5_000;
+
+/** What is wrong, and whether that is the tree, for everybody, or only what this process has to judge it by. */
+type Flaw = Readonly<{ of: 'tree' | 'process'; reason: string }>;
+const ofTree = (reason: string): Flaw => ({ of: 'tree', reason });
+const ofProcess = (reason: string): Flaw => ({ of: 'process', reason });
 
 const none: Waiting = { ids: [], hashes: Buffer.alloc(0), broken: [] };
 
@@ -50,6 +67,7 @@ export class Sequencer {
   #known: TreeHead | undefined;
   /** There is a file, and it is no checkpoint of ours: what was known is lost, and that is no reason to start anew. */
   #isSpoilt: boolean;
+  #isUnfit = false;
   #recoveredAt: number | undefined;
   #checkedMs = Number.NEGATIVE_INFINITY;
 
@@ -65,21 +83,25 @@ export class Sequencer {
 
   async step(): Promise<Step> {
     const { tree, holder } = this.#deps;
-    const state = await tree.look(holder, LEASE_MS);
+    // Who may not append leaves the tree to others.
+    const state = await tree.look(holder, this.#isUnfit ? 0 : LEASE_MS);
     const stepped = { appended: 0, size: state.size, lag: state.lag ?? 0, halted: state.halted, isMore: false };
     if (state.halted !== undefined) {
       this.#forget();
       return { ...stepped, did: 'halted' };
     }
     const flaw = await this.#flawOf(state);
-    if (flaw !== undefined) return this.#halt(flaw, stepped);
+    this.#isUnfit = flaw?.of === 'process';
+    if (flaw?.of === 'process') return this.#stepAside(flaw.reason, stepped);
+    if (flaw !== undefined) return this.#halt(flaw.reason, state, stepped);
     if (!state.isHeld) {
       this.#edge = undefined;
       return { ...stepped, did: 'standby' };
     }
     const waiting = state.lag === undefined ? none : await tree.waiting(BATCH);
     const [broken] = waiting.broken;
-    if (broken !== undefined) return this.#halt(`the leaf ${broken} that waits is not what was written`, stepped);
+    if (broken !== undefined)
+      return this.#halt(`the leaf ${broken} that waits is not what was written`, state, stepped);
     return { ...stepped, ...(await this.#grow(state, waiting)) };
   }
 
@@ -89,11 +111,16 @@ export class Sequencer {
     return this.#deps.tree.release(this.#deps.holder);
   }
 
-  async #halt(reason: string, stepped: Omit<Step, 'did'>): Promise<Step> {
+  async #halt(reason: string, seen: TreeState, stepped: Omit<Step, 'did'>): Promise<Step> {
     this.#forget();
-    // What is at odds may be what was read before and after another process appended.
-    if (!(await this.#deps.tree.halt(reason, stepped.size))) return { ...stepped, did: 'lost' };
+    // What is at odds may be what was read before and after another process appended, or an operator let it go on.
+    if (!(await this.#deps.tree.halt(reason, seen))) return { ...stepped, did: 'lost' };
     return { ...stepped, did: 'halted', halted: reason };
+  }
+
+  async #stepAside(reason: string, stepped: Omit<Step, 'did'>): Promise<Step> {
+    await this.release();
+    return { ...stepped, did: 'unfit', halted: reason };
   }
 
   #forget(): void {
@@ -138,13 +165,13 @@ export class Sequencer {
   }
 
   /** What is wrong with the tree as it is stored, looked for when it changed under us, and now and then anyway. */
-  async #flawOf(state: TreeState): Promise<string | undefined> {
+  async #flawOf(state: TreeState): Promise<Flaw | undefined> {
     this.#accept(state.recovery);
     const isAsKnown = this.#known?.size === state.size && state.note !== undefined;
     const isDue = this.#deps.timeMs() - this.#checkedMs >= CHECK_MS;
     if (isAsKnown && !isDue) return undefined;
     const flaw = await this.#examine(state, isDue).catch((thrown: unknown) => {
-      if (thrown instanceof Fault && thrown.code === 'log_inconsistent') return thrown.message;
+      if (thrown instanceof Fault && thrown.code === 'log_inconsistent') return ofTree(thrown.message);
       throw thrown;
     });
     if (flaw === undefined && isDue) this.#checkedMs = this.#deps.timeMs();
@@ -164,22 +191,39 @@ export class Sequencer {
     this.#deps.memory.keep({ checkpoint: undefined, recovery: note });
   }
 
-  async #examine(state: TreeState, wholeTail: boolean): Promise<string | undefined> {
+  async #examine(state: TreeState, wholeTail: boolean): Promise<Flaw | undefined> {
     const { size, note } = state;
     const known = this.#known;
     if (this.#isSpoilt)
-      return 'the file checkpoint in WRIT_DATA_DIR is no checkpoint that a key of WRIT_LOG_KEY_FILE signed';
+      return ofProcess('the file checkpoint in WRIT_DATA_DIR is no checkpoint that a key of WRIT_LOG_KEY_FILE signed');
     if (known !== undefined && known.size > size)
-      return `the tree has ${size} leaves, and had ${known.size} under a checkpoint that this process signed or saw`;
-    if (note === undefined) return size === 0 ? this.#emptyTail() : `the tree of ${size} leaves has no checkpoint`;
+      return ofTree(
+        `the tree has ${size} leaves, and had ${known.size} under a checkpoint that this process signed or saw`,
+      );
+    if (note === undefined)
+      return size === 0 ? this.#emptyTail() : ofTree(`the tree of ${size} leaves has no checkpoint`);
     const opened = this.#deps.signer.openCheckpoint(note);
-    if (!opened.ok) return `no key of WRIT_LOG_KEY_FILE signed the checkpoint of ${size} leaves`;
+    if (!opened.ok) return this.#strange(note, size);
     const flaw = await this.#flawOfTiles(size, opened.value);
-    if (flaw !== undefined) return flaw;
+    if (flaw !== undefined) return ofTree(flaw);
     if (wholeTail && !(await this.#isTailWhole(state)))
-      return 'the last entries are not those of the tree, or not whole';
+      return ofTree('the last entries are not those of the tree, or not whole');
     this.#learn({ size, root: opened.value.root }, note);
     return undefined;
+  }
+
+  /** A key that this log announced is that of other processes: this one has another, as after a change that passed it by. */
+  async #strange(text: string, size: number): Promise<Flaw> {
+    const announced = (await this.#deps.reader.verifierKeys()).flatMap(({ vkey }) => {
+      const key = parseVerifierKey(vkey);
+      return key.ok ? [key.value] : [];
+    });
+    const note = parseNote(text);
+    if (!note.ok || !verifyNote(note.value, announced).ok)
+      return ofTree(`no key of WRIT_LOG_KEY_FILE signed the checkpoint of ${size} leaves`);
+    return ofProcess(
+      `no key of WRIT_LOG_KEY_FILE of this process signed the checkpoint of ${size} leaves, but one that the log knows did`,
+    );
   }
 
   async #flawOfTiles(size: number, checkpoint: OwnCheckpoint): Promise<string | undefined> {
@@ -193,9 +237,9 @@ export class Sequencer {
     return isExtension ? undefined : `the tree of ${size} leaves is no extension of the one of ${known.size}`;
   }
 
-  async #emptyTail(): Promise<string | undefined> {
+  async #emptyTail(): Promise<Flaw | undefined> {
     const { entries } = await this.#deps.tree.tail(0, 1);
-    return entries === 0 ? undefined : `the tree is empty, and there are ${entries} entries`;
+    return entries === 0 ? undefined : ofTree(`the tree is empty, and there are ${entries} entries`);
   }
 
   async #isTailWhole({ size, isHeld }: TreeState): Promise<boolean> {

@@ -73,11 +73,14 @@ export interface TreeWriter {
   append(step: Append): Promise<'appended' | 'lost'>;
   /** The last entries, at most `most` of them, in a tree of `size`. */
   tail(size: number, most: number): Promise<Tail>;
-  /** Stops every replica from appending; the first reason stays. `false`: the tree is not of that size any more, and goes on. */
-  halt(reason: string, size: number): Promise<boolean>;
+  /**
+   * Stops every replica from appending; the first reason stays. `false`: the tree is not any more as it was seen, since it grew
+   * or an operator let it go on.
+   */
+  halt(reason: string, seen: Pick<TreeState, 'size' | 'recovery'>): Promise<boolean>;
   /** Lets another holder in at once. */
   release(holder: string): Promise<void>;
-  /** Writes the record of a new key and remembers its verifier key. */
+  /** Writes the record of a new key and remembers its verifier key; the key that was announced last is not announced again. */
   announceKey(key: Readonly<{ vkey: string; previous: string | undefined; fromSize: number }>): Promise<void>;
 }
 
@@ -90,7 +93,7 @@ export interface CheckpointMemory {
 /** Signed notes. `recovery` is the last one that was accepted. */
 export type Remembered = Readonly<{ checkpoint: string | undefined; recovery: string | undefined }>;
 
-/** Lets a halted log go on from the entries that are there. */
+/** Lets a halted log go on from the entries that are there; so also one that this process alone refuses. */
 export interface LogRecovery {
   /** `undefined`: it is not halted. `had`: the size that the tree claimed. */
   recover(by: string, reason: string): Promise<Readonly<{ size: number; had: number; halted: string }> | undefined>;

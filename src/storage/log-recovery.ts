@@ -6,11 +6,18 @@ import type { Database } from './database.js';
 import { leafOf } from './records.js';
 import { guarded } from './outage.js';
 
+/** Why this process refuses a log that may not be halted. */
+type Refusing = Readonly<{ why: () => string | undefined }>;
+
 /**
  * Goes on with the entries that are there, up to the first gap: builds their tiles anew, signs the tree that they make, and
  * writes a record of it. Only while the log is halted, and so while nobody appends.
  */
-export function openLogRecovery(database: Database, clock: Clock, signer: LogSigner): LogRecovery {
+export function openLogRecovery(
+  database: Database,
+  clock: Clock,
+  { signer, why }: Refusing & Readonly<{ signer: LogSigner }>,
+): LogRecovery {
   const rows = (sql: string, ...values: readonly unknown[]): Promise<readonly unknown[]> =>
     guarded(() => database.rows(sql, values));
   const rebuilt = async (): Promise<Tree> => {
@@ -25,16 +32,18 @@ export function openLogRecovery(database: Database, clock: Clock, signer: LogSig
   };
   return {
     recover: async (by, reason) => {
-      const [state] = States.parse(await rows('SELECT halted, size::text AS size FROM log_tree WHERE id = 1'));
-      if (state?.halted == null) return undefined;
+      const [state] = States.parse(await rows(HALTED, why() ?? null));
+      if (state === undefined) return undefined;
       const tree = await rebuilt();
       const head = { size: tree.size, root: tree.root() };
-      const at = clock.now();
+      const last = signer.openRecovery(state.recovery ?? '');
+      // A recovery counts only where it is newer than the one before, whatever this clock says.
+      const at = Math.max(clock.now(), last.ok ? last.value.at + 1 : 0);
       const root = head.root.toString('base64');
       const facts = { what: 'log_recovered', halted: state.halted, had: state.size, size: head.size, root, by };
       const { leaf, leafHash } = leafOf({ kind: 'key', at, facts, decision: 'done', reason });
       const notes = [signer.signCheckpoint(head), signer.signRecovery({ ...head, at })];
-      const values = [head.size, ...notes, state.halted, leaf, leafHash];
+      const values = [head.size, ...notes, state.halted, leaf, leafHash, signer.keys[0].text];
       const [done] = Done.parse(await rows(RECOVER, ...values));
       return done?.recovered === 1 ? { size: head.size, had: state.size, halted: state.halted } : undefined;
     },
@@ -42,6 +51,11 @@ export function openLogRecovery(database: Database, clock: Clock, signer: LogSig
 }
 
 const STEP = 8_192;
+
+/** $1 why it shall be halted although it is not, or null. No row: it is not, and nobody wants it to be. */
+const HALTED = `
+UPDATE log_tree SET halted = coalesce(halted, $1) WHERE id = 1 AND coalesce(halted, $1) IS NOT NULL
+RETURNING halted, size::text AS size, recovery`;
 
 function columns(tiles: readonly GrownTile[]): readonly unknown[] {
   const lengths = tiles.map(({ hashes }) => hashes.length);
@@ -65,7 +79,8 @@ FROM unnest($1::smallint[], $2::bigint[], $4::int[], $5::int[]) AS u(level, inde
 ON CONFLICT (level, index) DO UPDATE SET hashes = EXCLUDED.hashes WHERE log_tile.hashes <> EXCLUDED.hashes`;
 
 /**
- * $1 size, $2 checkpoint, $3 recovery, $4 why it was halted, $5 the record, $6 its hash. What is beyond the tree goes back into
+ * $1 size, $2 checkpoint, $3 recovery, $4 why it was halted, $5 the record, $6 its hash, $7 the verifier
+ * key: one that the log does not know yet is known from here on. What is beyond the tree goes back into
  * the queue; what waits there without its bytes leaves it, and an entry at the end without its bytes loses its leaf.
  */
 const RECOVER = `
@@ -92,11 +107,15 @@ WITH tree AS (
 ), again AS (
   INSERT INTO log_pending (leaf_id) SELECT l.id FROM beyond JOIN log_leaf l ON l.id = beyond.leaf_id
   WHERE l.leaf_hash = sha256('\\x00'::bytea || l.leaf) ON CONFLICT DO NOTHING
+), verifier AS (
+  INSERT INTO log_verifier_key (vkey, from_size) SELECT $7, size FROM tree ON CONFLICT (vkey) DO NOTHING
 ), record AS (
   INSERT INTO log_leaf (leaf, leaf_hash, kind, lineage) SELECT $5::bytea, $6::bytea, 'key', ARRAY[]::text[] FROM tree
 )
 SELECT count(*)::int AS recovered FROM tree`;
 
 const Run = z.object({ hashes: z.instanceof(Uint8Array).transform((bytes) => Buffer.from(bytes)) });
-const States = z.array(z.object({ halted: z.string().nullable(), size: z.string().transform(Number) }));
+const States = z.array(
+  z.object({ halted: z.string(), size: z.string().transform(Number), recovery: z.string().nullable() }),
+);
 const Done = z.array(z.object({ recovered: z.number() }));

@@ -72,9 +72,13 @@ SELECT (SELECT coalesce(max(index) + 1, 0) FROM log_entry)::text AS entries, cou
 FROM log_entry e LEFT JOIN log_leaf l ON l.id = e.leaf_id
 WHERE e.index >= $1::bigint - $2::int AND e.index < $1::bigint`;
 
-/** $1 why, $2 the size of the tree that was looked at. A tree that grew meanwhile is another one, of which nothing was said. */
+/**
+ * $1 why, $2 the size of the tree that was looked at, $3 its recovery. A tree that grew or was recovered meanwhile is another
+ * one, of which nothing was said.
+ */
 export const HALT = `
-UPDATE log_tree SET halted = coalesce(halted, $1) WHERE id = 1 AND size = $2::bigint RETURNING halted`;
+UPDATE log_tree SET halted = coalesce(halted, $1)
+WHERE id = 1 AND size = $2::bigint AND recovery IS NOT DISTINCT FROM $3::text RETURNING halted`;
 
 export const RELEASE = `UPDATE log_tree SET holder = NULL, held_until = NULL WHERE id = 1 AND holder = $1`;
 
@@ -106,3 +110,8 @@ export const VERIFIER_KEYS = `SELECT vkey, from_size::text AS from_size, leaf_ha
 /** $1 the verifier key, $2 the size of the tree, $3 the hash of the record, or null. */
 export const KEEP_VERIFIER_KEY = `
 INSERT INTO log_verifier_key (vkey, from_size, leaf_hash) VALUES ($1, $2::bigint, $3::bytea) ON CONFLICT (vkey) DO NOTHING`;
+
+/** Announcements take turns, and what is announced last is the key of now. */
+export const LAST_VERIFIER_KEY = `
+SELECT (SELECT vkey FROM log_verifier_key ORDER BY from_size DESC, since DESC LIMIT 1) AS vkey
+FROM (SELECT id FROM log_tree WHERE id = 1 FOR UPDATE) AS turn`;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Append, TreeState, TreeWriter } from '../audit/index.js';
 import { type Clock, Fault } from '../base/index.js';
 import type { Database } from './database.js';
-import { APPEND, HALT, KEEP_VERIFIER_KEY, LOOK, RELEASE, TAIL, WAITING } from './log-tree-sql.js';
+import { APPEND, HALT, KEEP_VERIFIER_KEY, LAST_VERIFIER_KEY, LOOK, RELEASE, TAIL, WAITING } from './log-tree-sql.js';
 import { guarded } from './outage.js';
 import { appendHashed } from './records.js';
 
@@ -30,13 +30,15 @@ export function openTree(database: Database, clock: Clock): TreeWriter {
       const isWhole = row.is_whole && row.found === Math.min(size, most);
       return { entries: row.entries, hashes: isWhole ? row.hashes : undefined };
     },
-    halt: async (reason, size) => (await rows(HALT, reason, size)).length > 0,
+    halt: async (reason, { size, recovery }) => (await rows(HALT, reason, size, recovery ?? null)).length > 0,
     release: async (holder) => {
       await rows(RELEASE, holder);
     },
     announceKey: async ({ vkey, previous, fromSize }) => {
       await guarded(() =>
         database.prisma.$transaction(async (transaction) => {
+          const [last] = Announced.parse(await transaction.$queryRawUnsafe(LAST_VERIFIER_KEY));
+          if (last?.vkey === vkey) return;
           const facts = { what: 'log_key', vkey, previous: previous ?? null };
           const record = { kind: 'key', at: clock.now(), facts, decision: 'done', reason: 'configured' } as const;
           const leafHash = previous === undefined ? null : await appendHashed(transaction, record);
@@ -80,5 +82,6 @@ const States = z.array(
     .transform(({ is_held: isHeld, lag, ...rest }): TreeState => ({ ...rest, isHeld, lag: lag ?? undefined })),
 );
 const Found = z.object({ ids: Ids, hashes: Bytes, broken: Ids });
+const Announced = z.array(z.object({ vkey: z.string().nullable() }));
 const Appended = z.object({ appended: z.number() });
 const Tails = z.object({ entries: Count, found: z.number(), hashes: Bytes, is_whole: z.boolean() });

@@ -143,9 +143,11 @@ describeDatabases('the tree as it is stored', (database) => {
   it('does not grow once it is halted, and keeps the first reason', async () => {
     await tree().look('one', LEASE);
     await write('a');
-    expect(await tree().halt('of another size', 1)).toBe(false);
-    expect(await tree().halt('first', 0)).toBe(true);
-    expect(await tree().halt('second', 0)).toBe(true);
+    const seen = { size: 0, recovery: undefined };
+    expect(await tree().halt('of another size', { ...seen, size: 1 })).toBe(false);
+    expect(await tree().halt('of another recovery', { ...seen, recovery: 'x' })).toBe(false);
+    expect(await tree().halt('first', seen)).toBe(true);
+    expect(await tree().halt('second', seen)).toBe(true);
     expect(await tree().append(await step('one', new Tree(), 'note'))).toBe('lost');
     expect(await tree().look('one', LEASE)).toMatchObject({ size: 0, halted: 'first' });
   });
@@ -166,6 +168,7 @@ describeDatabases('the tree as it is stored', (database) => {
   it('remembers its verifier keys, and writes the record of a new one', async () => {
     await tree().announceKey({ vkey: 'first', previous: undefined, fromSize: 0 });
     await tree().announceKey({ vkey: 'second', previous: 'first', fromSize: 7 });
+    await tree().announceKey({ vkey: 'second', previous: 'first', fromSize: 8 });
     const [leaf, ...others] = await database().prisma.logLeaf.findMany();
     expect(others).toEqual([]);
     expect(JSON.parse(Buffer.from(leaf?.leaf ?? []).toString())).toMatchObject({

@@ -157,6 +157,17 @@ describeDatabases('the sequencer', (database, kind) => {
     expect(await mustBeOneLog()).toEqual(names(0, 9));
   });
 
+  it('says nothing of a tree that an operator let go on while it was looked at', async () => {
+    await write(...names(0, 3));
+    const tail: TreeWriter['tail'] = async () => {
+      await run(`UPDATE log_tree SET recovery = 'newer'`);
+      return { entries: 9, hashes: undefined };
+    };
+    const late = start({}, logSigner(ISSUER, [KEY]), { ...writer(), tail });
+    expect(await late.sequencer.step()).toMatchObject({ did: 'lost', halted: undefined });
+    expect(await writer().look('other', 0)).toMatchObject({ halted: undefined });
+  });
+
   const spoilt = [
     ['whose tail was cut off (AU-04)', 'UPDATE log_tree SET size = 3', /has 3 leaves, and had 6/],
     [
@@ -212,19 +223,58 @@ describeDatabases('the sequencer', (database, kind) => {
     'appends nothing when the file that it left says %j (AU-03)',
     async (checkpoint) => {
       await write('a');
-      expect(await start({ checkpoint }).sequencer.step()).toMatchObject({
-        did: 'halted',
-        halted: expect.stringMatching(/file checkpoint in WRIT_DATA_DIR/),
-      });
+      const spoilt = start({ checkpoint });
+      const refusal = { did: 'unfit', appended: 0, halted: expect.stringMatching(/file checkpoint in WRIT_DATA_DIR/) };
+      expect(await spoilt.sequencer.step()).toMatchObject(refusal);
+      // That is no reason for a process with a file of its own to stop, whichever asks first.
+      const sound = start();
+      expect(await through(sound)).toMatchObject({ did: 'idle', size: 1 });
+      expect(await spoilt.sequencer.step()).toMatchObject(refusal);
+      await sound.sequencer.release();
+      for (const text of ['b', 'c']) {
+        expect(await spoilt.sequencer.step()).toMatchObject(refusal);
+        await write(text);
+        expect(await through(sound)).toMatchObject({ did: 'idle', halted: undefined });
+      }
+      expect(await mustBeOneLog()).toEqual(['a', 'b', 'c']);
     },
   );
+
+  it('leaves a log that a newer key signs to those who have it, and goes on where they sign with its own', async () => {
+    const next = key();
+    await write('a');
+    const old = start();
+    await through(old);
+    const [both, newer] = [start({}, logSigner(ISSUER, [next, KEY])), start({}, logSigner(ISSUER, [next]))];
+    const turn = async (process: Process): Promise<Step> => {
+      await run(`UPDATE log_tree SET held_until = clock_timestamp() - interval '1 second'`);
+      return process.sequencer.step();
+    };
+    // A rolling change: who has the old key alone and who has both append by turns.
+    for (let round = 0; round < 4; round++) {
+      await write(`round ${round}`);
+      expect(await turn(round % 2 === 0 ? both : old)).toMatchObject({ did: 'appended' });
+    }
+    await turn(both);
+    await write('by the new one');
+    expect(await turn(newer)).toMatchObject({ did: 'appended' });
+    const refusal = { did: 'unfit', halted: expect.stringMatching(/of this process signed/) };
+    expect(await turn(old)).toMatchObject(refusal);
+    await write('more');
+    expect(await through(newer)).toMatchObject({ did: 'idle', halted: undefined });
+    await write('by both');
+    expect(await turn(both)).toMatchObject({ did: 'appended' });
+    expect(await old.sequencer.step()).toMatchObject({ halted: undefined });
+    const announced = (await mustBeOneLog(both.signer)).filter((leaf) => leaf.startsWith('{'));
+    expect(announced).toHaveLength(1);
+  });
 
   it('appends nothing to a log that another key signed (AU-05)', async () => {
     await write('a');
     const stranger = start({}, logSigner(ISSUER, [key()]));
     await through(stranger);
     await stranger.sequencer.release();
-    expect(await start().sequencer.step()).toMatchObject({ did: 'halted', halted: expect.stringMatching(/no key of/) });
+    expect(await start().sequencer.step()).toMatchObject({ did: 'unfit', halted: expect.stringMatching(/no key of/) });
   });
 
   it('appends no leaf whose bytes were changed while it waited', async () => {
