@@ -6,7 +6,10 @@ import type { Context } from 'koa';
  */
 export function isCutOff(thrown: unknown, { req, res }: Pick<Context, 'req' | 'res'>): boolean {
   if (typeof thrown !== 'object' || thrown === null || !('code' in thrown)) return false;
-  return CODES.has(thrown.code) && (req.socket.destroyed || req.destroyed || res.destroyed);
+  return isOfClient(thrown.code) && (req.socket.destroyed || req.destroyed || res.destroyed);
 }
+
+/** The system's, the streams', and those of the parser, for a request that breaks off in its middle. */
+const isOfClient = (code: unknown): boolean => CODES.has(code) || (typeof code === 'string' && code.startsWith('HPE_'));
 
 const CODES: ReadonlySet<unknown> = new Set(['ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE']);

@@ -1,5 +1,6 @@
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
+import { lingerBehindAnswers } from './linger.js';
 
 export type ListenAt = Readonly<{
   host: string;
@@ -21,6 +22,7 @@ const LIMITS = {
 export async function listen({ tls, host, port }: ListenAt, handle: RequestListener): Promise<Server> {
   const server =
     tls === undefined ? createHttpServer(LIMITS, handle) : createHttpsServer({ ...LIMITS, ...tls }, handle);
+  lingerBehindAnswers(server, tls === undefined ? 'connection' : 'secureConnection');
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);

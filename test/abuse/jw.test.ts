@@ -476,16 +476,12 @@ describe('size', () => {
 
   it.each([1, 5])('JW-16 of %i MB is refused before it is read', async (megabytes) => {
     for (const name of ['subject_token', 'actor_token', 'client_assertion', 'scope', 'authorization_details']) {
-      const send = (): Promise<Reply> =>
-        world.exchange({ [name]: 'e'.repeat(megabytes * 1_000_000) }).catch(() => reset);
-      const answer = await send();
-      // The connection is closed with the rest of the body unread: the sender sees the answer or a broken pipe.
-      expect([413, 0]).toContain(answer.status);
+      const answer = await world.exchange({ [name]: 'e'.repeat(megabytes * 1_000_000) });
+      expect(answer.status).toBe(413);
       expectNoSecret([answer.text]);
       expect((await world.exchange()).status).toBe(200);
     }
   });
-  const reset: Reply = { status: 0, headers: new Headers(), body: undefined, text: '' };
 
   it.each(['Authorization', 'DPoP'])('JW-16 in the header %s is refused by the server itself', async (name) => {
     const answer = await raw(`${world.issuer}/token`, {

@@ -351,9 +351,7 @@ describe('E12 what a JWT library lets through', () => {
     const deep = forge(world.a1.key.privateKey, { alg: 'ES256' }, `{"a":${nested(20_001)}}`);
     for (const client_assertion of [deep, 'e'.repeat(5_000_000)]) {
       for (const form of [{ grant_type: 'refresh_token', refresh_token: 'x' }, {}]) {
-        const answer = await world.exchange({ ...form, client_assertion }).catch(() => undefined);
-        // The connection is closed with the rest unread: the sender sees the answer or a broken pipe.
-        expect([413, undefined]).toContain(answer?.status);
+        expect((await world.exchange({ ...form, client_assertion })).status).toBe(413);
       }
     }
     expect((await world.exchange()).status).toBe(200);

@@ -1,4 +1,5 @@
 import { Agent, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { hashSecret } from '../../src/client/index.js';
 import { requestLimit } from '../../src/http/index.js';
@@ -141,4 +142,58 @@ describe('failed authentications of one network', () => {
     expect(await send('x=1', { 'transfer-encoding': 'chunked' })).toEqual([429, 'close']);
     agent.destroy();
   });
+});
+
+describe('a connection that ends early', () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await startWorld();
+  });
+  afterAll(() => world.close());
+
+  const open = (bytes: string, then: (socket: Socket) => void = () => undefined): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const { port } = new URL(world.issuer);
+      const socket = connect({ host: '127.0.0.1', port: Number(port), allowHalfOpen: true });
+      let heard = '';
+      socket.on('data', (chunk) => (heard += chunk.toString('latin1')));
+      socket.on('error', reject).on('end', () => {
+        socket.destroy();
+        resolve(heard);
+      });
+      socket.pause().write(bytes, 'latin1', () => {
+        socket.resume();
+        then(socket);
+      });
+    });
+  const head = (path: string, length: number, type = 'application/x-www-form-urlencoded'): string =>
+    `POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n\r\n`;
+
+  it.each([
+    ['/token', 413],
+    ['/introspect', 413],
+    ['/introspect?in=the-url', 400],
+    ['/request', 413],
+    ['/admin/v1/apply', 401],
+    ['/nowhere', 404],
+  ])('by our answer at %s (%i) lets a client that still sends see it', async (path, status) => {
+    const length = 20_000_000;
+    const answer = await open(head(path, length) + 'x'.repeat(length));
+    expect(answer.split('\r\n')[0]).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answer.toLowerCase()).toContain('connection: close');
+  });
+
+  it('by our answer ends although its client sends no more of what it announced', async () => {
+    expect(await open(head('/token', 1_000_000))).toMatch(/^HTTP\/1.1 413 /);
+  });
+
+  it.each(['/token', '/introspect', '/request', '/auth', '/admin/v1/apply', '/nowhere'])(
+    'by its client in the middle of a request to %s is no fault to tell of',
+    async (path) => {
+      await open(`${head(path, 100, path.startsWith('/admin') ? 'application/json' : undefined)}x=1`, (socket) => {
+        socket.end();
+      });
+      expect(world.faults).toEqual([]);
+    },
+  );
 });
