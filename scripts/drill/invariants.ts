@@ -1,4 +1,7 @@
-import type { Ledger, Use } from './ledger.js';
+import type { Ledger as Kept, Use } from './ledger.js';
+
+/** What the clients know of what they were given. */
+type Ledger = Pick<Kept, 'tokens' | 'personTokens' | 'uses' | 'revoked' | 'exchangeSpends'>;
 
 /** Rows of the database under trial. */
 export type Rows = (sql: string, parameters: readonly unknown[]) => Promise<readonly object[]>;

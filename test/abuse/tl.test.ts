@@ -5,6 +5,7 @@ import { run } from '../../src/cli/index.js';
 import { PrivateJwk } from '../../src/protocol/index.js';
 import { createVerifier } from '../../src/sdk/verifier/index.js';
 import { databaseKinds } from '../support/databases.js';
+import { agreeable, type Behaviour, json, startPoint, type TestPoint, text } from '../support/decision-point.js';
 import { expectRefused, recordsAfter, stateOf } from '../support/invariants.js';
 import { callText, post, rpcOf, type RunningServer, startMcp } from '../support/mcp.js';
 import { listed, type Listed, startToolServer, type ToolServer } from '../support/tool-server.js';
@@ -132,6 +133,46 @@ describe('a tool that changes after its review', () => {
     const { reviewed } = (await show()).tool;
     const { body } = await call({ definition_sha256: reviewed });
     expect(body).toMatchObject({ authorization_details: [{ identifier: 'read_file', definition_sha256: reviewed }] });
+  });
+});
+
+describe('a decision point beside Writ', () => {
+  let point: TestPoint;
+  let decided: World;
+  beforeAll(async () => {
+    point = await startPoint();
+    const file = JSON.stringify({ decisionPoints: [{ id: 'pdp', discover: point.address, servers: '*' }] });
+    decided = await startWorld({ file });
+  });
+  afterAll(async () => {
+    await decided.close();
+    await point.close();
+  });
+
+  it.each<[string, Behaviour, string]>([
+    ['nothing in time', () => undefined, 'decision_point_silent'],
+    ['status 500', json({ decision: true }, 500), 'decision_point_silent'],
+    ['HTML', text('<html>{"decision":true}</html>', 'text/html'), 'decision_point_silent'],
+    ['half of an answer', text('{"decision":true'), 'decision_point_silent'],
+    ['200 and a decision that nobody knows', json({ decision: 'maybe' }), 'decision_point_silent'],
+    [
+      'yes and an obligation',
+      json({ decision: true, context: { obligations: [{ id: 'o', type: 'notification' }] } }),
+      'decision_point_refuses',
+    ],
+  ])('TL-07 that answers with %s has not said yes', async (_what, behaviour, reason) => {
+    point.behave(agreeable);
+    expect((await decided.exchange()).status).toBe(200);
+    const { lastRecord } = await stateOf(decided);
+    point.behave(behaviour);
+    const answer = await decided.exchange();
+    expect([answer.status, answer.body]).toMatchObject([400, { error: 'transaction_denied', tool: 'read_file' }]);
+    expect(answer.text).not.toContain('access_token');
+    expect((await recordsAfter(decided, lastRecord)).map(({ outcome }) => outcome)).toMatchObject([
+      { decision: 'refuse', reason },
+    ]);
+    point.behave(agreeable);
+    expect((await decided.exchange()).status).toBe(200);
   });
 });
 

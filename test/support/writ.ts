@@ -173,7 +173,9 @@ export const bearerAssertion = async (
 });
 
 /** A second process' worth of Writ on the database and keys of the first, behind the same issuer. */
-export async function startReplica(first: TestWrit): Promise<Pick<TestWrit, 'post' | 'admin' | 'close' | 'faults'>> {
+export async function startReplica(
+  first: TestWrit,
+): Promise<Pick<TestWrit, 'post' | 'admin' | 'close' | 'faults'> & Readonly<{ base: string }>> {
   const port = await freePort();
   const config = loadConfig(
     {
@@ -191,5 +193,6 @@ export async function startReplica(first: TestWrit): Promise<Pick<TestWrit, 'pos
   if (!config.ok) throw new Error(JSON.stringify(config.error));
   const faults: unknown[] = [];
   const writ = await startWrit(config.value, { report: (thrown) => faults.push(thrown) });
-  return { ...callsTo(`http://127.0.0.1:${port}`), faults, close: () => writ.close() };
+  const base = `http://127.0.0.1:${port}`;
+  return { ...callsTo(base), base, faults, close: () => writ.close() };
 }
