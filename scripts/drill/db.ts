@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import type pg from 'pg';
 import { challengeOf, Person, refreshForm } from './code-flow.js';
 import { type Fault, faultsOf } from './faults.js';
 import { examine } from './invariants.js';
@@ -240,12 +241,25 @@ function examineAll({ postgres }: Rig, ledger: Ledger): Promise<Readonly<Record<
       if ((await client.query(AT_WORK)).rows.length === 0) break;
       await pause(50);
     }
+    const waiting = await unsequenced(client);
     const { by } = await examine(
       async (sql, parameters) => (await client.query<object>(sql, [...parameters])).rows,
       ledger,
     );
-    return by;
+    return waiting === 0 ? by : { ...by, unsequenced: waiting };
   });
+}
+
+/** Leaves that are not in the tree although it had 5 s for them. */
+async function unsequenced(client: Pick<pg.Client, 'query'>): Promise<number> {
+  let waiting = 0;
+  for (let waited = 0; waited <= 5_000; waited += 100) {
+    const { rows } = await client.query<{ waiting: number }>('SELECT count(*)::int AS waiting FROM log_pending');
+    waiting = rows[0]?.waiting ?? 0;
+    if (waiting === 0) break;
+    await pause(100);
+  }
+  return waiting;
 }
 
 const AT_WORK = `SELECT 1 FROM pg_stat_activity WHERE application_name = 'writ' AND state <> 'idle'`;

@@ -2,13 +2,23 @@ import { readFileSync } from 'node:fs';
 import type { LocalPostgres } from '../postgres.js';
 import { endPostgres, postmasterOf, startPostgres } from '../postgres.js';
 import type { Proxy } from './proxy.js';
-import { DURABLE, withDatabase } from './rig.js';
+import { DATABASE, DURABLE, withDatabase } from './rig.js';
 
 /** Something that happens to the database for a while. */
 export type Fault = Readonly<{ name: string; holdMs: number; begin(): Promise<void>; end(): Promise<void> }>;
 
 /** Every table that a request for a token writes to. */
-const TABLES = ['replay', 'agent_session', 'log_leaf', 'token_use', 'revocation', 'engine_record'] as const;
+const TABLES = [
+  'replay',
+  'agent_session',
+  'log_leaf',
+  'log_pending',
+  'token_use',
+  'revocation',
+  'engine_record',
+] as const;
+/** Those that the tree of the log is in: nobody waits for it, and it must come after. */
+const TREE = ['log_entry', 'log_tile', 'log_checkpoint', 'log_tree'] as const;
 
 export const faultsOf = (postgres: LocalPostgres, proxy: Proxy): readonly Fault[] => [
   killed(postgres),
@@ -17,8 +27,9 @@ export const faultsOf = (postgres: LocalPostgres, proxy: Proxy): readonly Fault[
   slow(proxy, 1_000),
   slow(proxy, 6_000),
   cut(proxy),
-  failing(postgres, 'full', { tables: TABLES, sqlState: '53100' }),
-  ...TABLES.map((table) => failing(postgres, `failing ${table}`, { tables: [table], sqlState: '58030' })),
+  readOnly(postgres),
+  failing(postgres, 'full', { tables: [...TABLES, ...TREE], sqlState: '53100' }),
+  ...[...TABLES, ...TREE].map((table) => failing(postgres, `failing ${table}`, { tables: [table], sqlState: '58030' })),
 ];
 
 /** Its immediate shutdown, as in a crash, and its start. */
@@ -84,6 +95,24 @@ function cut(proxy: Proxy): Fault {
       clearInterval(timer);
       return Promise.resolve();
     },
+  };
+}
+
+/** Nothing can be written any more, as where a standby was taken for the server. */
+function readOnly(postgres: LocalPostgres): Fault {
+  const say = (change: string): Promise<void> =>
+    withDatabase(postgres, async (client) => {
+      await client.query('SET default_transaction_read_only = off');
+      await client.query(`ALTER DATABASE ${DATABASE} ${change}`);
+      await client.query(
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+      );
+    });
+  return {
+    name: 'read-only',
+    holdMs: 1_000,
+    begin: () => say('SET default_transaction_read_only = on'),
+    end: () => say('RESET default_transaction_read_only'),
   };
 }
 

@@ -59,7 +59,7 @@ describe.each(hasServer ? ['postgres'] : [])('a log that was changed after it wa
 describe.each(hasServer ? ['postgres'] : [])('a database that fails (%s)', () => {
   it('is said to be unavailable, in bounded time, and leaves nothing half done', async () => {
     const { result, said } = await drill('db');
-    expect({ ...result, said }).toMatchObject({ faults: 12, partial_effects: 0, wrong_answers: 0, found: {} });
+    expect({ ...result, said }).toMatchObject({ faults: 18, partial_effects: 0, wrong_answers: 0, found: {} });
     expect(result['recovery_ms']).toBeLessThanOrEqual(5_000);
   }, 300_000);
 });
