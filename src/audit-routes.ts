@@ -6,6 +6,7 @@ import {
   follow,
   type Following,
   readerDigests,
+  retention,
   type ReadingDeps,
   schemaRoute,
   sessionClosesAfter,
@@ -26,6 +27,7 @@ import {
   openLogConsumers,
   openLogIndex,
   openOutcomes,
+  openRetention,
   openTreeReader,
 } from './storage/index.js';
 
@@ -67,16 +69,26 @@ const mountOf = (issuer: string): string => new URL(issuer).pathname.replace(/\/
 
 type Followed = Pick<AuditParts, 'database' | 'clock'> &
   Pick<Following, 'report'> &
-  Readonly<{ config: Pick<Config, 'auditWebhookUrl' | 'auditWebhookSecret'> }>;
+  Readonly<{
+    config: Pick<Config, 'auditWebhookUrl' | 'auditWebhookSecret' | 'logRetentionDays'>;
+    operations: Readonly<{
+      retention: Readonly<{ pruned(records: number): void; webhookMissed(records: number): void }>;
+    }>;
+  }>;
 
 /** What follows the tree for as long as this process runs. Answers how to stop. */
-export function followLog({ config, database, clock, report }: Followed): () => Promise<void> {
+export function followLog({ config, database, clock, report, operations }: Followed): () => Promise<void> {
   const index = openLogIndex(database);
   const stops = [follow(() => index.step(), { everyMs: 500, report })];
-  const { auditWebhookUrl: url, auditWebhookSecret: secret } = config;
+  const { auditWebhookUrl: url, auditWebhookSecret: secret, logRetentionDays: days } = config;
   if (url !== undefined && secret !== undefined) {
     const [events, consumers] = [openEventFinder(database), openLogConsumers(database)];
-    stops.push(follow(webhook({ url, secret, events, consumers, clock }), { everyMs: 500, report }));
+    const onMissed = operations.retention.webhookMissed;
+    stops.push(follow(webhook({ url, secret, events, consumers, clock, onMissed }), { everyMs: 500, report }));
+  }
+  if (days !== undefined) {
+    const step = retention({ store: openRetention(database, clock), days, onPruned: operations.retention.pruned });
+    stops.push(follow(step, { everyMs: 2_000, report }));
   }
   return async () => {
     await Promise.all(stops.map((stop) => stop()));

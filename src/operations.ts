@@ -17,7 +17,7 @@ import { type LogState, logState } from './log-keeping.js';
 import type { EngineLog } from './oauth/index.js';
 import type { RegistryReader } from './registry/index.js';
 import type { CommitWatch, Database, InputWatch } from './storage/index.js';
-import { type Log, openMetrics, openTraces } from './telemetry/index.js';
+import { type Log, type Metrics, openMetrics, openTraces } from './telemetry/index.js';
 import type { KeyRing } from './token/index.js';
 
 /** What operators see of a running Writ, and what the composition root has to hand it. */
@@ -30,6 +30,8 @@ export type Operations = Readonly<{
   decisionPoints: PointWatch;
   inputs: InputWatch;
   log: LogState;
+  /** Told of what retention removed, and of what a webhook missed by it. */
+  retention: Pick<Metrics, 'pruned' | 'webhookMissed'>;
   /** Counts what passes through. */
   failures(log: FailureLog): FailureLog;
   engineLog(log: EngineLog): EngineLog;
@@ -115,6 +117,7 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
     },
     inputs: metrics.inputs,
     log: state,
+    retention: metrics,
     failures: (inner) => ({
       note: (failure) => {
         metrics.authenticationFailed(failure);

@@ -33,6 +33,7 @@ const lines = await makeBundle(
             .map((leaf, i) => ({ index: start + i, leafHash: leafHash(leaf), leaf, isPruned: false })),
         ),
       indexOf: () => Promise.resolve(undefined),
+      retentionRecords: () => Promise.resolve([]),
       verifierKeys: () => Promise.resolve([]),
     },
     finder: { indexes: () => Promise.resolve([]), between: () => Promise.resolve(undefined) },

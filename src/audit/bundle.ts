@@ -31,7 +31,10 @@ export interface EntryFinder {
 export type IndexPage = Readonly<{ after: number; limit: number }>;
 
 export type BundleSource = Readonly<{
-  tree: Pick<TreeReader, 'tiles' | 'latest' | 'checkpointFrom' | 'entries' | 'indexOf' | 'verifierKeys'>;
+  tree: Pick<
+    TreeReader,
+    'tiles' | 'latest' | 'checkpointFrom' | 'entries' | 'indexOf' | 'verifierKeys' | 'retentionRecords'
+  >;
   finder: EntryFinder;
 }>;
 
@@ -43,16 +46,20 @@ export async function makeBundle(
   asked: BundleAsked,
   { tree, finder }: BundleSource,
 ): Promise<AsyncGenerator<string> | undefined> {
+  // Before the checkpoint, which so covers them.
+  const retained = await tree.retentionRecords();
   const checkpoint = await tree.latest();
   if (!checkpoint) return undefined;
   const about = await placed(asked.about, checkpoint.size, finder);
   const keys = await keyEntries({ tree, finder }, checkpoint.size);
+  const always = [...new Set([...keys, ...retained])].sort((a, b) => a - b);
   const cached = { tree: { ...tree, tiles: remembering(tree.tiles) }, finder };
-  return linesOf({ ...asked, about }, { checkpoint, keys }, cached);
+  return linesOf({ ...asked, about }, { checkpoint, keys, always }, cached);
 }
 
 type Placed = Exclude<BundleAbout, { from: Seconds }> | Readonly<{ from: Seconds; until: Seconds; range: Span }>;
-type Head = Readonly<{ checkpoint: StoredCheckpoint; keys: readonly number[] }>;
+/** `always`: entries that an auditor needs whatever was asked for. */
+type Head = Readonly<{ checkpoint: StoredCheckpoint; keys: readonly number[]; always: readonly number[] }>;
 
 async function placed(about: BundleAbout, size: number, finder: EntryFinder): Promise<Placed> {
   if ('range' in about) return { range: [about.range[0], Math.min(about.range[1], size)] };
@@ -75,7 +82,7 @@ async function* linesOf(
 ): AsyncGenerator<string> {
   yield await headerOf(asked, head, source);
   let entries = 0;
-  for await (const run of withKeys(runsOf(asked.about, head.checkpoint.size, source.finder), head.keys)) {
+  for await (const run of withOthers(runsOf(asked.about, head.checkpoint.size, source.finder), head.always)) {
     yield await runLines(run, head.checkpoint.size, source);
     entries += run[1] - run[0];
   }
@@ -165,16 +172,16 @@ async function* indexesOf(
 }
 
 /** The runs, and between them each of these entries that is in none. */
-async function* withKeys(runs: AsyncIterable<Span>, keys: readonly number[]): AsyncGenerator<Span> {
+async function* withOthers(runs: AsyncIterable<Span>, others: readonly number[]): AsyncGenerator<Span> {
   let at = 0;
   for await (const run of runs) {
-    for (; (keys[at] ?? Infinity) < run[1]; at++) {
-      const key = keys[at] ?? 0;
-      if (key < run[0]) yield [key, key + 1];
+    for (; (others[at] ?? Infinity) < run[1]; at++) {
+      const index = others[at] ?? 0;
+      if (index < run[0]) yield [index, index + 1];
     }
     yield run;
   }
-  for (const key of keys.slice(at)) yield [key, key + 1];
+  for (const index of others.slice(at)) yield [index, index + 1];
 }
 
 const REMEMBERED = 64;

@@ -44,7 +44,8 @@ function lineOf({ at, what, decision, reason, detail, approval }: TraceEvent): s
 /** As text. Whatever could steer a terminal or turn the text around is spelled out (AU-01). */
 export function drawText(trace: Trace): string {
   const head = `transaction ${trace.txn}, ${String(trace.records)} records${trace.complete ? '' : ' and more'}`;
-  return [head, ...linesOf(treeOf(trace), '', '')].map(plain).join('\n');
+  const pruned = trace.pruned_before === null ? [] : [`what was written before ${trace.pruned_before} was removed`];
+  return [head, ...pruned, ...linesOf(treeOf(trace), '', '')].map(plain).join('\n');
 }
 
 function linesOf({ label, under }: Step, first: string, rest: string): readonly string[] {

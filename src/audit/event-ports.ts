@@ -7,7 +7,7 @@ export type EventFilter = Readonly<{
   until: Seconds | undefined;
 }>;
 
-/** An entry of the tree with its record's bytes; without them where retention removed the leaf. */
+/** An entry of the tree with its record's bytes; without them where they are lost. What retention removed is not found. */
 export type FoundEntry = Readonly<{
   index: number;
   leafHash: string;
@@ -15,8 +15,16 @@ export type FoundEntry = Readonly<{
   txn: string | undefined;
 }>;
 
-/** `next`: the index to read on after, `undefined` when everything below `indexedTo` has been looked at. */
-export type EventPage = Readonly<{ entries: readonly FoundEntry[]; next: number | undefined; indexedTo: number }>;
+/**
+ * `next`: the index to read on after, `undefined` when everything below `indexedTo` has been looked at. `prunedBefore`: what
+ * was written before may have been removed by retention.
+ */
+export type EventPage = Readonly<{
+  entries: readonly FoundEntry[];
+  next: number | undefined;
+  indexedTo: number;
+  prunedBefore?: Seconds | undefined;
+}>;
 
 /**
  * Finds entries in the order of the tree, which never changes: a page that was read stays as it was, and what comes later

@@ -47,13 +47,22 @@ export const eventsRoute = (events: EventFinder, deps: ReadingDeps): Route =>
       query: EventQuery,
       answer: async (ctx, { query }) => {
         const { after = -1, limit } = query;
-        const { entries, next, indexedTo } = await events.find(filterOf(query), { after, limit });
+        const { entries, next, indexedTo, prunedBefore } = await events.find(filterOf(query), { after, limit });
         const items = entries.filter((entry) => isInTime(entry, query)).map(eventOf);
-        ctx.body = { items, next: next === undefined ? null : String(next), indexed_to: indexedTo };
+        ctx.body = {
+          items,
+          next: next === undefined ? null : String(next),
+          indexed_to: indexedTo,
+          pruned_before: timeOf(prunedBefore),
+        };
       },
     },
     deps,
   );
+
+/** RFC 3339, or null where there is none. */
+export const timeOf = (at: number | undefined): string | null =>
+  at === undefined ? null : new Date(at * 1_000).toISOString();
 
 /** The keys of the index that a question stands for. */
 export function filterOf({
@@ -90,11 +99,11 @@ export function isInTime(
   return record === undefined ? since === 0 && until === Infinity : record.at >= since && record.at < until;
 }
 
-/** An entry as it is shown. What retention removed has its hash, by which it stays proved. */
+/** An entry as it is shown; one whose leaf is lost still has its hash. */
 export function eventOf({ index, leafHash, leaf, txn }: FoundEntry): JsonObject {
   const place = { index, leaf_hash: leafHash };
   const record = leaf && readRecord(leaf);
-  if (record === undefined) return { ...place, pruned: leaf === undefined };
+  if (record === undefined) return { ...place, lost: leaf === undefined };
   const { kind, at, facts, outcome } = record;
   return { ...place, at: new Date(at * 1_000).toISOString(), kind, txn: txn ?? null, facts, outcome: { ...outcome } };
 }

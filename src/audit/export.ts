@@ -46,7 +46,7 @@ async function* linesOf(
   }
 }
 
-/** One line; nothing for what retention removed, where the format has no word for it. */
+/** One line; nothing for a record that is lost, where the format has no word for it. */
 export function lineOf(entry: FoundEntry, format: ExportFormat): string {
   const shown = format === 'jsonl' ? eventOf(entry) : ocsfOf(entry);
   // JSON of one line whatever stands in it: also the separators that some readers split lines at (AU-01, AU-02).

@@ -211,6 +211,17 @@ const Access = z.strictObject({
   request: id,
 });
 
+const Retention = z
+  .strictObject({
+    what: z.literal('pruned'),
+    from: count,
+    below: count,
+    older_than: z.number().int().describe('Seconds since 1970: all that is removed was written before.'),
+    days: count,
+    by,
+  })
+  .describe('What is removed from an hour later on: the content of all entries below, but for keys and these records.');
+
 /** The facts of a record of version 1, by its kind. */
 export const FACTS = {
   exchange: Exchange,
@@ -225,4 +236,5 @@ export const FACTS = {
   decision: Decision,
   outcome: Outcome,
   access: Access,
+  retention: Retention,
 } as const satisfies Readonly<Record<RecordKind, z.ZodType>>;

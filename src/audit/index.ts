@@ -32,6 +32,14 @@ export { transactionRoute, type TransactionSources } from './transaction.js';
 export { type LogSigner, logSigner, originOf, type OwnCheckpoint, type Recovery } from './log-signer.js';
 export { Sequencer, type SequencerDeps, type Step } from './sequencer.js';
 export { treeRoutes } from './tree-routes.js';
+export {
+  type Announcement,
+  type Reach,
+  retention,
+  type RetentionDeps,
+  type RetentionState,
+  type RetentionStore,
+} from './retention.js';
 export type {
   Append,
   CheckpointMemory,
@@ -70,6 +78,7 @@ export type {
 } from './ports.js';
 export {
   closeRecord,
+  KEPT_KINDS,
   leafHash,
   LogRecord,
   Outcome,

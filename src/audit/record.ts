@@ -17,8 +17,12 @@ export const RecordKind = z.enum([
   'decision',
   'outcome',
   'access',
+  'retention',
 ]);
 export type RecordKind = z.infer<typeof RecordKind>;
+
+/** What is kept for as long as the log: auditors need the history of its keys, and who removed what. */
+export const KEPT_KINDS: readonly RecordKind[] = ['key', 'retention'];
 
 /**
  * How it came out. In records of an exchange this part is written by the commit itself, in the statement that decides,

@@ -69,13 +69,15 @@ export class Sequencer {
   #isSpoilt: boolean;
   #isUnfit = false;
   #recoveredAt: number | undefined;
+  /** Entries below it may have been without their leaves when the log was recovered. */
+  #recoveredSize = 0;
   #checkedMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: SequencerDeps) {
     this.#deps = deps;
     const { checkpoint, recovery } = deps.memory.recall();
     const recovered = recovery === undefined ? undefined : deps.signer.openRecovery(recovery);
-    this.#recoveredAt = recovered?.ok === true ? recovered.value.at : undefined;
+    if (recovered?.ok === true) [this.#recoveredAt, this.#recoveredSize] = [recovered.value.at, recovered.value.size];
     const remembered = checkpoint === undefined ? undefined : deps.signer.openCheckpoint(checkpoint);
     this.#isSpoilt = remembered?.ok === false;
     this.#known = remembered?.ok === true ? remembered.value : undefined;
@@ -184,7 +186,7 @@ export class Sequencer {
     const recovery = note === undefined ? undefined : this.#deps.signer.openRecovery(note);
     if (note === undefined || recovery?.ok !== true) return;
     if (this.#recoveredAt !== undefined && recovery.value.at <= this.#recoveredAt) return;
-    this.#recoveredAt = recovery.value.at;
+    [this.#recoveredAt, this.#recoveredSize] = [recovery.value.at, recovery.value.size];
     this.#known = recovery.value;
     this.#isSpoilt = false;
     this.#forget();
@@ -244,7 +246,7 @@ export class Sequencer {
 
   async #isTailWhole({ size, isHeld }: TreeState): Promise<boolean> {
     const width = size % 256 || Math.min(size, 256);
-    const { entries, hashes } = await this.#deps.tree.tail(size, width);
+    const { entries, hashes } = await this.#deps.tree.tail(size, width, this.#recoveredSize);
     // While another process appends there may be more of them by now.
     if (hashes === undefined || entries < size || (isHeld && entries > size)) return false;
     if (width === 0) return true;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Seconds } from '../base/index.js';
 import type { JsonObject } from '../protocol/index.js';
 import { Outcome, type RecordKind } from './record.js';
 
@@ -35,6 +36,10 @@ export const Trace = z.strictObject({
   chains: z.array(Chain),
   records: z.number().int(),
   complete: z.boolean(),
+  pruned_before: z.iso
+    .datetime()
+    .nullable()
+    .describe('Retention removed what was written before, so there may have been more.'),
 });
 export type Trace = z.infer<typeof Trace>;
 
@@ -79,12 +84,14 @@ export type TraceAbout = Readonly<{
   txn: string;
   /** Whether there are no other records of it. */
   complete: boolean;
+  /** What was written before may be gone. */
+  prunedBefore?: Seconds | undefined;
   /** Of MCP servers, by their resource: whether their outcomes are expected. */
   expected: ReadonlyMap<string, boolean>;
 }>;
 
 /** Puts the records of one transaction together, oldest first. What names no chain of its own belongs to its token's. */
-export function traceOf({ txn, complete, expected }: TraceAbout, records: readonly Traced[]): Trace {
+export function traceOf({ txn, complete, prunedBefore = 0, expected }: TraceAbout, records: readonly Traced[]): Trace {
   const seen = records.map((record) => ({ record, facts: Facts.parse(record.facts) }));
   const places = new Map(seen.flatMap((one) => placeByToken(one)));
   const chains = new Map<string, z.infer<typeof Chain>>();
@@ -99,13 +106,15 @@ export function traceOf({ txn, complete, expected }: TraceAbout, records: readon
       call.outcome = outcomeAfter(call.outcome, one.record, expected.get(target ?? ''));
     }
   }
+  const mayLack = (records[0]?.at ?? Infinity) < prunedBefore + LONGEST;
   return {
     txn,
     person: seen.find(({ facts }) => facts.person !== null)?.facts.person ?? null,
     sessions: [...new Set(seen.flatMap(({ record }) => record.outcome.session ?? []))],
     chains: [...chains.values()],
     records: records.length,
-    complete,
+    complete: complete && !mayLack,
+    pruned_before: mayLack ? new Date(prunedBefore * 1_000).toISOString() : null,
   };
 }
 
@@ -118,6 +127,9 @@ function outcomeAfter(
   if (before !== null || kind !== 'exchange' || decision !== 'permit' || isExpected === undefined) return before;
   return isExpected ? 'none_so_far' : 'none_expected';
 }
+
+/** No transaction lasts longer than a session may. */
+const LONGEST: Seconds = 86_400;
 
 const placeByToken = ({ record, facts }: Seen): readonly (readonly [string, Place])[] =>
   record.kind === 'exchange' && facts.token !== null ? [[facts.token, ownPlace(facts)]] : [];

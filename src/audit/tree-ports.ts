@@ -23,6 +23,8 @@ export interface TreeReader {
   indexOf(leafHash: Uint8Array): Promise<number | undefined>;
   /** The verifier keys that ever signed, oldest first. */
   verifierKeys(): Promise<readonly KnownVerifierKey[]>;
+  /** Where the records are that cover whatever retention has removed until now; ascending. */
+  retentionRecords(): Promise<readonly number[]>;
 }
 
 /** `fromSize`: the tree's size when it signed first. `leafHash`: the record that announced it; the first has none. */
@@ -71,8 +73,8 @@ export interface TreeWriter {
   waiting(most: number): Promise<Waiting>;
   /** `lost`: somebody else holds the tree, or it is not of that size any more. Nothing has changed then. */
   append(step: Append): Promise<'appended' | 'lost'>;
-  /** The last entries, at most `most` of them, in a tree of `size`. */
-  tail(size: number, most: number): Promise<Tail>;
+  /** The last entries, at most `most` of them, in a tree of `size`; those below `recovered` may have lost their leaves. */
+  tail(size: number, most: number, recovered?: number): Promise<Tail>;
   /**
    * Stops every replica from appending; the first reason stays. `false`: the tree is not any more as it was seen, since it grew
    * or an operator let it go on.

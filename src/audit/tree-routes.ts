@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Context } from 'koa';
+import { Fault } from '../base/index.js';
 import { answerProblem, fieldProblem, plainProblem, readQuery, type Route } from '../http/index.js';
 import {
   consistencyProof,
@@ -93,11 +94,13 @@ async function sendEntries(ctx: Context, tree: TreeReader, path: string): Promis
   }
   const start = asked.index * TILE_WIDTH;
   const entries = await tree.entries({ start, end: start + asked.width, limit: asked.width });
+  const lost = entries.find(({ leaf, isPruned }) => leaf === undefined && !isPruned);
+  if (lost) throw new Fault('log_inconsistent', `the entry ${lost.index} of the log has lost its leaf`);
   const leaves = entries.flatMap(({ leaf }) => (leaf === undefined ? [] : [leaf]));
   const bundle = entryBundle(leaves);
   if (entries.length < asked.width || !bundle.ok) answerProblem(ctx, plainProblem('not_found'));
   else if (leaves.length < asked.width)
-    answerProblem(ctx, plainProblem('not_found', 'Some of these entries were removed when their time was over'));
+    answerProblem(ctx, plainProblem('not_found', 'Retention removed the content of these entries; their hashes stay'));
   else send(ctx, bundle.value, { type: 'application/octet-stream', cache: 'no-store' });
 }
 

@@ -18,6 +18,8 @@ export type WebhookDeps = Readonly<{
   events: EventFinder;
   consumers: LogConsumers;
   clock: Clock;
+  /** Told how many records had been removed before they were taken. */
+  onMissed: (records: number) => void;
 }>;
 
 const BATCH = 100;
@@ -26,11 +28,12 @@ const LONGEST_PAUSE: Seconds = 300;
 
 /**
  * Sends the log on, at least once and in the order of the tree (Standard Webhooks). What was not taken is sent again, later
- * and later, and the place stays where it was: as long as retention keeps the entries nothing is lost. The same entries
- * come under the same `webhook-id`, also from another process.
+ * and later, and the place stays where it was: as long as retention keeps the entries nothing is lost. Whoever comes later
+ * is told how many it removed between `from` and `to`. The same entries come under the same `webhook-id`, also from another
+ * process.
  */
 export function webhook(deps: WebhookDeps): () => Promise<'more' | 'done'> {
-  const { url, events, consumers, clock } = deps;
+  const { url, events, consumers, clock, onMissed } = deps;
   const name = `webhook:${sha256(url)}`;
   let [failures, notBefore] = [0, 0];
   return async () => {
@@ -40,10 +43,11 @@ export function webhook(deps: WebhookDeps): () => Promise<'more' | 'done'> {
     const last = entries.at(-1);
     if (last === undefined) return 'done';
     const to = last.index + 1;
+    const pruned = to - from - entries.length;
     const body = JSON.stringify({
       type: 'audit.entries',
       timestamp: new Date(clock.now() * 1_000).toISOString(),
-      data: { from, to, entries: entries.map(eventOf) },
+      data: { from, to, pruned, entries: entries.map(eventOf) },
     });
     try {
       await send(deps, { id: `log_${String(from)}_${String(to)}`, body });
@@ -53,7 +57,7 @@ export function webhook(deps: WebhookDeps): () => Promise<'more' | 'done'> {
       throw new Fault('webhook_unavailable', 'the webhook of the log does not take what it is sent', { cause });
     }
     [failures, notBefore] = [0, 0];
-    await consumers.advance(name, from, to);
+    if ((await consumers.advance(name, from, to)) && pruned > 0) onMissed(pruned);
     return to < indexedTo ? 'more' : 'done';
   };
 }

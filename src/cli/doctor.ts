@@ -37,6 +37,7 @@ async function examine(options: ConnectionOptions, io: Io): Promise<readonly Che
     ok('configuration', `sound, issuer ${config.issuer}`),
     checkDataDirectory(config),
     checkLogKey(config),
+    checkRetention(config),
     ...database,
     ...server,
     await checkAdminToken({ ...options, url: issuer }, io),
@@ -65,6 +66,16 @@ function checkLogKey({ logKeyFile, logKeyPreviousFiles, dataDir }: Config): Chec
   const open = [logKeyFile, ...logKeyPreviousFiles].find((file) => (statSync(file).mode & 0o077) !== 0);
   if (open !== undefined) return warn(name, `${open} can be read by other accounts`, `chmod 600 ${open}`);
   return ok(name, `${logKeyFile}, and ${logKeyPreviousFiles.length} earlier`);
+}
+
+/** What a decision looked at says nothing to anybody once its record is gone. */
+function checkRetention({ logRetentionDays: days, decisionInputDays }: Config): Check {
+  const name = 'log retention';
+  if (days === undefined) return ok(name, 'the log is kept for ever');
+  const found = `records are kept for ${days} days, their hashes for ever`;
+  return days < decisionInputDays
+    ? warn(name, found, `set WRIT_DECISION_INPUT_DAYS to ${days} at most: inputs are kept for ${decisionInputDays}`)
+    : ok(name, found);
 }
 
 const MOST_DIFFERENCE = 2;

@@ -19,6 +19,7 @@ export type Config = Readonly<{
   allowEmbeddedDatabase: boolean;
   adminToken: string | undefined;
   /** Where the log is sent on to. Never without the secret, nor that without it. */
+  logRetentionDays: number | undefined;
   auditWebhookUrl: string | undefined;
   auditWebhookSecret: string | undefined;
   /** Reads the log and nothing else. */

@@ -54,6 +54,7 @@ function complete(settings: Settings, read: Read): Config {
     policies: settings.policies,
     adminToken: settings.adminToken,
     auditToken: settings.auditToken,
+    logRetentionDays: settings.logRetentionDays,
     auditWebhookUrl: settings.auditWebhookUrl,
     auditWebhookSecret: settings.auditWebhookSecret,
     logKeyFile: settings.logKeyFile,

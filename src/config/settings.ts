@@ -297,6 +297,14 @@ export const Settings = z.strictObject({
     .default(7)
     .describe('How long what a decision looked at is kept, encrypted, for writ policy replay; 0 keeps nothing.')
     .meta({ env: 'WRIT_DECISION_INPUT_DAYS' }),
+  logRetentionDays: z
+    .number({ error: 'must be a whole number of days' })
+    .int({ error: 'must be a whole number of days' })
+    .min(1, { error: 'must be at least 1 day' })
+    .max(36_500, { error: 'must be at most 36500 days' })
+    .optional()
+    .describe('How long the content of the log is kept; its hashes and proofs stay. Without it: for ever.')
+    .meta({ env: 'WRIT_LOG_RETENTION_DAYS', example: '400' }),
   auditWebhookUrl: PointUrl.optional()
     .describe('Where the log is sent on to, at least once and in order, signed as Standard Webhooks are.')
     .meta({ env: 'WRIT_AUDIT_WEBHOOK_URL', example: 'https://siem.example.com/writ' }),

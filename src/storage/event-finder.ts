@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { type EventFilter, type EventFinder, type FoundEntry, hourKey } from '../audit/index.js';
+import { type EventFilter, type EventFinder, type FoundEntry, hourKey, KEPT_KINDS } from '../audit/index.js';
 import type { Seconds } from '../base/index.js';
 import type { Database } from './database.js';
+import { IS_PRUNED } from './log-tree-sql.js';
 import { guarded } from './outage.js';
 
 /** Tiles that one statement looks at, and statements for one page: 16 million entries. */
@@ -21,12 +22,15 @@ export function openEventFinder(database: Database): EventFinder {
   const rows: Rows = (sql, ...values) => guarded(() => database.rows(sql, values));
   return {
     find: async (filter, { after, limit }) => {
-      const indexedTo = Indexes.parse(await rows(POSITION))[0]?.index ?? 0;
+      const [{ index: indexedTo, pruned, pruned_before: prunedBefore } = NOWHERE] = Places.parse(await rows(POSITION));
       const range = await within(filter, { after, end: indexedTo }, rows);
-      const { indexes, seenTo } = await candidatesOf(filter.keys, range, { rows, limit });
+      const { indexes, seenTo } =
+        filter.keys.length === 0
+          ? await everything(range, { rows, limit, pruned })
+          : await candidatesOf(filter.keys, range, { rows, limit });
       const entries = indexes.length === 0 ? [] : Entries.parse(await rows(ENTRIES, indexes));
       const next = seenTo < range.end ? seenTo - 1 : undefined;
-      return { entries: entries.map(entryOf), next, indexedTo };
+      return { entries: entries.map(entryOf), next, indexedTo, prunedBefore };
     },
   };
 }
@@ -41,6 +45,25 @@ async function within({ since, until }: EventFilter, { after, end }: Range, rows
   };
 }
 
+/** The first `limit` of all that there are: of what retention has been at, only what it keeps. */
+async function everything(
+  { after, end }: Range,
+  { rows, limit, pruned }: Readonly<{ rows: Rows; limit: number; pruned: number }>,
+): Promise<Candidates> {
+  const start = after + 1;
+  const border = Math.max(start, Math.min(pruned, end));
+  const tiles = start < border ? Postings.parse(await rows(KEPT, KEPT_KEYS, start, border, limit + 1)) : [];
+  const kept = tiles.flatMap((tile) => tile.indexes).filter((index) => index >= start && index < border);
+  if (kept.length > limit || tiles.length > limit) {
+    const indexes = kept.slice(0, limit);
+    return { indexes, seenTo: (indexes.at(-1) ?? after) + 1 };
+  }
+  const seenTo = Math.max(border, Math.min(end, border + limit - kept.length));
+  return { indexes: [...kept, ...Array.from({ length: seenTo - border }, (_, n) => border + n)], seenTo };
+}
+
+const KEPT_KEYS = KEPT_KINDS.map((kind) => `kind:${kind}`);
+
 /** The first `limit` that have all the keys, or as many as there are in what one page looks at. */
 async function candidatesOf(
   keys: readonly string[],
@@ -48,10 +71,6 @@ async function candidatesOf(
   { rows, limit }: Readonly<{ rows: Rows; limit: number }>,
 ): Promise<Candidates> {
   const start = after + 1;
-  if (keys.length === 0) {
-    const seenTo = Math.max(start, Math.min(end, start + limit));
-    return { indexes: Array.from({ length: seenTo - start }, (_, n) => start + n), seenTo };
-  }
   const found: number[] = [];
   const last = Math.floor((end - 1) / TILE);
   let tile = Math.floor(start / TILE);
@@ -66,7 +85,16 @@ async function candidatesOf(
   return { indexes, seenTo: isCut ? (indexes.at(-1) ?? after) + 1 : Math.min(end, tile * TILE) };
 }
 
-const POSITION = `SELECT index::text AS index FROM log_consumer WHERE name = 'search'`;
+const POSITION = `
+  SELECT c.index::text AS index, r.pruned::text AS pruned,
+    CASE WHEN r.pruned > 0 THEN floor(extract(epoch FROM r.older_than))::bigint::text END AS pruned_before
+  FROM log_consumer c, log_retention r WHERE c.name = 'search' AND r.id = 1`;
+
+/** $1 keys, $2 first entry, $3 the one behind the last, $4 how many tiles. */
+const KEPT = `
+  SELECT tile::text AS tile, bit_or(bits)::text AS bits FROM log_posting
+  WHERE key = ANY($1::text[]) AND tile >= $2::bigint / 256 AND tile <= ($3::bigint - 1) / 256
+  GROUP BY tile ORDER BY tile LIMIT $4::int`;
 
 const FIRST_TILE = `
   SELECT tile::text AS tile FROM log_posting WHERE key >= $1 AND key < 'hour;' ORDER BY key, tile LIMIT 1`;
@@ -83,11 +111,21 @@ const POSTED = `
 const ENTRIES = `
   SELECT e.index::text AS index, e.leaf_hash, l.leaf, l.txn
   FROM log_entry e LEFT JOIN log_leaf l ON l.id = e.leaf_id
-  WHERE e.index = ANY($1::bigint[]) ORDER BY e.index`;
+  WHERE e.index = ANY($1::bigint[]) AND NOT (e.leaf_id IS NULL AND ${IS_PRUNED}) ORDER BY e.index`;
 
 const Count = z.string().transform(Number);
 const Bytes = z.instanceof(Uint8Array).transform((bytes) => Buffer.from(bytes));
-const Indexes = z.array(z.object({ index: Count }));
+const Places = z.array(
+  z.object({
+    index: Count,
+    pruned: Count,
+    pruned_before: z
+      .string()
+      .nullable()
+      .transform((text) => (text === null ? undefined : Number(text))),
+  }),
+);
+const NOWHERE = { index: 0, pruned: 0, pruned_before: undefined };
 const Tiles = z.array(z.object({ tile: Count }));
 
 const Postings = z.array(

@@ -3,7 +3,7 @@ import type { TreeReader } from '../audit/index.js';
 import { Fault } from '../base/index.js';
 import { HASH_BYTES } from '../tlog/index.js';
 import type { Database } from './database.js';
-import { CHECKPOINT_FROM, ENTRIES, INDEX_OF, LATEST, TILES, VERIFIER_KEYS } from './log-tree-sql.js';
+import { CHECKPOINT_FROM, ENTRIES, INDEX_OF, LATEST, RETENTION_RECORDS, TILES, VERIFIER_KEYS } from './log-tree-sql.js';
 import { guarded } from './outage.js';
 
 /** The tree as it is served. A checkpoint and the tiles below it are written together, so each read is of a whole tree. */
@@ -31,6 +31,7 @@ export function openTreeReader(database: Pick<Database, 'rows'>): TreeReader {
     checkpointFrom: async (size) => Checkpoints.parse(await rows(CHECKPOINT_FROM, size))[0],
     entries: async ({ start, end, limit }) => Entries.parse(await rows(ENTRIES, start, end, limit)),
     indexOf: async (leafHash) => Indexes.parse(await rows(INDEX_OF, leafHash))[0]?.index,
+    retentionRecords: async () => Indexes.parse(await rows(RETENTION_RECORDS)).map(({ index }) => index),
     verifierKeys: async () => Keys.parse(await rows(VERIFIER_KEYS)),
   };
 }

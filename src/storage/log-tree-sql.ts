@@ -64,11 +64,14 @@ WITH tree AS (
 SELECT (SELECT count(*) FROM tree)::int
   / CASE WHEN NOT EXISTS (SELECT 1 FROM tree) OR (SELECT count(*) FROM moved) = $5::int THEN 1 ELSE 0 END AS appended`;
 
-/** $1 the size, $2 how many. A leaf that is gone although nothing removed it, or whose bytes are others, makes `is_whole` false. */
+/**
+ * $1 the size, $2 how many, $3 before which entry a recovery may have lost leaves. Retention never comes so far. A leaf that is
+ * gone, or whose bytes are others, makes `is_whole` false.
+ */
 export const TAIL = `
 SELECT (SELECT coalesce(max(index) + 1, 0) FROM log_entry)::text AS entries, count(*)::int AS found,
   coalesce(string_agg(e.leaf_hash, ''::bytea ORDER BY e.index), ''::bytea) AS hashes,
-  coalesce(bool_and(e.leaf_id IS NULL OR coalesce(e.leaf_hash = sha256('\\x00'::bytea || l.leaf), false)), true) AS is_whole
+  coalesce(bool_and((e.leaf_id IS NULL AND e.index < $3::bigint) OR coalesce(e.leaf_hash = sha256('\\x00'::bytea || l.leaf), false)), true) AS is_whole
 FROM log_entry e LEFT JOIN log_leaf l ON l.id = e.leaf_id
 WHERE e.index >= $1::bigint - $2::int AND e.index < $1::bigint`;
 
@@ -81,6 +84,14 @@ UPDATE log_tree SET halted = coalesce(halted, $1)
 WHERE id = 1 AND size = $2::bigint AND recovery IS NOT DISTINCT FROM $3::text RETURNING halted`;
 
 export const RELEASE = `UPDATE log_tree SET holder = NULL, held_until = NULL WHERE id = 1 AND holder = $1`;
+
+/** Whether an entry `e` is where retention has been. */
+export const IS_PRUNED = 'e.index < (SELECT pruned FROM log_retention WHERE id = 1)';
+
+/** The records of what retention removed, the newest two: the last may only say what it will. */
+export const RETENTION_RECORDS = `
+SELECT e.index::text AS index FROM log_retention r JOIN log_entry e ON e.leaf_hash IN (r.leaf_hash, r.previous_hash)
+WHERE r.id = 1 ORDER BY e.index`;
 
 /** $1 levels, $2 indexes. One row for each, in order. */
 export const TILES = `
@@ -97,9 +108,9 @@ export const LATEST = `${CHECKPOINT} JOIN log_tree t ON t.size = c.size WHERE t.
 
 export const CHECKPOINT_FROM = `${CHECKPOINT} WHERE c.size >= $1::bigint ORDER BY c.size LIMIT 1`;
 
-/** $1 start, $2 end, $3 how many. */
+/** $1 start, $2 end, $3 how many. What has no leaf and was never pruned is lost. */
 export const ENTRIES = `
-SELECT e.index::text AS index, e.leaf_hash, l.leaf, e.leaf_id IS NULL AS is_pruned
+SELECT e.index::text AS index, e.leaf_hash, l.leaf, e.leaf_id IS NULL AND ${IS_PRUNED} AS is_pruned
 FROM log_entry e LEFT JOIN log_leaf l ON l.id = e.leaf_id
 WHERE e.index >= $1::bigint AND e.index < $2::bigint ORDER BY e.index LIMIT $3::int`;
 

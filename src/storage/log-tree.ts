@@ -24,8 +24,8 @@ export function openTree(database: Database, clock: Clock): TreeWriter {
       const [row] = z.array(Appended).parse(await rows(APPEND, ...parameters(step)));
       return row?.appended === 1 ? 'appended' : 'lost';
     },
-    tail: async (size, most) => {
-      const [row] = z.array(Tails).parse(await rows(TAIL, size, most));
+    tail: async (size, most, recovered = 0) => {
+      const [row] = z.array(Tails).parse(await rows(TAIL, size, most, recovered));
       if (row === undefined) throw new Fault('internal', 'the database has no tail');
       const isWhole = row.is_whole && row.found === Math.min(size, most);
       return { entries: row.entries, hashes: isWhole ? row.hashes : undefined };

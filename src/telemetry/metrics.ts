@@ -28,6 +28,10 @@ export type Metrics = Readonly<{
   faulted(code: string): void;
   sequenced(count: number): void;
   sequencingFailed(): void;
+  /** Records whose content retention removed. */
+  pruned(records: number): void;
+  /** Records that retention removed before the webhook had taken them. */
+  webhookMissed(records: number): void;
   /** Points are those of the configuration, outcomes words of a closed set. */
   opinionHeard(opinion: Readonly<{ point: string; outcome: string; seconds: number }>): void;
   circuitChanged(change: Readonly<{ point: string; isOpen: boolean }>): void;
@@ -104,6 +108,12 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
   const unsequenced = meter.createCounter('writ_log_failures_total', {
     description: 'Steps of the sequencer that failed and are tried again',
   });
+  const pruned = meter.createCounter('writ_log_pruned_total', {
+    description: 'Records whose content this process removed when their time was over',
+  });
+  const missed = meter.createCounter('writ_audit_webhook_missed_total', {
+    description: 'Records that retention removed before the webhook of the log had taken them',
+  });
   const interned = interning();
   return {
     ended: ({ method, route, status, seconds, isCut, notes }) => {
@@ -136,6 +146,12 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
     },
     sequencingFailed: () => {
       unsequenced.add(1);
+    },
+    pruned: (records) => {
+      pruned.add(records);
+    },
+    webhookMissed: (records) => {
+      missed.add(records);
     },
     faulted: (code) => {
       faults.add(1, { code: word(code) });

@@ -64,6 +64,7 @@ describe('the trace of a transaction', () => {
           },
         ],
         records: 2,
+        pruned_before: null,
         complete: true,
       },
     ]);
@@ -104,7 +105,10 @@ describe('events', () => {
 
   it('say how far the index is, and are printed by the command line', async () => {
     const { status, body } = await ask('/events?kind=exchange&limit=1');
-    expect([status, Object.keys(body as object).sort()]).toEqual([200, ['indexed_to', 'items', 'next']]);
+    expect([status, Object.keys(body as object).sort()]).toEqual([
+      200,
+      ['indexed_to', 'items', 'next', 'pruned_before'],
+    ]);
     expect(await writ('audit', 'events', '--kind', 'exchange')).toMatchObject({ code: 0, err: '' });
   });
 });

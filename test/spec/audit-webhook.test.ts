@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { closeRecord, type EventFinder, type LogConsumers, recordHead, webhook } from '../../src/audit/index.js';
+import { closeRecord, recordHead, webhook, type WebhookDeps } from '../../src/audit/index.js';
 
 const KEY = Buffer.alloc(32, 7);
 const SECRET = `whsec_${KEY.toString('base64')}`;
@@ -31,15 +31,22 @@ beforeAll(async () => {
 });
 afterAll(() => new Promise((resolve) => consumer.close(resolve)));
 
-/** A log of so many entries, and how far the one consumer of it is. */
-function logOf(size: number): Readonly<{ events: EventFinder; consumers: LogConsumers; place: () => number }> {
+type FollowedLog = Pick<WebhookDeps, 'events' | 'consumers' | 'onMissed'> &
+  Readonly<{ place: () => number; missed: number[] }>;
+
+/** A log of so many entries, and how far the one consumer of it is. Retention removed what is below `pruned`. */
+function logOf(size: number, pruned = 0): FollowedLog {
   let place = 0;
+  const missed: number[] = [];
   return {
+    missed,
+    onMissed: (records) => missed.push(records),
     place: () => place,
     events: {
       find: (_filter, { after, limit }) => {
-        const end = Math.min(size, after + 1 + limit);
-        const indexes = Array.from({ length: Math.max(0, end - after - 1) }, (_entry, n) => after + 1 + n);
+        const start = Math.max(after + 1, pruned);
+        const end = Math.min(size, start + limit);
+        const indexes = Array.from({ length: Math.max(0, end - start) }, (_entry, n) => start + n);
         const entries = indexes.map((index) => ({ index, leafHash: 'h', leaf, txn: undefined }));
         return Promise.resolve({ entries, next: end < size ? end - 1 : undefined, indexedTo: size });
       },
@@ -103,6 +110,20 @@ describe('the webhook of the log', () => {
       'log_0_100',
       'log_100_120',
     ]);
+  });
+
+  it('tells whoever comes too late how much retention had removed, and counts it', async () => {
+    seen.length = 0;
+    status = 204;
+    const log = logOf(700, 512);
+    const step = webhook({ ...log, url, secret: SECRET, clock: { now: () => 5 } });
+    expect([await step(), await step(), await step()]).toEqual(['more', 'done', 'done']);
+    const data = seen.map(({ body }) => (JSON.parse(body) as { data: Record<string, unknown> }).data);
+    expect(data.map(({ from, to, pruned }) => [from, to, pruned])).toEqual([
+      [0, 612, 512],
+      [612, 700, 0],
+    ]);
+    expect([log.missed, log.place()]).toEqual([[512], 700]);
   });
 
   it('goes where the operator said and nowhere else: a redirect is a failure', async () => {

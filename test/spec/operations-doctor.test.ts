@@ -57,6 +57,7 @@ describe('writ doctor', () => {
       'configuration: ok',
       'data directory: ok',
       'log key: ok',
+      'log retention: ok',
       'database: ok',
       ...(writ.config.databaseUrl === undefined ? [] : ['migrations: ok', 'clock and database: ok']),
       'issuer: ok',

@@ -41,6 +41,7 @@ export class LogBook {
   readonly notes = new Map<number, string>();
   readonly vkeys: { vkey: string; fromSize: number; leafHash: Buffer | undefined }[] = [];
   readonly #sequences = new Map<string, number>();
+  readonly #retained: number[] = [];
   /** What an auditor has who trusts the first key. */
   readonly options: AuditorOptions;
   keys: KeyObject[];
@@ -89,6 +90,23 @@ export class LogBook {
     return index;
   }
 
+  /** The record of what retention removes, and the removal: all below but keys and such records. */
+  prune(below: number, facts: Readonly<Record<string, Json>> = {}): number {
+    const told = { what: 'pruned', from: 0, below, older_than: AT, days: 30, by: 'writ', ...facts };
+    const index = this.write({ kind: 'retention', decision: 'done', facts: told });
+    this.#retained.push(index);
+    for (let n = 0; n < below; n++) {
+      const isKept = /"kind":"(key|retention)"/.test(this.entries[n]?.leaf?.toString('utf8') ?? '');
+      if (!isKept) this.forget(n);
+    }
+    return index;
+  }
+
+  /** An entry without its content. */
+  forget(index: number, isPruned = true): void {
+    this.alter(index, { leaf: undefined, isPruned, session: undefined });
+  }
+
   /** Signs the tree as it is. */
   sign(): string {
     const root = this.tiles.tree.root();
@@ -132,6 +150,7 @@ export class LogBook {
         return Promise.resolve(index < 0 ? undefined : index);
       },
       verifierKeys: () => Promise.resolve(this.vkeys),
+      retentionRecords: () => Promise.resolve(this.#retained),
     },
     finder: {
       indexes: (of, { after, limit }) =>

@@ -59,6 +59,7 @@ describe('the configuration', () => {
       logKeyFile: undefined,
       logKeyPreviousFiles: [],
       logKeys: [],
+      logRetentionDays: undefined,
       logWitnesses: [],
       logCopies: [],
       trustDomain: 'localhost',

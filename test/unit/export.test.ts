@@ -127,10 +127,10 @@ describe('an entry in the words of OCSF', () => {
     });
   });
 
-  it('is none where retention removed the record', () => {
+  it('is none where the record is lost', () => {
     expect(lineOf({ ...exchange, leaf: undefined }, 'ocsf')).toBe('');
     expect(JSON.parse(lineOf({ ...exchange, leaf: undefined }, 'jsonl'))).toEqual({
-      ...{ index: 7, leaf_hash: 'h'.repeat(43), pruned: true },
+      ...{ index: 7, leaf_hash: 'h'.repeat(43), lost: true },
     });
   });
 });

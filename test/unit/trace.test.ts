@@ -97,6 +97,16 @@ person prs_1
     );
   });
 
+  it('says when retention may have removed some of it', () => {
+    const old = traceOf({ ...about, prunedBefore: 1_795_305_660 }, records);
+    expect([old.complete, old.pruned_before]).toEqual([false, '2026-11-22T00:01:00.000Z']);
+    expect(drawText(old)).toMatch(/\nwhat was written before 2026-11-22T00:01:00\.000Z was removed\n/);
+    expect(traceOf({ ...about, prunedBefore: 1_795_200_000 }, records)).toMatchObject({
+      complete: true,
+      pruned_before: null,
+    });
+  });
+
   it.each([
     [true, 'no outcome so far'],
     [false, 'no outcome, and none is expected: this server does not report'],
