@@ -9,7 +9,7 @@ import {
   type VerifierKey,
   verifyLog,
 } from '../sdk/auditor/index.js';
-import { isLoopback } from '../protocol/index.js';
+import { isLoopback, parseObject } from '../protocol/index.js';
 import { parseCheckpoint, parseNote } from '../tlog/index.js';
 import { JSON_OPTION, type Output } from './command.js';
 import { Failure, type Io } from './io.js';
@@ -139,14 +139,36 @@ async function bodyOf(url: URL, token: string | undefined): Promise<AsyncIterabl
   return response.body;
 }
 
+/** Entries one by one, as a bundle has them. Nothing but the leaves is taken from it: their hashes are proved by the tiles. */
+async function contentsOf(
+  bundle: string,
+  token: string | undefined,
+): Promise<ReadonlyMap<number, Uint8Array | 'pruned' | 'lost'>> {
+  const response = await ask(bundle, token);
+  if (!response.ok) throw new Failure(2, `${bundle} answered ${response.status}`);
+  const lines = (await response.text()).trimEnd().split('\n').map(parseObject);
+  return new Map(
+    lines.flatMap((line): [number, Uint8Array | 'pruned' | 'lost'][] => {
+      const { index, leaf, pruned } = line.ok ? line.value : {};
+      if (typeof index !== 'number') return [];
+      if (typeof leaf === 'string') return [[index, Buffer.from(leaf, 'base64url')]];
+      return [[index, pruned === true ? 'pruned' : 'lost']];
+    }),
+  );
+}
+
 /** A log by its URL. The token goes to the entries only: everything else of a log is public. */
 function logAt(url: URL, token: string | undefined): LogSource {
   const prefix = url.href.replace(/\/$/, '');
   return {
     hasEntries: token !== undefined,
+    contents: (start, end) => contentsOf(`${prefix}/bundle?from=${start}&to=${end}`, token),
     read: async (path) => {
-      const response = await ask(`${prefix}/${path}`, path.startsWith('tile/entries/') ? token : undefined);
+      const isOfEntries = path.startsWith('tile/entries/');
+      const response = await ask(`${prefix}/${path}`, isOfEntries ? token : undefined);
       if (response.status === 404 || response.status === 410) return undefined;
+      // What lacks an entry is not served: which one, the entries say one by one.
+      if (response.status === 503 && isOfEntries) return undefined;
       if (!response.ok) throw new Failure(2, `${prefix}/${path} answered ${response.status}`);
       return new Uint8Array(await response.arrayBuffer());
     },

@@ -5,7 +5,7 @@ export function describeVerdict(verdict: Verdict): readonly string[] {
   const { isProved, problems, more, sessions, entries, keys } = verdict;
   const counted = [
     `${entries.included} entries`,
-    ...(entries.pruned > 0 ? [`${entries.pruned} of them without their content, which retention removed`] : []),
+    ...(entries.pruned > 0 ? [`${entries.pruned} of them without their content`] : []),
     ...(entries.unknown > 0 ? [`${entries.unknown} of a version that this build does not know`] : []),
     ...sessionWords(sessions),
   ];
@@ -14,8 +14,20 @@ export function describeVerdict(verdict: Verdict): readonly string[] {
     ...problems.map(describeProblem),
     ...(more > 0 ? [`  and ${more} more`] : []),
     counted.join(', '),
+    ...pruningWords(verdict),
     ...keys.map((key) => `key announced by the log: ${key}`),
     against(verdict),
+  ];
+}
+
+function pruningWords({ pruning: { runs, recorded } }: Verdict): readonly string[] {
+  const said = runs.map(([start, end]) => (end === start + 1 ? `${start}` : `${start} to ${end - 1}`)).join(', ');
+  const at = recorded && new Date(recorded.olderThan * 1000).toISOString();
+  return [
+    ...(runs.length > 0 ? [`said to be pruned: entries ${said}`] : []),
+    ...(recorded
+      ? [`retention removed what is below entry ${recorded.below}, written before ${at}: see entry ${recorded.entry}`]
+      : []),
   ];
 }
 

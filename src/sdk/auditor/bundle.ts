@@ -69,7 +69,8 @@ class BundleReader {
     }
     const opening = this.#opening;
     const heads = opening && this.#heads(opening);
-    const sessions = this.#entries.sessions.finish(...this.#wanted());
+    const pruning = this.#entries.pruning.finish();
+    const sessions = this.#entries.sessions.finish({ ...this.#wanted(), prunedBefore: pruning.recorded?.olderThan });
     const { included, pruned, unknown } = this.#entries;
     const size = heads?.witnessed?.size ?? 0;
     return {
@@ -79,6 +80,7 @@ class BundleReader {
       checkpoint: opening && { ...headOf(opening), signedBy: heads?.signedBy ?? [] },
       witnessed: heads?.witnessed,
       entries: { included, claimed: included - (this.#below.get(size) ?? 0), pruned, unknown },
+      pruning,
       sessions,
       keys: this.#entries.keys.announced(),
     };
@@ -178,11 +180,12 @@ class BundleReader {
     if (first < last) this.#problems.add('entry_missing', `${last - first} entries are left out`, { entry: first });
   }
 
-  #wanted(): [Coverage, string | undefined] {
+  #wanted(): Readonly<{ coverage: Coverage; about?: string }> {
     const about = this.#opening?.about;
-    if (about === undefined || this.#entries.pruned > 0) return ['unknown', undefined];
-    if ('session' in about) return ['some', about.session];
-    return 'range' in about ? [about.range[0] === 0 ? 'all' : 'some', undefined] : ['unknown', undefined];
+    if (about === undefined) return { coverage: 'unknown' };
+    if ('session' in about) return { coverage: 'some', about: about.session };
+    if (!('range' in about)) return { coverage: 'unknown' };
+    return { coverage: about.range[0] === 0 && this.#entries.pruned === 0 ? 'all' : 'some' };
   }
 
   #unreadable(detail: string): false {

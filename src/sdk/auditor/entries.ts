@@ -2,6 +2,7 @@ import { leafHash } from '../../tlog/index.js';
 import { KeyHistory } from './keys.js';
 import type { AuditorOptions } from './options.js';
 import { Openings } from './openings.js';
+import { Pruning } from './pruning.js';
 import { seenIn } from './record.js';
 import { Sessions } from './sessions.js';
 import type { Problems } from './verdict.js';
@@ -11,6 +12,7 @@ export class Entries {
   readonly sessions: Sessions;
   readonly keys: KeyHistory;
   readonly openings: Openings;
+  readonly pruning: Pruning;
   readonly #problems: Problems;
   readonly #prunedBelow: number;
   included = 0;
@@ -24,11 +26,13 @@ export class Entries {
     this.sessions = new Sessions(problems);
     this.keys = new KeyHistory(keys);
     this.openings = new Openings(problems);
+    this.pruning = new Pruning(problems);
   }
 
   /**
    * An entry with the hash that the tree has for it. A leaf that is not there was pruned, and its hash stays proved; but
-   * retention takes the oldest first, and never what came after something that it left (C2SP tlog-tiles, pruning).
+   * retention takes the oldest first, and never what came after something that it left (C2SP tlog-tiles, pruning), and
+   * says so in the log.
    */
   take(index: number, hash: Uint8Array, leaf: Buffer | 'pruned' | 'lost'): void {
     this.included += 1;
@@ -38,6 +42,7 @@ export class Entries {
     }
     if (leaf === 'pruned') {
       this.pruned += 1;
+      this.pruning.claim(index);
       if (this.#hasContent) this.#problems.add('entry_missing', 'what came before it was not pruned', { entry: index });
       else if (index >= this.#prunedBelow) this.#problems.add('entry_missing', 'its content is gone', { entry: index });
       return;
@@ -55,10 +60,11 @@ export class Entries {
       this.unknown += 1;
       return;
     }
-    // The announcements of keys are kept for as long as the log.
-    if (seen.kind !== 'key') this.#hasContent = true;
+    // The announcements of keys and removals are kept for as long as the log.
+    if (seen.kind !== 'key' && seen.kind !== 'retention') this.#hasContent = true;
     this.sessions.take(index, seen);
     this.keys.take(index, seen);
     this.openings.take(seen);
+    this.pruning.take(index, seen);
   }
 }

@@ -15,6 +15,7 @@ import { Entries } from './entries.js';
 import { type Read, readCheckpoint } from './header.js';
 import { judgeHeads } from './heads.js';
 import type { AuditorOptions } from './options.js';
+import type { Coverage } from './sessions.js';
 import { Problems, type Verdict } from './verdict.js';
 
 /** Where a log is read from, by paths of C2SP tlog-tiles; `undefined` for what is not there. Nothing of it is believed. */
@@ -24,6 +25,8 @@ export type LogSource = Readonly<{
   hasEntries: boolean;
   /** Earlier checkpoints that the log gave out, where a change of its key shows. */
   earlier?: readonly string[];
+  /** What the log says of entries one by one, where it does not serve the bundle of their tile. */
+  contents?(start: number, end: number): Promise<ReadonlyMap<number, Uint8Array | 'pruned' | 'lost'>>;
 }>;
 
 /**
@@ -57,7 +60,8 @@ class LogReader {
     const earlier = (this.#source.earlier ?? []).map((note) => readCheckpoint(note));
     const older = earlier.flatMap((read) => (read ? [read] : []));
     const heads = main && (await this.#judged(main, older));
-    const sessions = this.#entries.sessions.finish(this.#isComplete() ? 'all' : 'unknown');
+    const pruning = this.#entries.pruning.finish();
+    const sessions = this.#entries.sessions.finish({ coverage: this.#coverage() });
     const { included, pruned, unknown } = this.#entries;
     const size = main?.checkpoint.size ?? 0;
     return {
@@ -72,13 +76,15 @@ class LogReader {
       },
       witnessed: heads?.witnessed,
       entries: { included, claimed: Math.max(0, size - (heads?.witnessed?.size ?? 0)), pruned, unknown },
+      pruning,
       sessions,
       keys: this.#entries.keys.announced(),
     };
   }
 
-  #isComplete(): boolean {
-    return this.#source.hasEntries && this.#entries.pruned === 0 && this.#problems.list.length === 0;
+  #coverage(): Coverage {
+    if (!this.#source.hasEntries || this.#problems.list.length > 0) return 'unknown';
+    return this.#entries.pruned === 0 ? 'all' : 'some';
   }
 
   async #judged(main: Read, older: readonly Read[]): Promise<ReturnType<typeof judgeHeads> | undefined> {
@@ -139,8 +145,10 @@ class LogReader {
       return;
     }
     if (parsed) this.#hasContent = true;
+    const said = parsed ? undefined : await this.#source.contents?.(first, first + hashes.length);
     hashes.forEach((hash, i) => {
-      this.#entries.take(first + i, hash, parsed?.value[i] ?? (this.#hasContent ? 'lost' : 'pruned'));
+      const found = parsed?.value[i] ?? said?.get(first + i) ?? (this.#hasContent ? 'lost' : 'pruned');
+      this.#entries.take(first + i, hash, typeof found === 'string' ? found : Buffer.from(found));
     });
   }
 

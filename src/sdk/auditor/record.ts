@@ -17,7 +17,7 @@ const TAIL =
   /^,"outcome":\{"decision":"(\w{1,16})","reason":"[^"\\]*","session":(?:null|"([^"\\]{1,128})"),"sequence":(?:null|(\d{1,15})),"seen":\d{1,15}\}\}$/;
 const OUTCOME = Buffer.from(',"outcome":{"decision":', 'latin1');
 const MET = Buffer.from('"met":"', 'latin1');
-const MATTERS = new Set(['key', 'session']);
+const MATTERS = new Set(['key', 'session', 'retention']);
 
 /** Reads a leaf as far as a proof needs it; `undefined` when it is no record of a version that this build knows. */
 export function seenIn(leaf: Buffer): Seen | undefined {

@@ -4,6 +4,9 @@ import type { Problems, Verdict } from './verdict.js';
 /** How much of each session must be there. `all`: every record from the first on; `some`: none between two that are. */
 export type Coverage = 'all' | 'some' | 'unknown';
 
+/** `about`: the one session that was asked for. `prunedBefore` is in seconds. */
+export type Wanted = Readonly<{ coverage: Coverage; about?: string; prunedBefore?: number | undefined }>;
+
 type Summary = Readonly<{ sequence: number; facts: Seen['facts']; entry: number }>;
 
 /** Every record from `from` up to but without `next` was seen, and those of `ahead`. */
@@ -47,11 +50,15 @@ export class Sessions {
     if (isWhole(state)) this.#forget(session, state);
   }
 
-  /** When everything has passed by: says what is missing, also of the session that was asked `about`. */
-  finish(coverage: Coverage, about?: string): Verdict['sessions'] {
+  /**
+   * When everything has passed by: says what is missing, also of the session that was asked `about`. What was written
+   * before `prunedBefore` may be gone, so only a session that was opened later must be there from its first record on.
+   */
+  finish({ coverage, about, prunedBefore }: Wanted): Verdict['sessions'] {
     let [open, partial] = [0, 0];
     for (const [session, state] of this.#open) {
-      const gap = gapIn(state, coverage === 'all' || session === about);
+      const mayLack = prunedBefore !== undefined && !(openedAt(state) >= prunedBefore);
+      const gap = gapIn(state, coverage === 'all' || (session === about && !mayLack));
       if (gap !== undefined && coverage !== 'unknown') this.#gap(`${session} lacks its record ${gap}`, state.entry);
       if (state.from === 1 && gap === undefined) open += 1;
       else partial += 1;
@@ -103,6 +110,9 @@ export class Sessions {
     this.#problems.add('session_gap', detail, { entry });
   }
 }
+
+/** Not a number while that is not known. */
+const openedAt = ({ summary }: State): number => Number(summary?.facts?.['opened_at'] ?? NaN);
 
 const isSummary = ({ kind, facts }: Seen): boolean => kind === 'session' && facts?.['what'] === 'closed';
 

@@ -34,6 +34,8 @@ export type ProblemCode =
   | 'session_double'
   /** The closing summary of a session does not say what is in the session. */
   | 'summary_wrong'
+  /** The content of entries is gone as if retention had removed it, and no record of the log says that it would. */
+  | 'pruned_unrecorded'
   /** Who a person is said to be is not what the log committed to. */
   | 'opening_wrong'
   /** The log's commitment to a person is not among the entries. */
@@ -63,10 +65,16 @@ export type Verdict = Readonly<{
     included: number;
     /** Newer than anything witnessed: nothing but the log's own signature stands for them. */
     claimed: number;
-    /** Proved to be in the tree, but their content was removed by retention. */
+    /** Proved to be in the tree, but their content is said to have been removed by retention. */
     pruned: number;
     /** Of a version that this build does not know: their content was not looked at. */
     unknown: number;
+  }>;
+  pruning: Readonly<{
+    /** Which entries are said to be pruned, as far as they are listed. */
+    runs: readonly (readonly [number, number])[];
+    /** What the newest record of a removal says: of entries below there may be no content. `entry`: that record. */
+    recorded: Readonly<{ entry: number; below: number; olderThan: number }> | undefined;
   }>;
   sessions: Readonly<{ complete: number; open: number; partial: number }>;
   /** Verifier keys that the log announced under a key that was trusted already. */

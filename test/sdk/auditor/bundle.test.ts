@@ -24,6 +24,7 @@ describe('a bundle', () => {
       },
       witnessed: undefined,
       entries: { included: 600, claimed: 600, pruned: 0, unknown: 0 },
+      pruning: { runs: [], recorded: undefined },
       sessions: { complete: 0, open: 3, partial: 0 },
       keys: [],
     });
@@ -79,20 +80,90 @@ describe('a bundle', () => {
 
   it('takes for pruned only what comes before everything that is left', async () => {
     const log = new LogBook().fill(20);
+    log.prune(5);
+    log.forget(7);
     log.sign();
-    log.alter(7, { leaf: undefined, isPruned: true });
     const verdict = await judge(await log.bundle({ range: [0, 20] }), log.options);
-    expect(found(verdict.problems)).toEqual([['entry_missing', 7]]);
+    expect(found(verdict.problems)).toEqual([
+      ['entry_missing', 7],
+      ['pruned_unrecorded', [7, 8]],
+    ]);
   });
 
-  it('proves the place of entries whose content was pruned', async () => {
-    const log = new LogBook().fill(20);
+  it('proves the place of entries whose content was pruned, and says which and by which record', async () => {
+    const log = new LogBook().fill(3);
+    log.rotate(newKey());
+    log.fill(16);
+    const record = log.prune(8);
     log.sign();
-    for (let n = 0; n < 5; n++) log.alter(n, { leaf: undefined, isPruned: true });
-    const verdict = await judge(await log.bundle({ range: [0, 20] }), log.options);
-    expect(verdict).toMatchObject({ isProved: true, entries: { included: 20, pruned: 5 } });
-    const strict = await judge(await log.bundle({ range: [0, 20] }), { ...log.options, prunedBelow: 4 });
-    expect(found(strict.problems)).toEqual([['entry_missing', 4]]);
+    const verdict = await judge(await log.bundle({ range: [0, 19] }), log.options);
+    expect(verdict).toMatchObject({ isProved: true, problems: [], entries: { included: 20, pruned: 7 } });
+    const runs = [
+      [0, 3],
+      [4, 8],
+    ];
+    expect(verdict.pruning).toEqual({ runs, recorded: { entry: record, below: 8, olderThan: AT } });
+    const strict = await judge(await log.bundle({ range: [0, 19] }), { ...log.options, prunedBelow: 7 });
+    expect(found(strict.problems)).toEqual([['entry_missing', 7]]);
+  });
+
+  const pruned = (log: LogBook, facts: Readonly<Record<string, string | number>> = {}): void => {
+    log.prune(2, facts);
+    log.forget(2);
+  };
+  const unrecorded = [
+    [
+      'no record',
+      (log: LogBook): void => {
+        for (const index of [0, 1, 2]) log.forget(index);
+      },
+      [[0, 3]],
+    ],
+    [
+      'a record of fewer',
+      (log: LogBook): void => {
+        pruned(log);
+      },
+      [[2, 3]],
+    ],
+    [
+      'a record that came before them',
+      (log: LogBook): void => {
+        pruned(log, { below: 99 });
+      },
+      [[0, 3]],
+    ],
+    [
+      'a record without an end',
+      (log: LogBook): void => {
+        pruned(log, { below: 'all' });
+      },
+      [[0, 3]],
+    ],
+  ] as const;
+  it.each(unrecorded)('AU-03: says which entries were taken away as if pruned, with %s', async (_title, take, runs) => {
+    const log = new LogBook().fill(20);
+    take(log);
+    log.sign();
+    const { problems } = await judge(await log.bundle({ range: [0, 20] }), log.options);
+    expect(problems.filter(({ code }) => code === 'pruned_unrecorded').map(({ run }) => run)).toEqual(runs);
+  });
+
+  it('of a session lacks only what may have been pruned', async () => {
+    const closed = (opened: number): LogBook => {
+      const log = new LogBook();
+      for (let n = 0; n < 6; n++) log.write({ session: 'ses_0' });
+      log.prune(3);
+      log.close('ses_0', { permits: 6, opened_at: opened });
+      log.sign();
+      return log;
+    };
+    const old = closed(AT - 60);
+    const verdict = await judge(await old.bundle({ session: 'ses_0' }), old.options);
+    expect(verdict).toMatchObject({ isProved: true, sessions: { complete: 0, open: 0, partial: 1 } });
+    const young = closed(AT + 60);
+    const { problems } = await judge(await young.bundle({ session: 'ses_0' }), young.options);
+    expect(found(problems)).toEqual([['session_gap', 3]]);
   });
 
   it('whose tile was changed says in which run', async () => {
