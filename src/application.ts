@@ -3,7 +3,7 @@ import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import { auditPrefix, auditRoutes } from './audit-routes.js';
 import { logSigner, outcomesRoute, sessionClosesAfter } from './audit/index.js';
-import { authzenRoutes } from './authzen/index.js';
+import { authzenRoutes, type DecisionLog } from './authzen/index.js';
 import { keySource, remoteKeys } from './client/index.js';
 import type { Config } from './config/index.js';
 import { markChanged } from './drift/index.js';
@@ -24,6 +24,7 @@ import {
   type Step,
   windowLimit,
 } from './http/index.js';
+import type { TokenStates } from './introspection/index.js';
 import { readTools } from './mcp/index.js';
 import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES } from './oauth/index.js';
 import { oauthRoutes } from './oauth-routes.js';
@@ -54,11 +55,11 @@ export function application(house: House): RequestListener {
   const shared = sharedOf(house);
   const engine = engineOf(house, shared);
   const states = openTokenStates(database, clock);
-  const introspection = { ...shared, writer: registry, states, revoker: states };
+  const introspection = { ...shared, writer: registry, states: usesWhileSound(states, house), revoker: states };
   const oauth = oauthRoutes(house, { engine, exchange: exchangeOf(house, shared), introspection });
   const seen = { report, networkOf: networkOf(config.trustedProxies) };
   const { decisionPoints } = house;
-  const authzen = { ...shared, people: shared.persons, decisionPoints, decisions: openDecisions(database, clock) };
+  const authzen = { ...shared, people: shared.persons, decisionPoints, decisions: decisionsOf(house) };
   const outcomes = { ...shared, outcomes: openOutcomes(database, clock, sessionClosesAfter(config)) };
   const steps: readonly Step[] = [
     operations.middleware,
@@ -96,6 +97,24 @@ const sharedOf = ({ config, clock, report, operations, database, registry, keys,
   policies: openActivePolicies(report),
   persons: openPersons(database, clock),
 });
+
+/** Whether a token is alive is told even while the log is inconsistent; a use of it, which is an act of its own, is not given. */
+const usesWhileSound = (states: TokenStates, { operations: { log } }: House): TokenStates => ({
+  ask: async (question) => {
+    if (question.consume !== undefined) log.stand();
+    return states.ask(question);
+  },
+});
+
+function decisionsOf({ operations: { log }, database, clock }: House): DecisionLog {
+  const decisions = openDecisions(database, clock);
+  return {
+    keep: async (decided) => {
+      log.stand();
+      return decisions.keep(decided);
+    },
+  };
+}
 
 function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): ExchangeSettings {
   return {

@@ -15,6 +15,11 @@ export type LogState = LogFigures &
     why(): string | undefined;
     onFailure(thrown: unknown): void;
     notReady(): readonly NotReady[];
+    /**
+     * Throws while the log is inconsistent. Stands before everything that gives authority: whatever takes it away, or tells
+     * whether it is there, goes on, and its records wait.
+     */
+    stand(): void;
     /** Refuses every exchange while the log is inconsistent. */
     guard(committer: Committer): Committer;
   }>;
@@ -38,6 +43,7 @@ export function logState(
     lag: () => (hasFailed ? lag + since() : lag),
     isHalted: () => halted !== undefined,
     why: () => halted,
+    stand,
     onStep: (step) => {
       if (step.halted !== undefined && halted === undefined) report(new Fault('log_inconsistent', step.halted));
       const isThrough = step.did === 'idle' || (step.did === 'appended' && !step.isMore);

@@ -127,6 +127,7 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
     engineLog: (inner) => ({
       ...inner,
       issued: async (token, redeemed) => {
+        state.stand();
         const isIssued = await inner.issued(token, redeemed);
         if (isIssued) metrics.personTokenIssued();
         return isIssued;
