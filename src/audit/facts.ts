@@ -43,6 +43,8 @@ const Met = digest.describe(
 const policy = z.string().describe('The policy set: the hash of its files.');
 const ArgumentsDigest = digest.nullable().describe('SHA-256 of the RFC 8785 form of the arguments.');
 
+const Input = digest.optional().describe('What the policy set was asked, without attributes and network.');
+
 const Exchange = z.strictObject({
   ...traced,
   client: Client,
@@ -58,7 +60,7 @@ const Exchange = z.strictObject({
   purpose: z.string().nullable(),
   authn: z.string().nullable().describe('The `acr` of the person.'),
   decision: id.nullable(),
-  input: digest.optional().describe('What the policy set was asked, without attributes and network.'),
+  input: Input,
   approval: id.nullable().optional(),
   policy,
   policies: z.array(z.string()).optional().describe('The ids of the policies that permitted.'),
@@ -113,7 +115,24 @@ const Registry = z.strictObject({
 const Session = z.union([
   z.strictObject({ what: z.literal('ended'), by }),
   z
-    .looseObject({ what: z.literal('closed'), session: id, entries: count })
+    .strictObject({
+      what: z.literal('closed'),
+      session: id,
+      person: id,
+      agents: z.array(z.string()),
+      opened_at: z.number().int(),
+      ended_at: z.number().int(),
+      ended_by: z.string(),
+      entries: count.describe('All records of it before this one.'),
+      permits: count,
+      refusals: count,
+      asks: count,
+      introspections: count,
+      outcomes: count,
+      first: digest.nullable().describe('The hash of its first numbered record.'),
+      last: digest.nullable().describe('The hash of its last numbered record.'),
+      missing: z.array(count).min(1).optional().describe('Numbers that were not found.'),
+    })
     .describe('The summary of a session: how many records of it there were before this one, and of which outcome.'),
 ]);
 
@@ -140,7 +159,9 @@ const Key = z.union([
   z.strictObject({ what: z.enum(['activated', 'retired', 'removed']), kid: id, by }),
   z.strictObject({ what: z.literal('withdrawn'), kid: id, was: z.enum(['next', 'active', 'retired']), by }),
   z.strictObject({ what: z.literal('resealed'), kids: z.array(id), by }),
-  z.looseObject({ what: z.literal('log_key') }).describe('A change of the key that signs checkpoints.'),
+  z
+    .strictObject({ what: z.literal('log_key'), vkey: z.string(), previous: z.string().nullable() })
+    .describe('A change of the key that signs checkpoints.'),
   z
     .strictObject({
       what: z.literal('log_recovered'),
@@ -178,6 +199,7 @@ const Decision = z.union([
     server: z.string(),
     tool: z.union([z.string(), z.strictObject({ sha256: digest })]),
     arguments_sha256: ArgumentsDigest,
+    input: Input,
     txn: digest.nullable(),
   }),
   z.strictObject({ ...asked, what: z.literal('entities'), question_sha256: digest.nullable() }),

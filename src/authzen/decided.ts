@@ -11,19 +11,27 @@ export type Decided = Readonly<{
   policies: readonly string[];
   /** What decision points beside our policies said; `undefined` where none is configured. */
   opinions?: readonly Opinion[] | undefined;
+  /** The digest of what the policy set was asked; `undefined` when it was not. */
+  input?: string | undefined;
 }>;
 
 /** For how long a person may be asked to approve what was just denied. */
 const REQUESTABLE: Seconds = 300;
 
-export function decidedCall({ verdict, opinions }: DecidedCall, tool: string, now: Seconds): Decided {
+export function decidedCall({ verdict, ...asides }: DecidedCall, tool: string, now: Seconds): Decided {
   if (!verdict.ok) {
     const no = 'ask' in verdict.error ? asked(verdict.error, now) : refused(verdict.error, tool, now);
-    return { ...no, opinions };
+    return { ...no, ...asides };
   }
   const { decision: id, policies } = verdict.value;
   const context = { ...evaluated(id, now), policies: [...policies] };
-  return { answer: { decision: true, context }, outcome: { decision: 'permit', reason: 'ok' }, id, policies, opinions };
+  return {
+    answer: { decision: true, context },
+    outcome: { decision: 'permit', reason: 'ok' },
+    id,
+    policies,
+    ...asides,
+  };
 }
 
 /** Of a plain yes and a plain no there is nothing to tell: no policy said anything that the question did not. */

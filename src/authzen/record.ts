@@ -31,7 +31,7 @@ export function aboutEntities({ subject, action, resource, context }: Evaluation
 
 /** The whole record of one answer. */
 export function decisionRecord(
-  { about, id, policies, opinions, outcome }: Kept,
+  { about, id, policies, opinions, input, outcome }: Kept,
   { caller, rules, now, http }: Moment,
 ): string {
   const head = recordHead('decision', now, {
@@ -43,6 +43,7 @@ export function decisionRecord(
     policy: rules.registry.policies?.hash ?? 'none',
     policies: [...policies],
     opinions: toldOf(opinions),
+    input,
     registry: rules.registry.version,
   });
   return closeRecord(head, { ...outcome, session: null, sequence: null, seen: 0 }).toString('utf8');

@@ -4,9 +4,8 @@ import type { Seconds } from '../base/index.js';
 import type { Caller } from '../client/index.js';
 import type { Delegation } from '../delegation/index.js';
 import { ClientId, type FormRequest, type Json, ResourceUri, sha256 } from '../protocol/index.js';
-import { type Judged, type Opinion, toldOf } from '../policy/index.js';
+import { inputDigest, type Judged, type Opinion, toldOf } from '../policy/index.js';
 import type { PreparedToken } from '../token/index.js';
-import { inputDigest } from './input-digest.js';
 import type { ExchangeRequest } from './request.js';
 
 /** What was known of an exchange when it was decided; the further it got, the more there is. */

@@ -4,6 +4,8 @@ import type { JsonObject } from '../protocol/index.js';
 import type { RegistrySnapshot } from '../registry/index.js';
 import { decide } from './decide.js';
 import type { DecisionPoints, Opinion } from './opinion.js';
+import { inputDigest } from './input-digest.js';
+import type { Judged } from './ports.js';
 import { questionOf } from './question.js';
 import type { Grant } from './permit.js';
 import type { Ask, PolicyRefusal, Rules } from './types.js';
@@ -30,8 +32,12 @@ export type CallQuestion = Readonly<{
 
 export type CallVerdict = Result<Readonly<{ decision: string; policies: readonly string[] }>, PolicyRefusal | Ask>;
 
-/** A verdict, and what the decision points beside our policies said to it. */
-export type DecidedCall = Readonly<{ verdict: CallVerdict; opinions: readonly Opinion[] | undefined }>;
+/** A verdict, what the decision points beside our policies said to it, and the digest of what the policy set was asked. */
+export type DecidedCall = Readonly<{
+  verdict: CallVerdict;
+  opinions: readonly Opinion[] | undefined;
+  input: string | undefined;
+}>;
 
 /**
  * What an exchange for exactly this call would be answered: the ceilings of the registry, then the policy set and every
@@ -44,14 +50,22 @@ export async function decideCall(
 ): Promise<DecidedCall> {
   const [agent] = question.agents;
   const kind = kindOf(agent, rules.registry);
-  if (kind === undefined) return { verdict: err({ reason: 'target_not_allowed', term: 'agent' }), opinions: undefined };
+  if (kind === undefined) {
+    const verdict = err({ reason: 'target_not_allowed', term: 'agent' } as const);
+    return { verdict, opinions: undefined, input: undefined };
+  }
   const delegation = delegationOf(question, kind, rules);
   const wanted = rules.points?.idsFor(question.server) ?? [];
   const asked = wanted.length === 0 ? undefined : questionOf(delegation, rules.registry);
   const given = asked === undefined ? [] : await rules.points?.ask(asked, requestId);
   const opinions = wanted.length === 0 ? undefined : { wanted, given: given ?? [] };
-  const permit = decide(delegation, { ...rules, opinions }, now);
-  return { verdict: permit.ok ? ok(pick(permit.value.spend())) : permit, opinions: opinions?.given };
+  const judged: Judged[] = [];
+  const permit = decide(delegation, { ...rules, opinions, onJudged: (one) => judged.push(one) }, now);
+  return {
+    verdict: permit.ok ? ok(pick(permit.value.spend())) : permit,
+    opinions: opinions?.given,
+    input: inputDigest(judged, delegation.wanted.tools ?? []),
+  };
 }
 
 const pick = ({ decision, policies }: Grant): Pick<Grant, 'decision' | 'policies'> => ({ decision, policies });

@@ -41,5 +41,6 @@ export {
   type Verdict,
   withoutArguments,
 } from './set/index.js';
+export { inputDigest } from './input-digest.js';
 export type { Activation, DecisionInputs, Judged, KeptInputs, PastPage, PolicySetInfo, PolicyStore } from './ports.js';
 export type { Ask, PolicyDenial, PolicyRefusal, Rules, Term } from './types.js';

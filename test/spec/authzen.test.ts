@@ -144,6 +144,7 @@ describe('a question about a tool call', () => {
       server: RS1,
       tool: 'read_file',
       arguments_sha256: pinOf('x'),
+      input: expect.stringMatching(/^[\w-]{43}$/),
       txn: expect.stringMatching(/^[\w-]{43}$/),
       decision,
       policy,

@@ -1,6 +1,16 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
-import { closeRecord, leafHash, type Outcome, readRecord, recordHead } from '../../src/audit/index.js';
+import { z } from 'zod';
+import {
+  closeRecord,
+  leafFlaws,
+  leafHash,
+  type Outcome,
+  readRecord,
+  recordHead,
+  RecordKind,
+  RecordSchema,
+} from '../../src/audit/index.js';
 
 const outcome: Outcome = { decision: 'permit', reason: 'permitted', session: 'ses_1', sequence: 1, seen: 0 };
 const record = (facts = {}) => closeRecord(recordHead('exchange', 1_795_305_600, facts), outcome);
@@ -50,5 +60,30 @@ describe('a record', () => {
     const text = record().toString();
     expect(change(text)).not.toBe(text);
     expect(readRecord(Buffer.from(change(text)))).toBeUndefined();
+  });
+});
+
+describe('the schema of the records', () => {
+  it('knows every member of every kind: what nobody described is in no record', () => {
+    const loose: string[] = [];
+    const walk = (node: unknown, path: string): void => {
+      if (typeof node !== 'object' || node === null) return;
+      if ('properties' in node && !('additionalProperties' in node && node.additionalProperties === false))
+        loose.push(path);
+      for (const [name, inner] of Object.entries(node)) walk(inner, `${path}/${name}`);
+    };
+    const schema = z.toJSONSchema(RecordSchema);
+    walk(schema, '');
+    expect(loose).toEqual([]);
+    expect(schema.anyOf?.map(({ title }) => title)).toEqual(RecordKind.options);
+  });
+
+  it.each([
+    ['session', { what: 'closed', session: 'ses_1', entries: 1 }, 'facts'],
+    ['key', { what: 'log_key', vkey: 'v', previous: null, more: 1 }, 'facts'],
+    ['key', { what: 'log_key', vkey: 'v', previous: null }, undefined],
+  ] as const)('%s %j: %s', (kind, facts, flaw) => {
+    const [first] = leafFlaws(closeRecord(recordHead(kind, 1, facts), outcome));
+    expect(first?.split(':')[0]?.split('.')[0]).toBe(flaw);
   });
 });

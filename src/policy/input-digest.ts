@@ -1,5 +1,5 @@
-import type { Judged } from '../policy/index.js';
 import { sha256 } from '../protocol/index.js';
+import type { Judged } from './ports.js';
 
 type AskedTool = Readonly<{ name: string; argumentsSha256: string | undefined }>;
 
