@@ -27,6 +27,7 @@ import {
   openLogConsumers,
   openLogIndex,
   openOutcomes,
+  openPersonNames,
   openRetention,
   openTreeReader,
 } from './storage/index.js';
@@ -59,7 +60,7 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
     eventsRoute(events, readings),
     exportRoute(events, readings),
     transactionRoute({ log: openLog(database), events, findings }, readings),
-    bundleRoute(bundles, clock, readings),
+    bundleRoute({ ...bundles, names: openPersonNames(database, clock), events }, clock, readings),
     ...treeRoutes(bundles.tree, config.issuer, readings),
     findingsRoute(findings, readings),
   ];

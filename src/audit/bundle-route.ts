@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import type { Clock } from '../base/index.js';
-import { answerProblem, plainProblem, type Route } from '../http/index.js';
-import { type BundleAbout, type BundleSource, makeBundle } from './bundle.js';
+import { answerProblem, fieldProblem, plainProblem, type Route } from '../http/index.js';
+import { type BundleAbout, makeBundle } from './bundle.js';
+import { openPeople, type OpeningSources } from './bundle-openings.js';
 import { auditRoute, type ReadingDeps } from './reading.js';
 
 const Count = z
@@ -25,6 +26,7 @@ const Asked = z
       .transform((text) => text.split(','))
       .pipe(z.array(Count).max(32))
       .optional(),
+    openings: z.enum(['true', 'false'], { error: 'must be true or false' }).optional(),
   })
   .refine((asked) => aboutOf(asked) !== undefined, {
     path: ['session'],
@@ -53,17 +55,22 @@ function aboutOf({
 
 /**
  * `GET /audit/v1/bundle`: part of the log with its proofs, as JSON Lines, to be judged offline. `sizes`: those of the
- * checkpoints that the auditor kept, so that the bundle can be compared with them.
+ * checkpoints that the auditor kept, so that the bundle can be compared with them. `openings`: with who the people are.
  */
-export const bundleRoute = (source: BundleSource, clock: Clock, deps: ReadingDeps): Route =>
+export const bundleRoute = (source: OpeningSources, clock: Clock, deps: ReadingDeps): Route =>
   auditRoute(
     {
       path: '/audit/v1/bundle',
       what: 'bundle',
       query: Asked,
-      answer: async (ctx, { query: { sizes = [], ...asked } }) => {
+      answer: async (ctx, { query: { sizes = [], openings, ...asked } }) => {
         const about = aboutOf(asked);
-        const lines = about && (await makeBundle({ about, sizes, now: clock.now() }, source));
+        const opened = about && openings === 'true' ? await openPeople({ about }, source) : undefined;
+        if (opened?.ok === false) {
+          answerProblem(ctx, fieldProblem([{ param: 'openings', detail: 'names too many; ask for fewer entries' }]));
+          return;
+        }
+        const lines = about && (await makeBundle({ about, sizes, now: clock.now(), opened: opened?.value }, source));
         if (!lines) {
           answerProblem(ctx, plainProblem('not_found'));
           return;

@@ -9,6 +9,7 @@ import {
   TILE_WIDTH,
   type TileReader,
 } from '../tlog/index.js';
+import type { Opening } from './ports.js';
 import type { StoredCheckpoint, TreeEntry, TreeReader } from './tree-ports.js';
 
 /** What of the log is wanted: all of a session or transaction, what was written in a time, or entries by their place. */
@@ -19,7 +20,16 @@ export type BundleAbout =
   | Readonly<{ range: Span }>;
 
 /** `sizes`: those of copies that the auditor has; proofs lead from each to the checkpoint of the bundle. */
-export type BundleAsked = Readonly<{ about: BundleAbout; sizes: readonly number[]; now: Seconds }>;
+export type BundleAsked = Readonly<{
+  about: BundleAbout;
+  sizes: readonly number[];
+  now: Seconds;
+  /** Who the people in it are, where that was asked. */
+  opened?: Opened | undefined;
+}>;
+
+/** Who the people of a bundle are. `entries`: where the log committed to it, so that an auditor can check each. */
+export type Opened = Readonly<{ openings: Readonly<Record<string, Opening>>; entries: readonly number[] }>;
 
 /** Where entries are in the tree. */
 export interface EntryFinder {
@@ -52,9 +62,16 @@ export async function makeBundle(
   if (!checkpoint) return undefined;
   const about = await placed(asked.about, checkpoint.size, finder);
   const keys = await keyEntries({ tree, finder }, checkpoint.size);
-  const always = [...new Set([...keys, ...retained])].sort((a, b) => a - b);
+  const met = (asked.opened?.entries ?? []).filter((index) => index < checkpoint.size);
+  const always = [...new Set([...keys, ...retained, ...met])].sort((a, b) => a - b);
   const cached = { tree: { ...tree, tiles: remembering(tree.tiles) }, finder };
   return linesOf({ ...asked, about }, { checkpoint, keys, always }, cached);
+}
+
+/** What of the tree is asked for, as it is now, in runs within one tile. */
+export async function spansOf(about: BundleAbout, { tree, finder }: BundleSource): Promise<AsyncIterable<Span>> {
+  const size = (await tree.latest())?.size ?? 0;
+  return runsOf(await placed(about, size, finder), size, finder);
 }
 
 type Placed = Exclude<BundleAbout, { from: Seconds }> | Readonly<{ from: Seconds; until: Seconds; range: Span }>;
@@ -86,6 +103,7 @@ async function* linesOf(
     yield await runLines(run, head.checkpoint.size, source);
     entries += run[1] - run[0];
   }
+  if (asked.opened) yield lineOf({ openings: asked.opened.openings });
   yield lineOf({ end: true, entries });
 }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { isLoopback } from '../protocol/index.js';
@@ -11,6 +12,8 @@ export interface AdminApi {
   read(path: string): Promise<Tagged>;
   send(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: object, headers?: Headers): Promise<unknown>;
   page(path: string, query: Query): Promise<Page>;
+  /** The lines of a stream, each without its end, for as long as it lasts. */
+  lines(path: string, query: Query): AsyncGenerator<string>;
   /** Every item of a list, page by page. */
   all(path: string, query?: Query): AsyncGenerator<Record<string, unknown>>;
 }
@@ -25,7 +28,7 @@ export function connect(options: ConnectionOptions, io: Io): AdminApi {
 }
 
 /** The log of a running Writ, by the token for auditors where there is one. */
-export const connectAudit = (options: ConnectionOptions, io: Io): Pick<AdminApi, 'get' | 'page' | 'all'> =>
+export const connectAudit = (options: ConnectionOptions, io: Io): Pick<AdminApi, 'get' | 'page' | 'all' | 'lines'> =>
   connectTo('/audit/v1', options, io);
 
 function connectTo(root: '/admin/v1' | '/audit/v1', { url, tokenFile }: ConnectionOptions, io: Io): AdminApi {
@@ -48,6 +51,7 @@ function connectTo(root: '/admin/v1' | '/audit/v1', { url, tokenFile }: Connecti
       return (await onceMore(() => call(method, path, body, keyed))).body;
     },
     page,
+    lines: (path, query) => linesAt({ base, url: `${base}${root}${withQuery(path, query)}`, token }),
     all: async function* (path, query = {}) {
       for (let after: string | undefined; ;) {
         const found = await page(path, { ...query, limit: '200', after: after ?? query['after'] });
@@ -127,6 +131,29 @@ async function request({ base, root, token, method, path, body, headers }: Call)
   const text = await response.text();
   if (!response.ok) throw refusal(base, response.status, text);
   return { body: text === '' ? undefined : parse(base, text), etag: response.headers.get('ETag') ?? '' };
+}
+
+/** A stream may last as long as it likes, but not be silent for minutes: fetch then gives up by itself. */
+async function* linesAt({
+  base,
+  url,
+  token,
+}: Readonly<Record<'base' | 'url' | 'token', string>>): AsyncGenerator<string> {
+  const response = await reach(base, url, { redirect: 'error', headers: { Authorization: `Bearer ${token}` } });
+  if (!response.ok) throw refusal(base, response.status, await response.text());
+  const decoder = new TextDecoder();
+  const body: AsyncIterable<Uint8Array> = response.body ?? Readable.from([]);
+  let rest = '';
+  try {
+    for await (const chunk of body) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+      rest = lines.pop() ?? '';
+      yield* lines;
+    }
+  } catch (cause) {
+    throw new Failure(2, `${base} broke off`, { cause });
+  }
+  if (rest !== '') throw new Failure(2, `${base} broke off in the middle of a line`);
 }
 
 async function reach(base: string, url: string, init: RequestInit): Promise<Response> {

@@ -25,11 +25,9 @@ export function addAudit(writ: Command, io: Io): Command {
   return group;
 }
 
-type EventOptions = Connected &
-  Readonly<Record<(typeof FILTERS)[number], string | undefined>> &
-  Readonly<{ limit?: string }>;
+export type EventOptions = Connected & Readonly<Record<(typeof FILTERS)[number], string | undefined>>;
 
-const FILTERS = [
+export const FILTERS = [
   'person',
   'agent',
   'server',
@@ -44,19 +42,8 @@ const FILTERS = [
 ] as const;
 
 function addEvents(group: Command, io: Io): void {
-  connected(group.command('events'))
+  filtered(connected(group.command('events')))
     .description('Prints the records that fit, oldest first; with --json one a line.')
-    .option('--person <id>', 'for this person')
-    .option('--agent <id>', 'through this agent')
-    .option('--server <resource>', 'at this MCP server')
-    .option('--tool <name>', 'of this tool')
-    .option('--session <id>', 'in this session')
-    .option('--txn <id>', 'of this transaction')
-    .addOption(new Option('--kind <kind>', 'of this kind').choices(RecordKind.options))
-    .addOption(new Option('--decision <decision>', 'decided so').choices(['permit', 'refuse', 'ask', 'done']))
-    .option('--since <time>', 'from then on, such as 2026-11-22T09:00:00Z')
-    .option('--until <time>', 'before then')
-    .option('--after <index>', 'behind this entry of the log')
     .action(async (options: EventOptions) => {
       const query = Object.fromEntries(FILTERS.map((name) => [name, options[name]]));
       const rows: Record<string, unknown>[] = [];
@@ -67,5 +54,20 @@ function addEvents(group: Command, io: Io): void {
       if (options.json !== true) io.out(table(['index', 'at', 'kind', 'decision', 'reason', 'session', 'txn'], rows));
     });
 }
+
+/** What is asked of records; everything that is given must fit. */
+export const filtered = (command: Command): Command =>
+  command
+    .option('--person <id>', 'for this person')
+    .option('--agent <id>', 'through this agent')
+    .option('--server <resource>', 'at this MCP server')
+    .option('--tool <name>', 'of this tool')
+    .option('--session <id>', 'in this session')
+    .option('--txn <id>', 'of this transaction')
+    .addOption(new Option('--kind <kind>', 'of this kind').choices(RecordKind.options))
+    .addOption(new Option('--decision <decision>', 'decided so').choices(['permit', 'refuse', 'ask', 'done']))
+    .option('--since <time>', 'from then on, such as 2026-11-22T09:00:00Z')
+    .option('--until <time>', 'before then')
+    .option('--after <index>', 'behind this entry of the log');
 
 const plainOf = (outcome: unknown): object => (typeof outcome === 'object' && outcome !== null ? outcome : {});

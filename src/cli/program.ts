@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { connect } from './api.js';
+import { addExport } from './audit-export.js';
 import { addFindings } from './audit-findings.js';
 import { addRecover } from './audit-recover.js';
 import { addVerify } from './audit-verify.js';
@@ -62,6 +63,7 @@ function program(io: Io): Command {
   addVerify(audit, io);
   addRecover(audit, io);
   addFindings(audit, io);
+  addExport(audit, io);
   const policy = addPolicy(writ, io);
   addPolicySets(policy, io);
   addReplay(policy, io);

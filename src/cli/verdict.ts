@@ -15,6 +15,9 @@ export function describeVerdict(verdict: Verdict): readonly string[] {
     ...(more > 0 ? [`  and ${more} more`] : []),
     counted.join(', '),
     ...pruningWords(verdict),
+    ...Object.entries(verdict.people).map(
+      ([id, { issuer, subject }]) => `${JSON.stringify(id)} is ${JSON.stringify(subject)} at ${JSON.stringify(issuer)}`,
+    ),
     ...keys.map((key) => `key announced by the log: ${key}`),
     against(verdict),
   ];

@@ -81,6 +81,7 @@ class BundleReader {
       witnessed: heads?.witnessed,
       entries: { included, claimed: included - (this.#below.get(size) ?? 0), pruned, unknown },
       pruning,
+      people: this.#entries.openings.proved(),
       sessions,
       keys: this.#entries.keys.announced(),
     };

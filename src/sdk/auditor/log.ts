@@ -77,6 +77,7 @@ class LogReader {
       witnessed: heads?.witnessed,
       entries: { included, claimed: Math.max(0, size - (heads?.witnessed?.size ?? 0)), pruned, unknown },
       pruning,
+      people: this.#entries.openings.proved(),
       sessions,
       keys: this.#entries.keys.announced(),
     };

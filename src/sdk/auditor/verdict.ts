@@ -76,6 +76,8 @@ export type Verdict = Readonly<{
     /** What the newest record of a removal says: of entries below there may be no content. `entry`: that record. */
     recorded: Readonly<{ entry: number; below: number; olderThan: number }> | undefined;
   }>;
+  /** Who people are, as far as it was opened and is what the log committed to. */
+  people: Readonly<Record<string, Readonly<{ issuer: string; subject: string }>>>;
   sessions: Readonly<{ complete: number; open: number; partial: number }>;
   /** Verifier keys that the log announced under a key that was trusted already. */
   keys: readonly string[];

@@ -25,6 +25,7 @@ describe('a bundle', () => {
       witnessed: undefined,
       entries: { included: 600, claimed: 600, pruned: 0, unknown: 0 },
       pruning: { runs: [], recorded: undefined },
+      people: {},
       sessions: { complete: 0, open: 3, partial: 0 },
       keys: [],
     });

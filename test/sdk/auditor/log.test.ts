@@ -41,6 +41,7 @@ describe('a whole log', () => {
       witnessed: undefined,
       entries: { included: SIZE, claimed: SIZE, pruned: 0, unknown: 0 },
       pruning: { runs: [], recorded: undefined },
+      people: {},
       sessions: { complete: 0, open: 3, partial: 0 },
       keys: [],
     });
