@@ -77,6 +77,7 @@ describe.each(ADAPTERS)('the guard before the official SDK: %s', (adapter: Adapt
               },
             ],
           }) as unknown,
+          signal: expect.any(AbortSignal) as unknown,
         },
       },
     ]);

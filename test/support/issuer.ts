@@ -23,6 +23,8 @@ export class TestIssuer {
   readonly forms: URLSearchParams[] = [];
   /** Answers to give before the real ones, for outages and pressure. */
   readonly instead: ((request: IncomingMessage, response: ServerResponse) => boolean)[] = [];
+  /** What stands beside it at the same address; true when it answers. */
+  readonly beside: ((request: IncomingMessage, response: ServerResponse) => boolean)[] = [];
   exactTools = new Set<string>();
   down = false;
   /** Seconds that its clock is ahead. */
@@ -116,6 +118,7 @@ export class TestIssuer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.down) return void response.writeHead(500).end();
+    if (this.beside.some((answers) => answers(request, response))) return;
     const path = new URL(request.url ?? '', this.url).pathname;
     const form = new URLSearchParams(await text(request));
     const first = this.instead[0];
@@ -212,9 +215,12 @@ export class TestIssuer {
     });
   }
 
+  #client(form: URLSearchParams): Promise<string | undefined> {
+    return this.clientOf(form.get('client_assertion') ?? '');
+  }
+
   /** RFC 10070, and each assertion once. */
-  async #client(form: URLSearchParams): Promise<string | undefined> {
-    const assertion = form.get('client_assertion') ?? '';
+  async clientOf(assertion: string): Promise<string | undefined> {
     const claimed = JSON.parse(Buffer.from(assertion.split('.')[1] ?? '', 'base64url').toString() || '{}') as Claims;
     const jwk = this.clients.get(String(claimed['sub']));
     if (jwk === undefined) return undefined;

@@ -10,6 +10,7 @@ import { type Message, readMessage, type ToolCall } from './message.js';
 import { type OnceStore, takeOnce } from './once.js';
 import type { Outcomes } from './outcomes.js';
 import type { OwnTools } from './own-tools.js';
+import type { Standing } from './standing.js';
 
 /** A request that may go on to the MCP server, which is to be given `message.body` and nothing that was parsed elsewhere. */
 export type Admitted = Readonly<{ authInfo: AuthInfo; message: Message | undefined }>;
@@ -32,6 +33,7 @@ export type GuardRules = Readonly<{
 export type GuardDeps = Readonly<{
   /** Rejects with a {@link VerifierError} when the token or its proof is refused. */
   authenticate(request: Inbound): Promise<AuthInfo>;
+  standing: Standing;
   introspect: Introspect;
   decide: Decide;
   tools: OwnTools;
@@ -82,6 +84,8 @@ async function refuseCall(
 ): Promise<Answer | undefined> {
   const { token, extra } = authInfo;
   const { writ: delegation } = extra;
+  // The body may have been long in coming.
+  await deps.standing.check(delegation, call.tool);
   const grant = grantFor(call, delegation, { resource: deps.resource, scopes: rules.scopes });
   if (grant.ok) {
     if (grant.value && !(await deps.tools.isAsReviewed(grant.value))) {

@@ -7,10 +7,21 @@ import type { AuthInfo, Delegation } from './delegation.js';
 import { VerifierError } from './errors.js';
 import { mayCall } from './grant.js';
 import { answerFetch, fetchInbound, readChunks, withText } from './fetch.js';
+import { isThenable } from './outcomes.js';
+import type { Hold } from './standing.js';
 import { answerNode, failNode, nodeInbound, readNodeBody } from './node.js';
 
 /** One tool call that was let through: for whom, and the arguments exactly as they were sent and approved. */
-export type ApprovedCall = Readonly<{ tool: string; arguments: JsonObject; delegation: Delegation }>;
+export type ApprovedCall = Readonly<{
+  tool: string;
+  arguments: JsonObject;
+  delegation: Delegation;
+  /**
+   * Fires while the call runs when its token expires and, where the verifier follows the feed, when it is revoked or the
+   * feed is too old to know. The reason is a {@link VerifierError}. Stop then; nobody else stops the work.
+   */
+  signal: AbortSignal;
+}>;
 
 /** The `fetch` of the v2 SDK's `createMcpHandler`, and anything of its shape. */
 export type FetchHandler = (
@@ -58,7 +69,8 @@ export type Within = <T>(authInfo: AuthInfo, rest: () => T) => T;
 /** See {@link Guard}. */
 export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within): Guard {
   // By identity of the delegation, which survives the copies that frameworks make of the bearer information.
-  const calls = new WeakMap<object, ApprovedCall>();
+  const calls = new WeakMap<object, Readonly<{ tool: string; arguments: JsonObject; delegation: Delegation }>>();
+  const holds = new WeakMap<ApprovedCall, Hold>();
   const known = new WeakMap<object, Delegation>();
   const enter = (result: Result<Admitted, Answer>): Result<Admitted, Answer> => {
     if (result.ok) known.set(result.value.authInfo.extra.writ, result.value.authInfo.extra.writ);
@@ -70,12 +82,22 @@ export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within):
   };
   const call: Guard['call'] = (tool, context) => {
     const delegation = delegationIn(context);
-    const approved = delegation && calls.get(delegation);
-    if (!delegation || approved?.tool !== tool) throw new VerifierError('not_admitted');
+    const admitted = delegation && calls.get(delegation);
+    if (!delegation || admitted?.tool !== tool) throw new VerifierError('not_admitted');
     calls.delete(delegation);
+    const hold = deps.standing.hold(admitted.delegation, tool);
+    const stopped = hold.stopped();
+    if (stopped !== undefined) throw stopped;
+    const approved = Object.freeze({ ...admitted, signal: hold.signal });
+    holds.set(approved, hold);
     return approved;
   };
-  const run: Guard['run'] = (approved, work, context) => deps.outcomes.watch(approved, signalIn(context), work);
+  const run: Guard['run'] = (approved, work, context) => {
+    const [hold, caller] = [holds.get(approved), signalIn(context)];
+    const stopped = (): string | undefined =>
+      classOf(hold?.stopped()) ?? (caller?.aborted === true ? 'AbortError' : undefined);
+    return releasing(hold, () => deps.outcomes.watch(approved, stopped, work));
+  };
   const admitNode = async (request: IncomingMessage): Promise<Result<Admitted, Answer>> =>
     enter(await admit(nodeInbound(request), (limit) => readNodeBody(request, limit), rules, deps));
 
@@ -133,6 +155,24 @@ export function createGuard(rules: GuardRules, deps: GuardDeps, within: Within):
     },
   };
 }
+
+/** Lets go of a call when its work is over. Work that cannot be looked at is held until its token expires. */
+function releasing<Out>(hold: Hold | undefined, work: () => Out): Out {
+  const release = (): void => hold?.release();
+  try {
+    const out = work();
+    if (out instanceof Promise) out.then(release, release);
+    else if (!isThenable(out)) release();
+    return out;
+  } catch (thrown) {
+    release();
+    throw thrown;
+  }
+}
+
+/** What the outcome says of a call that was told to stop: `Revoked`, `Expired`, `FeedStale` and so on. */
+const classOf = (error: VerifierError | undefined): string | undefined =>
+  error?.reason.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 /** v1 handlers find the bearer information at `extra.authInfo`, v2 handlers at `ctx.http.authInfo`. */
 function delegationIn(context: unknown): object | undefined {

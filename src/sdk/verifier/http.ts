@@ -13,7 +13,7 @@ export async function fetchJson(fetch: Fetch, url: string, init: Bounded): Promi
   return (await fetchCacheable(fetch, url, init)).value;
 }
 
-type Bounded = RequestInit & { timeoutMs: number };
+type Bounded = RequestInit & { timeoutMs: number; maxBytes?: number };
 
 /** {@link fetchJson}, with the `max-age` of the answer (RFC 9111 section 5.2.2.1) when it has one. */
 export async function fetchCacheable(
@@ -21,13 +21,14 @@ export async function fetchCacheable(
   url: string,
   init: Bounded,
 ): Promise<Readonly<{ value: Json; maxAge: Seconds | undefined }>> {
-  const { timeoutMs, ...rest } = init;
-  const response = await fetch(url, { ...rest, redirect: 'error', signal: AbortSignal.timeout(timeoutMs) });
+  const { timeoutMs, maxBytes, signal, ...rest } = init;
+  const bounds = [AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])];
+  const response = await fetch(url, { ...rest, redirect: 'error', signal: AbortSignal.any(bounds) });
   if (response.status !== 200) {
     await response.body?.cancel();
     throw new Error(`${new URL(url).origin} answered ${response.status}`);
   }
-  const parsed = parseStrict(await readText(response));
+  const parsed = parseStrict(await readText(response, maxBytes));
   if (!parsed.ok) throw new Error(`${new URL(url).origin} answered with ${parsed.error}`);
   const [, maxAge] = /(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])/i.exec(response.headers.get('cache-control') ?? '') ?? [];
   return { value: parsed.value, maxAge: maxAge === undefined ? undefined : Number(maxAge) };
@@ -45,8 +46,8 @@ export async function postJson(fetch: Fetch, url: string, { timeoutMs, ...init }
   return { status: response.status, retryAfter, value: parsed.ok ? parsed.value : undefined };
 }
 
-async function readText(response: Response): Promise<string> {
-  const text = response.body === null ? '' : await readChunks(response.body, MAX_BYTES);
+async function readText(response: Response, limit = MAX_BYTES): Promise<string> {
+  const text = response.body === null ? '' : await readChunks(response.body, limit);
   if (text === undefined) throw new Error('the answer is too large or not UTF-8');
   return text;
 }

@@ -15,6 +15,10 @@ import { type Ages, remember } from './remember.js';
 /** The one issuer whose tokens count. Its addresses come from its metadata, never from a token. */
 export interface Issuer {
   keyFor(jws: Jws): Promise<Result<VerificationKey, Reason>>;
+  /** The ids of the keys that signatures were checked with. */
+  kids(): readonly string[];
+  /** Takes no signature by this key any more, whatever the published set says. */
+  distrust(kid: string): void;
   introspectionEndpoint(): Promise<string>;
 }
 
@@ -43,8 +47,20 @@ export function createIssuer(options: IssuerOptions): Issuer {
     () => AGES,
   );
   const keys = remember(async () => loadKeys(options, options.jwks ?? (await metadata.get()).jwks_uri), clock, agesOf);
+  const used = new Set<string>();
+  const distrusted = new Set<string>();
   return {
-    keyFor: (jws) => orUnavailable(() => findKey(jws, keys)),
+    keyFor: async (jws) => {
+      const found = await orUnavailable(() => findKey(jws, keys));
+      if (!found.ok || jws.kid === undefined) return found;
+      if (distrusted.has(jws.kid)) return err('unknown_key');
+      used.add(jws.kid);
+      return found;
+    },
+    kids: () => [...used],
+    distrust: (kid) => {
+      distrusted.add(kid);
+    },
     introspectionEndpoint: () =>
       orUnavailable(async () => {
         const { introspection_endpoint } = await metadata.get();

@@ -10,6 +10,21 @@ import type { Tools } from './own-tools.js';
 
 const SecureUrl = z.string().refine(isSecureUrl, { error: 'must be an https URL (http on loopback)' });
 
+const Age = z.number().int().min(500).max(60_000);
+
+const Follow = z.strictObject({
+  maxAgeMs: z.strictObject({ exact: Age.default(1_500), other: Age.default(5_000) }).prefault({}),
+  /** `introspect` asks Writ about each token for as long as the feed is too old, instead of refusing. */
+  onStale: z.enum(['refuse', 'introspect']).default('refuse'),
+  /** A deny set that is full of what still counts makes the feed too old. */
+  maxEntries: z.number().int().min(1_000).max(20_000_000).default(2_000_000),
+});
+export type Follow = z.output<typeof Follow>;
+
+/** What `feed: true` stands for. */
+export const followOf = (feed: boolean | Follow): Follow | undefined =>
+  typeof feed === 'object' ? feed : feed ? Follow.parse({}) : undefined;
+
 const Options = z
   .strictObject({
     issuer: Issuer,
@@ -29,6 +44,11 @@ const Options = z
     outcomes: z.boolean().default(true),
     /** As many outcomes wait while Writ cannot be reached; then the oldest are dropped, and `onLost` is told. */
     outcomesBuffer: z.number().int().min(100).max(1_000_000).default(10_000),
+    /**
+     * Follows what Writ revokes, with the credentials of `introspection`, and refuses when it has not heard for longer than
+     * `maxAgeMs`: of a call with exact arguments (tiers high and critical), and of any other. Close it at the end.
+     */
+    feed: z.union([z.boolean(), Follow]).default(false),
     dpopRequired: z.boolean().default(false),
     maxLifetimeSeconds: z.number().int().min(1).max(300).default(300),
     /** Difference between this clock and the issuer's that is forgiven. */
@@ -43,6 +63,15 @@ const Options = z
   .refine(({ uses, introspection }) => uses === 'local' || introspection !== undefined, {
     error: 'is needed when uses is "writ"',
     path: ['introspection'],
+  })
+  .refine(({ feed, introspection }) => feed === false || introspection !== undefined, {
+    error: 'is needed for the feed',
+    path: ['introspection'],
+  })
+  // An entry is kept for the longest token and twice this: a verifier that comes late must still be told.
+  .refine(({ feed, clockSkewSeconds }) => feed === false || clockSkewSeconds <= 30, {
+    error: 'must be 30 or less with the feed',
+    path: ['clockSkewSeconds'],
   })
   .refine(({ decide, introspection }) => decide === 'token' || introspection !== undefined, {
     error: 'is needed when decide is "writ"',

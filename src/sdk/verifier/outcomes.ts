@@ -9,8 +9,8 @@ export type BegunCall = Readonly<{ tool: string; delegation: Delegation }>;
 
 /** Tells Writ what became of each call. It never keeps a call waiting, and never changes what a handler answers. */
 export interface Outcomes {
-  /** Runs the work of one call. `signal` says that whoever asked does not wait any more. */
-  watch<Out>(call: BegunCall, signal: AbortSignal | undefined, work: () => Out): Out;
+  /** Runs the work of one call. `stopped` says why it was told to stop, if it was: then nobody knows how far it came. */
+  watch<Out>(call: BegunCall, stopped: () => string | undefined, work: () => Out): Out;
   flush(): Promise<number>;
   close(): Promise<void>;
 }
@@ -31,7 +31,7 @@ export function createOutcomes(options: OutcomesOptions): Outcomes {
 }
 
 const UNREPORTED: Outcomes = {
-  watch: (_call, _signal, work) => work(),
+  watch: (_call, _stopped, work) => work(),
   flush: () => Promise.resolve(0),
   close: () => Promise.resolve(),
 };
@@ -61,14 +61,11 @@ function warn(): OutboxOptions['onLost'] {
 function watching(outbox: Outbox, clock: Clock): Outcomes {
   const running = new Set<Running>();
   return {
-    watch: (call, signal, work) => {
+    watch: (call, stopped, work) => {
       const one = begin(call, { outbox, clock, running });
       const failed = (thrown: unknown): void => {
-        one.end(
-          signal?.aborted === true
-            ? { outcome: 'unknown', error: 'AbortError' }
-            : { outcome: 'failed', error: classOf(thrown) },
-        );
+        const why = stopped();
+        one.end(why === undefined ? { outcome: 'failed', error: classOf(thrown) } : { outcome: 'unknown', error: why });
       };
       try {
         const out = work();
@@ -147,5 +144,5 @@ function classOf(thrown: unknown): string {
   return /^[A-Za-z]{1,32}([._][A-Za-z]{1,32}){0,3}$/.test(name) ? name : 'Error';
 }
 
-const isThenable = (value: unknown): boolean =>
+export const isThenable = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';

@@ -21,6 +21,9 @@ export type TokenRules = Readonly<{
   skew: Seconds;
 }>;
 
+/** What a token says, and the key that it is signed with. */
+export type VerifiedToken = Readonly<{ claims: TransactionalAccessToken; kid: string | undefined }>;
+
 /**
  * The checks of RFC 9068 section 4 and the Txn-AT draft on the token alone, in the order of STANDARDS 10.6. Says nothing
  * about who presents it, which tool it is for, or whether it was revoked.
@@ -30,7 +33,7 @@ export async function verifyToken(
   issuer: Issuer,
   rules: TokenRules,
   now: Seconds,
-): Promise<Result<TransactionalAccessToken, Reason>> {
+): Promise<Result<VerifiedToken, Reason>> {
   const jws = readToken(token, rules.shapes);
   if (!jws.ok) return jws;
   const key = await issuer.keyFor(jws.value);
@@ -38,7 +41,8 @@ export async function verifyToken(
   if (!verifySignature(jws.value, key.value)) return err('bad_signature');
   const claims = readClaims(jws.value, rules);
   if (!claims.ok) return claims;
-  return checkTime(claims.value, rules, now) ?? checkActors(claims.value) ?? claims;
+  const verified = ok({ claims: claims.value, kid: jws.value.kid });
+  return checkTime(claims.value, rules, now) ?? checkActors(claims.value) ?? verified;
 }
 
 function readToken(token: string, shapes: readonly Shape[]): Result<Jws, Reason> {

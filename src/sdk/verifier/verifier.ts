@@ -5,14 +5,16 @@ import { checkBinding, type Inbound, readCredential } from './credential.js';
 import { createDecide } from './decision.js';
 import { type AuthInfo, toAuthInfo, toDelegation } from './delegation.js';
 import { inClassesOf, type Reason, VerifierError } from './errors.js';
+import { followFeed } from './feed.js';
 import { createGuard, type Guard } from './guard.js';
 import { createIntrospect, type Introspect } from './introspection.js';
-import { createIssuer } from './issuer.js';
+import { createIssuer, type Issuer } from './issuer.js';
 import { memoryOnceStore } from './once.js';
 import { createOutcomes } from './outcomes.js';
 import { createOwnTools, createReport } from './own-tools.js';
-import { readOptions, type VerifierOptions } from './options.js';
+import { followOf, readOptions, type Settings, type VerifierOptions } from './options.js';
 import { resourceMetadata, type ResourceMetadata, type ResourceMetadataOptions } from './resource-metadata.js';
+import { createStanding, type Standing } from './standing.js';
 import { verifyToken } from './token.js';
 
 /**
@@ -36,7 +38,7 @@ export interface Verifier {
   flush(): Promise<number>;
   /**
    * For the end of this process: calls that still run are reported as `unknown`, and what waits is sent, for three
-   * seconds at most. Does not keep the guard from letting calls through.
+   * seconds at most. It ends the feed, and with it what the guard lets through where there is one.
    */
   close(): Promise<void>;
   /** The RFC 9728 document of this MCP server. */
@@ -44,7 +46,7 @@ export interface Verifier {
 }
 
 /**
- * Makes a {@link Verifier}. Nothing is fetched before the first token.
+ * Makes a {@link Verifier}. Nothing is fetched before the first token, but for `feed`, which begins at once.
  *
  * @example
  * const guard = createVerifier({ issuer: 'https://writ.example', resource: 'https://mcp.example/files' }).guard();
@@ -59,26 +61,32 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const decide = createDecide({ ...settings, client: settings.introspection, issuerId });
   const tools = createOwnTools(settings.tools, createReport({ ...settings, client: settings.introspection, issuerId }));
   const outcomes = createOutcomes({ ...settings, client: settings.introspection, issuerId });
+  const standing = standingOf(settings, issuer, introspect);
   const admitted = new AsyncLocalStorage<AuthInfo>();
   const rules = { issuer: issuerId, resource, shapes: settings.shapes, maxLifetime: settings.maxLifetimeSeconds, skew };
 
   async function authenticate(request: Inbound): Promise<AuthInfo> {
     const now = clock.now();
     const credential = orThrow(readCredential(request));
-    const claims = orThrow(await verifyToken(credential.token, issuer, rules, now));
-    orThrow(await checkBinding(credential, claims, request, { endpoint, dpopRequired, once, now }));
-    return toAuthInfo(credential.token, toDelegation(claims), resource);
+    const verified = orThrow(await verifyToken(credential.token, issuer, rules, now));
+    const delegation = toDelegation(verified.claims);
+    // Before the proof is spent, so that it is good for another attempt when the feed is too old.
+    await standing.enter(delegation, credential.token, verified);
+    orThrow(await checkBinding(credential, verified.claims, request, { endpoint, dpopRequired, once, now }));
+    return toAuthInfo(credential.token, delegation, resource);
   }
 
   async function verifyBearer(token: string): Promise<AuthInfo> {
     const already = admitted.getStore();
     if (already?.token === token) return already;
-    const claims = orThrow(await verifyToken(token, issuer, rules, clock.now()));
+    const verified = orThrow(await verifyToken(token, issuer, rules, clock.now()));
+    const { claims } = verified;
     if (claims.cnf !== undefined || dpopRequired) throw new VerifierError('binding_required');
     const delegation = toDelegation(claims);
     // A token without scopes is for connecting: only a guard keeps it from calling tools.
     if (claims.authorization_details !== undefined || delegation.scopes.length === 0)
       throw new VerifierError('guard_required');
+    await standing.enter(delegation, token, verified);
     return toAuthInfo(token, delegation, resource);
   }
 
@@ -87,7 +95,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
       verifyBearer(token).catch((error: unknown) => rethrow(error, settings.errors)),
     introspect,
     flush: () => outcomes.flush(),
-    close: () => outcomes.close(),
+    close: () => {
+      standing.close();
+      return outcomes.close();
+    },
     protectedResourceMetadata: (more: ResourceMetadataOptions = {}) =>
       resourceMetadata({ resource, issuer: issuerId, dpopRequired }, more),
     guard: ({ scopes = {}, maxBodyBytes = 1_048_576, onRefused = () => undefined }: GuardOptions = {}) =>
@@ -95,6 +106,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
         { scopes, maxBodyBytes, onRefused },
         {
           authenticate,
+          standing,
           introspect,
           decide,
           tools,
@@ -110,6 +122,19 @@ export function createVerifier(options: VerifierOptions): Verifier {
         },
         (authInfo, rest) => admitted.run(authInfo, rest),
       ),
+  });
+}
+
+function standingOf(settings: Settings, issuer: Issuer, introspect: Introspect): Standing {
+  const { feed, introspection: client, issuer: issuerId, clockSkewSeconds: skew } = settings;
+  const follow = followOf(feed);
+  const source = follow && client && { ...settings, ...follow, client, issuerId, issuer };
+  return createStanding({
+    ...settings,
+    ...(follow ?? { maxAgeMs: { exact: Infinity, other: Infinity }, onStale: 'refuse' }),
+    follow: source && ((onNews) => followFeed({ ...source, onNews })),
+    introspect,
+    skew,
   });
 }
 

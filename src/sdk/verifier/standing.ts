@@ -1,0 +1,177 @@
+import type { Clock, Seconds } from '../../base/index.js';
+import { feedId, feedTarget, targetsOf } from '../../protocol/index.js';
+import type { Delegation } from './delegation.js';
+import { type Reason, VerifierError } from './errors.js';
+import type { Feed } from './feed.js';
+import type { Introspect } from './introspection.js';
+import type { VerifiedToken } from './token.js';
+
+/** Whether a token that was good when it was verified still is. Everything rejects with a {@link VerifierError}. */
+export interface Standing {
+  /** Looks at a token that was just verified. */
+  enter(delegation: Delegation, token: string, verified: VerifiedToken): Promise<void>;
+  /** Looks at it again, for this tool. */
+  check(delegation: Delegation, tool: string): Promise<void>;
+  /** Goes on looking for as long as a call of this tool runs. */
+  hold(delegation: Delegation, tool: string): Hold;
+  close(): void;
+}
+
+/** A call that runs, and may have to stop; `stopped` says why, once the signal has fired. */
+export type Hold = Readonly<{ signal: AbortSignal; stopped(): VerifierError | undefined; release(): void }>;
+
+export type StandingOptions = Readonly<{
+  /** Absent where this verifier follows no feed: then a token ends when it expires, and not before. */
+  follow: ((onNews: () => void) => Feed) | undefined;
+  maxAgeMs: Readonly<{ exact: number; other: number }>;
+  onStale: 'refuse' | 'introspect';
+  introspect: Introspect;
+  resource: string;
+  clock: Clock;
+  skew: Seconds;
+  timeoutMs: number;
+}>;
+
+/** What is remembered of a token from its verification to the end of its call. */
+type Known = {
+  readonly token: string;
+  readonly tokenId: string;
+  readonly ids: readonly string[];
+  readonly seen: number;
+  readonly expiresAt: Seconds;
+  readonly boundMs: number;
+  /** Until then Writ's own answer stands in for the feed. */
+  vouchedUntil: number;
+};
+
+/** See {@link Standing}. */
+export function createStanding(options: StandingOptions): Standing {
+  const { follow, maxAgeMs, resource } = options;
+  const known = new WeakMap<Delegation, Known>();
+  const watch = new Watch();
+  const feed = follow?.(() => {
+    watch.look();
+  });
+  const judge = new Judge(feed, options);
+  const called = (delegation: Delegation, tool: string): Known => {
+    const found = known.get(delegation);
+    if (found === undefined) throw new VerifierError('not_admitted');
+    const ids = feed === undefined ? [] : [...found.ids, feedId(feedTarget.tool(resource, tool))];
+    return { ...found, ids };
+  };
+  return {
+    enter: (delegation, token, { claims, kid }) => {
+      const isExact = delegation.details.some(({ argumentsSha256 }) => argumentsSha256 !== undefined);
+      const entry = {
+        token,
+        tokenId: claims.jti,
+        ids: feed === undefined ? [] : targetsOf(claims, kid).map(feedId),
+        seen: claims.writ.seen,
+        expiresAt: claims.exp,
+        boundMs: isExact ? maxAgeMs.exact : maxAgeMs.other,
+        vouchedUntil: -Infinity,
+      };
+      known.set(delegation, entry);
+      return judge.check(entry);
+    },
+    check: (delegation, tool) => judge.check(called(delegation, tool)),
+    hold: (delegation, tool) => hold(called(delegation, tool), judge, watch),
+    close: () => feed?.close(),
+  };
+}
+
+class Judge {
+  readonly #feed: Feed | undefined;
+  readonly #options: StandingOptions;
+
+  constructor(feed: Feed | undefined, options: StandingOptions) {
+    this.#feed = feed;
+    this.#options = options;
+  }
+
+  async check(token: Known): Promise<void> {
+    await this.#feed?.begun(this.#options.timeoutMs);
+    const flaw = this.flawOf(token);
+    if (flaw !== undefined) throw new VerifierError(flaw);
+    if (!this.isFresh(token)) await this.vouch(token);
+  }
+
+  /** What is certain without asking anybody. */
+  flawOf({ expiresAt, ids, seen }: Known): Reason | undefined {
+    const { clock, skew } = this.#options;
+    if (expiresAt <= clock.now() - skew) return 'expired';
+    return this.#feed?.isRevoked(ids, seen) === true ? 'revoked' : undefined;
+  }
+
+  /** Whether what is known is young enough for this token. */
+  isFresh({ boundMs, vouchedUntil }: Known): boolean {
+    return this.#feed === undefined || this.#feed.ageMs() <= boundMs || performance.now() < vouchedUntil;
+  }
+
+  /** Without a young feed it is Writ itself or nobody. */
+  async vouch(token: Known): Promise<void> {
+    const { onStale, introspect } = this.#options;
+    if (onStale === 'refuse') throw new VerifierError('feed_stale', { cause: this.#feed?.trouble() });
+    const asked = performance.now();
+    const answer = await introspect(token.token);
+    if (!answer.active || answer.claims.jti !== token.tokenId) throw new VerifierError('inactive');
+    token.vouchedUntil = asked + token.boundMs;
+  }
+}
+
+function hold(token: Known, judge: Judge, watch: Watch): Hold {
+  const controller = new AbortController();
+  let stopped: VerifierError | undefined;
+  let isAsking = false;
+  const stop = (error: VerifierError): void => {
+    if (!watch.remove(look)) return;
+    stopped = error;
+    controller.abort(error);
+  };
+  const look = (): void => {
+    const flaw = judge.flawOf(token);
+    if (flaw !== undefined) stop(new VerifierError(flaw));
+    else if (!judge.isFresh(token) && !isAsking) {
+      isAsking = true;
+      void judge
+        .vouch(token)
+        .catch((cause: unknown) => {
+          stop(cause instanceof VerifierError ? cause : new VerifierError('feed_stale', { cause }));
+        })
+        .finally(() => {
+          isAsking = false;
+        });
+    }
+  };
+  watch.add(look);
+  look();
+  return { signal: controller.signal, stopped: () => stopped, release: () => void watch.remove(look) };
+}
+
+/** Looks at every call that runs, ten times a second and when there are news. Without calls it does nothing. */
+class Watch {
+  readonly #looks = new Set<() => void>();
+  #timer: NodeJS.Timeout | undefined;
+
+  add(look: () => void): void {
+    this.#looks.add(look);
+    this.#timer ??= setInterval(() => {
+      this.look();
+    }, LOOK_MS).unref();
+  }
+
+  remove(look: () => void): boolean {
+    const had = this.#looks.delete(look);
+    if (this.#looks.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+    return had;
+  }
+
+  look(): void {
+    for (const look of [...this.#looks]) look();
+  }
+}
+
+const LOOK_MS = 100;
