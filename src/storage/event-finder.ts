@@ -54,10 +54,8 @@ async function everything(
   const border = Math.max(start, Math.min(pruned, end));
   const tiles = start < border ? Postings.parse(await rows(KEPT, KEPT_KEYS, start, border, limit + 1)) : [];
   const kept = tiles.flatMap((tile) => tile.indexes).filter((index) => index >= start && index < border);
-  if (kept.length > limit || tiles.length > limit) {
-    const indexes = kept.slice(0, limit);
-    return { indexes, seenTo: (indexes.at(-1) ?? after) + 1 };
-  }
+  if (kept.length > limit) return upTo(kept, limit);
+  if (tiles.length > limit) return { indexes: kept, seenTo: Math.min(border, behind(tiles)) };
   const seenTo = Math.max(border, Math.min(end, border + limit - kept.length));
   return { indexes: [...kept, ...Array.from({ length: seenTo - border }, (_, n) => border + n)], seenTo };
 }
@@ -74,16 +72,23 @@ async function candidatesOf(
   const found: number[] = [];
   const last = Math.floor((end - 1) / TILE);
   let tile = Math.floor(start / TILE);
-  for (let looked = 0; looked < WINDOWS && tile <= last && found.length <= limit; looked++, tile += WINDOW) {
+  for (let looked = 0; looked < WINDOWS && tile <= last && found.length <= limit; looked++) {
     const to = Math.min(last, tile + WINDOW - 1);
     const tiles = Postings.parse(await rows(POSTED, keys, tile, to, keys.length, limit + 1));
     for (const one of tiles) found.push(...one.indexes.filter((index) => index >= start && index < end));
-    if (tiles.length > limit) break;
+    // A full answer says nothing of the tiles behind its last.
+    tile = tiles.length > limit ? behind(tiles) / TILE : to + 1;
   }
-  const indexes = found.slice(0, limit);
-  const isCut = found.length > limit;
-  return { indexes, seenTo: isCut ? (indexes.at(-1) ?? after) + 1 : Math.min(end, tile * TILE) };
+  return found.length > limit ? upTo(found, limit) : { indexes: found, seenTo: Math.min(end, tile * TILE) };
 }
+
+function upTo(found: readonly number[], limit: number): Candidates {
+  const indexes = found.slice(0, limit);
+  return { indexes, seenTo: (indexes.at(-1) ?? 0) + 1 };
+}
+
+/** The first entry behind these tiles. */
+const behind = (tiles: readonly Posting[]): number => ((tiles.at(-1)?.tile ?? 0) + 1) * TILE;
 
 const POSITION = `
   SELECT c.index::text AS index, r.pruned::text AS pruned,
@@ -130,9 +135,12 @@ const Tiles = z.array(z.object({ tile: Count }));
 
 const Postings = z.array(
   z.object({ tile: Count, bits: z.string() }).transform(({ tile, bits }) => ({
+    tile,
     indexes: bits.split('').flatMap((bit, n) => (bit === '1' ? [tile * TILE + n] : [])),
   })),
 );
+
+type Posting = z.infer<typeof Postings>[number];
 
 const Entry = z.object({ index: Count, leaf_hash: Bytes, leaf: Bytes.nullable(), txn: z.string().nullable() });
 const Entries = z.array(Entry);

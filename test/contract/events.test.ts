@@ -1,4 +1,4 @@
-import { expect, it } from '@jest/globals';
+import { beforeAll, expect, it } from '@jest/globals';
 import { searchKeys, txnKey, type EventFilter } from '../../src/audit/index.js';
 import { systemClock } from '../../src/base/index.js';
 import { sha256 } from '../../src/protocol/index.js';
@@ -108,6 +108,55 @@ describeDatabases('the search index of the log', (database) => {
     await Promise.all([index(), index(), index()]);
     await index();
     expect(await indexesOf({ keys: ['person:prs_alice'] })).toEqual(multiples(3));
+  });
+});
+
+describeDatabases('a page of what was found', (database) => {
+  const LAST = 2_300_000;
+  const KEY = 'person:prs_sparse';
+  /** Alone in its tile, two in one tile, at both ends of one, and far behind everything that one statement looks at. */
+  const placed = [5, 300, 600, 700, 767, 768, 1_023, 90_000, 1_100_000, 1_100_001, 1_100_255, 2_299_999];
+
+  beforeAll(async () => {
+    const tiles = new Map<number, string[]>();
+    for (const index of placed) {
+      const bits = tiles.get(Math.floor(index / 256)) ?? Array.from({ length: 256 }, () => '0');
+      bits[index % 256] = '1';
+      tiles.set(Math.floor(index / 256), bits);
+    }
+    const run = (sql: string, ...values: readonly unknown[]) => database().prisma.$executeRawUnsafe(sql, ...values);
+    await run(`INSERT INTO log_consumer (name, index) VALUES ('search', $1::bigint)`, LAST);
+    await run(
+      `INSERT INTO log_entry (index, leaf_hash) SELECT index, sha256(index::text::bytea) FROM unnest($1::bigint[]) AS u(index)`,
+      placed,
+    );
+    await run(
+      `INSERT INTO log_posting (key, tile, bits) SELECT $1, tile, bits::bit(256) FROM unnest($2::bigint[], $3::text[]) AS u(tile, bits)`,
+      KEY,
+      [...tiles.keys()],
+      [...tiles.values()].map((bits) => bits.join('')),
+    );
+  });
+
+  it.each([1, 2, 3, 5, 11, 12, 13])('of at most %s goes on where it stopped, and every page further', async (limit) => {
+    const read: number[] = [];
+    let after: number | undefined = -1;
+    while (after !== undefined) {
+      const page = await openEventFinder(database()).find({ ...all, keys: [KEY] }, { after, limit });
+      expect(page.entries.length).toBeLessThanOrEqual(limit);
+      read.push(...page.entries.map((entry) => entry.index));
+      expect(page.next ?? Infinity).toBeGreaterThan(after);
+      after = page.next;
+    }
+    expect(read).toEqual(placed);
+  });
+
+  it('is found by the bytes of its key in a database of any language', async () => {
+    const [column] = await database().rows(
+      `SELECT collation_name FROM information_schema.columns WHERE table_name = 'log_posting' AND column_name = 'key'`,
+      [],
+    );
+    expect(column).toEqual({ collation_name: 'C' });
   });
 });
 
