@@ -1,13 +1,16 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { keepSessionLife, sessionClosesAfter } from '../../src/audit/index.js';
 import { systemClock } from '../../src/base/index.js';
+import { parseVerifierKey, verifyBundle } from '../../src/sdk/auditor/index.js';
 import { openDatabase, openSessionLife } from '../../src/storage/index.js';
 import { outcomeOf, report } from '../support/outcomes.js';
 import { ownWorld, tool, tools } from '../support/world.js';
-import { bearerAssertion, tokenOf } from '../support/writ.js';
+import { bearerAssertion, request, tokenOf } from '../support/writ.js';
 
-const world = await ownWorld();
+const AUDIT_TOKEN = 'test-audit-token-0123456789-abcdefghijklmnop';
+const world = await ownWorld({ env: { WRIT_AUDIT_TOKEN: AUDIT_TOKEN } });
 const { prisma } = world.writ.database;
 const closesAfter = sessionClosesAfter(world.config);
 const life = openSessionLife(world.writ.database, closesAfter);
@@ -21,6 +24,15 @@ type Item = Readonly<{
 const recordsOf = async (session: string): Promise<readonly Item[]> =>
   ((await world.admin('GET', `/log?limit=200&session=${session}`)).body as { items: Item[] }).items;
 const lastOf = async (session: string): Promise<Item | undefined> => (await recordsOf(session)).at(-1);
+
+/** Once all that is written is in the tree. */
+async function bundleOf(id: string): Promise<string> {
+  const isBehind = async (): Promise<boolean> =>
+    (await prisma.$queryRawUnsafe<object[]>('SELECT 1 FROM log_pending LIMIT 1')).length > 0;
+  while (await isBehind()) await pause(50);
+  const headers = { authorization: `Bearer ${AUDIT_TOKEN}` };
+  return (await request(`${world.issuer}/audit/v1/bundle?session=${id}`, { headers })).text;
+}
 
 let people = 0;
 /** A session of its own with this many permits; its tokens. */
@@ -120,6 +132,15 @@ describe('the life of a session', () => {
       outcomes: 2,
       first: numbered[0]?.leaf_hash,
       last: numbered.at(-2)?.leaf_hash,
+    });
+    const bundle = await bundleOf(id);
+    const [vkey = ''] = (JSON.parse(bundle.split('\n', 1)[0] ?? '') as { keys: string[] }).keys;
+    const key = parseVerifierKey(vkey);
+    expect(await verifyBundle([Buffer.from(bundle)], { keys: key.ok ? [key.value] : [] })).toMatchObject({
+      problems: [],
+      isProved: true,
+      entries: { included: records.length },
+      sessions: { complete: 1, open: 0, partial: 0 },
     });
   });
 

@@ -31,7 +31,8 @@ type Told = Readonly<{
   facts?: Readonly<Record<string, Json>>;
   decision?: 'permit' | 'refuse' | 'ask' | 'done';
   session?: string;
-  sequence?: number;
+  /** `null`: the record is of its session without a place in it, as uses and outcomes are. */
+  sequence?: number | null;
 }>;
 
 /** A log that a test writes: what it has stored can be changed, as whoever has the database can. */
@@ -41,6 +42,7 @@ export class LogBook {
   readonly notes = new Map<number, string>();
   readonly vkeys: { vkey: string; fromSize: number; leafHash: Buffer | undefined }[] = [];
   readonly #sequences = new Map<string, number>();
+  readonly #records = new Map<string, number>();
   readonly #retained: number[] = [];
   /** What an auditor has who trusts the first key. */
   readonly options: AuditorOptions;
@@ -58,8 +60,10 @@ export class LogBook {
 
   /** Writes one record; it has the next place in its session unless told otherwise. */
   write({ kind = 'exchange', facts = { request: 'r' }, decision = 'permit', session, sequence }: Told = {}): number {
-    const place = session === undefined ? null : (sequence ?? (this.#sequences.get(session) ?? 0) + 1);
+    const next = session === undefined ? null : (this.#sequences.get(session) ?? 0) + 1;
+    const place = sequence === undefined ? next : sequence;
     if (session !== undefined && place !== null) this.#sequences.set(session, place);
+    if (session !== undefined) this.#records.set(session, (this.#records.get(session) ?? 0) + 1);
     const outcome = { decision, reason: 'r', session: session ?? null, sequence: place, seen: 0 };
     return this.add(closeRecord(recordHead(kind, AT, facts), outcome), session);
   }
@@ -74,9 +78,9 @@ export class LogBook {
     return this;
   }
 
-  /** The summary that closes a session, counting `facts` over what the session has. */
+  /** The summary that closes a session, counting all that it has unless `facts` say otherwise. */
   close(session: string, facts: Readonly<Record<string, Json>> = {}): number {
-    const entries = this.#sequences.get(session) ?? 0;
+    const entries = this.#records.get(session) ?? 0;
     const counted = { what: 'closed', session, entries, ...facts };
     return this.write({ kind: 'session', decision: 'done', session, facts: counted });
   }

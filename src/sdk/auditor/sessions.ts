@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Seen } from './record.js';
 import type { Problems, Verdict } from './verdict.js';
 
@@ -21,13 +22,15 @@ type State = {
 
 const DECISIONS = { permit: 'permits', refuse: 'refusals', ask: 'asks' } as const;
 const MOST_AHEAD = 100_000;
+const MOST_CLOSED = 2_000_000;
 
 /**
  * Sessions as they pass by: what is decided in one is numbered from 1 without a gap, and a closing summary counts it.
- * Only what is open is held; a session that is closed and whole is forgotten.
+ * Only what is open is held; of a session that is closed and whole no more than that it is.
  */
 export class Sessions {
   readonly #open = new Map<string, State>();
+  readonly #closed = new Set<number>();
   readonly #problems: Problems;
   #ahead = 0;
   #complete = 0;
@@ -39,8 +42,11 @@ export class Sessions {
   take(entry: number, seen: Seen): void {
     const { session, sequence } = seen;
     if (session === undefined) return;
+    if (this.#closed.has(digestOf(session)) || this.#open.get(session)?.summary) {
+      this.#double(`${session} goes on after it was closed`, entry);
+      return;
+    }
     const state = this.#stateOf(session, entry);
-    if (state.summary && seen.kind !== 'session') this.#double(`${session} goes on after it was closed`, entry);
     if (sequence !== undefined && !this.#place(state, sequence)) {
       this.#double(`${session} has its record ${sequence} twice`, entry);
       return;
@@ -99,6 +105,9 @@ export class Sessions {
       this.#problems.add('summary_wrong', detail, { entry: summary?.entry });
     }
     this.#open.delete(session);
+    this.#closed.add(digestOf(session));
+    const [oldest] = this.#closed;
+    if (this.#closed.size > MOST_CLOSED && oldest !== undefined) this.#closed.delete(oldest);
     this.#complete += 1;
   }
 
@@ -116,14 +125,19 @@ const openedAt = ({ summary }: State): number => Number(summary?.facts?.['opened
 
 const isSummary = ({ kind, facts }: Seen): boolean => kind === 'session' && facts?.['what'] === 'closed';
 
-/** As the summary counts: what is numbered, the decisions among it, and what came of them, which is not numbered. */
+/** As the summary counts: all that there is, numbered or not; the decisions, and with them the uses that were refused. */
 function count({ counted }: State, { kind, decision, sequence }: Seen): void {
-  if (sequence !== undefined) counted.entries += 1;
+  counted.entries += 1;
   if (kind === 'outcome') counted.outcomes += 1;
   if (kind === 'introspection') counted.introspections += 1;
-  if (kind !== 'exchange') return;
+  const isDecision = sequence === undefined ? kind !== 'outcome' && decision === 'refuse' : kind === 'exchange';
+  if (!isDecision) return;
   if (decision === 'permit' || decision === 'refuse' || decision === 'ask') counted[DECISIONS[decision]] += 1;
 }
+
+/** 53 bits that stand for the name of a session, of which there may be millions. */
+const digestOf = (session: string): number =>
+  Number(createHash('sha256').update(session).digest().readBigUInt64BE() >> 11n);
 
 /** Closed, and everything from the first record up to the summary was seen. */
 const isWhole = ({ from, next, ahead, summary }: State): boolean =>

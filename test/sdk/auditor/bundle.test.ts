@@ -206,7 +206,35 @@ describe('a session', () => {
     [
       'it goes on after its summary',
       (log: LogBook) => [log.write({ session: 's' }), log.close('s'), log.write({ session: 's' })],
-      'session_gap',
+      'session_double',
+    ],
+    [
+      'it begins anew after its summary',
+      (log: LogBook) => [log.write({ session: 's' }), log.close('s'), log.write({ session: 's', sequence: 1 })],
+      'session_double',
+    ],
+    [
+      'something without a place in it comes after its summary',
+      (log: LogBook) => [
+        log.write({ session: 's' }),
+        log.close('s'),
+        log.write({ kind: 'outcome', session: 's', sequence: null }),
+      ],
+      'session_double',
+    ],
+    [
+      'it has another summary',
+      (log: LogBook) => [log.write({ session: 's' }), log.close('s'), log.close('s')],
+      'session_double',
+    ],
+    [
+      'what was used is not in its summary',
+      (log: LogBook) => [
+        log.write({ session: 's' }),
+        log.write({ kind: 'introspection', decision: 'refuse', session: 's', sequence: null }),
+        log.close('s', { refusals: 0 }),
+      ],
+      'summary_wrong',
     ],
     [
       'its summary counts one too many',
