@@ -1,5 +1,5 @@
-import { describeProblem, loadConfig, readTextFile } from './config/index.js';
-import { startWrit, type Writ } from './server.js';
+import { type Config, describeProblem, loadConfig, readTextFile } from './config/index.js';
+import type { Writ } from './server.js';
 import { describeThrown, type Log, openLog } from './telemetry/index.js';
 
 /** Serves until it is told to stop. Refuses to start with what is wrong, all of it, and what to do. */
@@ -12,7 +12,7 @@ async function main(): Promise<void> {
   }
   const log = openLog(config.value.logLevel);
   try {
-    const writ = await startWrit(config.value, { report: log.report, log });
+    const writ = await start(config.value, log);
     sayWhatRuns(writ, log);
     stopOnSignals(writ, log);
   } catch (thrown) {
@@ -20,6 +20,14 @@ async function main(): Promise<void> {
     console.error(JSON.stringify({ level: 'error', ...describeThrown(thrown), message: 'Writ does not start' }));
     process.exitCode = 1;
   }
+}
+
+/** The rest is loaded while the database opens. */
+async function start(config: Config, log: Log): Promise<Writ> {
+  const { begin } = await import('./begin.js');
+  const begun = begin(config);
+  const { startWrit } = await import('./server.js');
+  return startWrit(config, { report: log.report, log, begun });
 }
 
 function sayWhatRuns({ config, madeSecrets }: Writ, log: Log): void {

@@ -1,12 +1,13 @@
 import { application } from './application.js';
 import { type Clock, systemClock } from './base/index.js';
-import { type Config, openSecrets } from './config/index.js';
+import { type Begun, begin } from './begin.js';
+import type { Config } from './config/index.js';
 import { type House, openHouse } from './house.js';
 import { keepHouse } from './housekeeping.js';
 import { inTurns, listen, stopListening } from './http/index.js';
 import { keepLog } from './log-keeping.js';
 import type { OperationsDeps } from './operations.js';
-import { type Database, openDatabase } from './storage/index.js';
+import type { Database } from './storage/index.js';
 
 /** A running Writ. */
 export type Writ = Readonly<{
@@ -28,16 +29,17 @@ export type WritOptions = Readonly<{
   report?: (thrown: unknown, requestId?: string) => void;
   /** Every request and commit, for the operator's log. */
   log?: OperationsDeps['log'];
+  /** The start of this start, where it was made before this was loaded. */
+  begun?: Begun;
 }>;
 
 /** Opens everything, or throws the Fault that says what is missing; nothing is served before all of it is there. */
 export async function startWrit(
   config: Config,
-  { clock = systemClock, report = () => undefined, log }: WritOptions = {},
+  { clock = systemClock, report = () => undefined, log, begun = begin(config) }: WritOptions = {},
 ): Promise<Writ> {
-  const secrets = openSecrets(config);
-  const { databaseUrl: url, dataDir, databasePoolSize: poolSize } = config;
-  const database = await openDatabase({ url, dataDir, poolSize });
+  const { secrets } = begun;
+  const database = await begun.database;
   try {
     const house = await openHouse({ config, secrets, clock, database, report, log });
     const { operations, flush } = house;

@@ -1,7 +1,6 @@
 import { guarded } from './outage.js';
 import { PrismaClient } from './generated/client.js';
 import { FINISHED, migrate, type Migration, missingOf, readMigrations } from './migrate.js';
-import { openServer, withMigrationConnection } from './server.js';
 import type { Rows } from './statements.js';
 
 /** The one database of this process, brought to this build's schema. */
@@ -40,6 +39,8 @@ async function embeddedDatabase(dataDir: string): Promise<Database> {
 }
 
 async function serverDatabase(url: string, poolSize: number): Promise<Database> {
+  // Not loaded for a server whose database is embedded.
+  const { openServer, withMigrationConnection } = await import('./server.js');
   await guarded(() => withMigrationConnection(url, migrate));
   const { adapter, rows, close } = openServer(url, poolSize);
   return database('server', { prisma: new PrismaClient({ adapter, ...LIMITS }), rows, closeDriver: close });

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { FINISHED, missingOf, readMigrations } from './migrate.js';
 import { guarded } from './outage.js';
-import { withMigrationConnection } from './server.js';
 
 /** What a look at a PostgreSQL server found, without changing anything there. */
 export type Examined = Readonly<{
@@ -17,6 +16,7 @@ export type Examined = Readonly<{
 /** Throws a Fault when the server does not answer. `nowMs` is our clock, in milliseconds since 1970. */
 export async function examineDatabase(url: string, nowMs: () => number): Promise<Examined> {
   let found: Examined | undefined;
+  const { withMigrationConnection } = await import('./server.js');
   await guarded(() =>
     withMigrationConnection(url, async ({ rows }) => {
       const [state] = z.array(State).parse(await rows(STATE));

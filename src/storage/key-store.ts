@@ -10,7 +10,7 @@ import { append } from './records.js';
 import { revokeWithin } from './revocations.js';
 
 /** Signing keys, their private halves only sealed. What happens to them is decided by the database's clock. */
-export function openKeys({ prisma }: Database, clock: Clock): KeyStore {
+export function openKeys({ prisma, rows }: Database, clock: Clock): KeyStore {
   const change = <T>(work: (changing: Changing) => Promise<T>): Promise<T> =>
     guarded(() =>
       prisma.$transaction(async (transaction) => {
@@ -19,7 +19,7 @@ export function openKeys({ prisma }: Database, clock: Clock): KeyStore {
       }),
     );
   return {
-    read: async () => storedKeys(await guarded(() => prisma.$queryRawUnsafe(KEYS))),
+    read: async () => storedKeys(await guarded(() => rows(KEYS, []))),
     insertFirst: (key) => change((changing) => insertFirst(changing, key)),
     insertNext: (key, order) => change((changing) => insertNext(changing, key, order)),
     settle: (overlap) => change((changing) => settle(changing, overlap)),

@@ -35,6 +35,8 @@ export function openTree(database: Database, clock: Clock): TreeWriter {
       await rows(RELEASE, holder);
     },
     announceKey: async ({ vkey, previous, fromSize }) => {
+      const [known] = Announced.parse(await rows(LAST_VERIFIER_KEY));
+      if (known?.vkey === vkey) return;
       await guarded(() =>
         database.prisma.$transaction(async (transaction) => {
           const [last] = Announced.parse(await transaction.$queryRawUnsafe(LAST_VERIFIER_KEY));

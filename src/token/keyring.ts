@@ -1,6 +1,6 @@
 import { Fault, type Seconds } from '../base/index.js';
 import { importKey, PublicJwk, type VerificationKey } from '../protocol/index.js';
-import { type EncryptionKeys, makeKey, openKey, resealed, type Sign } from './private-key.js';
+import { type EncryptionKeys, isCurrent, makeKey, openKey, resealed, type Sign } from './private-key.js';
 import type { KeyState, KeyStore, StoredKey, StoredKeys } from './stored-key.js';
 import { KNOWN_WITHIN, type KeyTiming, overlapOf } from './timing.js';
 
@@ -54,9 +54,12 @@ export async function openKeyRing(deps: KeyRingDeps): Promise<LiveKeyRing> {
   if ((await store.read()).keys.every(({ state }) => state !== 'active')) {
     await store.insertFirst(makeKey(encryptionKeys));
   }
-  await store.reseal((key) => resealed(key, encryptionKeys));
   const ring = new Ring(deps);
   await ring.refresh();
+  if (ring.stored().some((key) => key.sealed.length > 0 && !isCurrent(key, encryptionKeys))) {
+    await store.reseal((key) => resealed(key, encryptionKeys));
+    await ring.refresh();
+  }
   for (const row of ring.stored()) if (row.state === 'active') openKey(row, encryptionKeys);
   ring.active();
   return ring;

@@ -31,11 +31,15 @@ export function openKey({ kid, sealed, publicJwk }: NewKey, keys: EncryptionKeys
 /** The same key sealed with the current encryption key, or `undefined` when it is already. Throws when it does not open. */
 export function resealed(key: Pick<NewKey, 'kid' | 'sealed'>, keys: EncryptionKeys): Uint8Array | undefined {
   const [current, ...previous] = keys;
-  if (unseal(key.sealed, { key: current, context: key.kid }) !== undefined) return undefined;
+  if (isCurrent(key, keys)) return undefined;
   const der = openWithAny(key, previous);
   if (der === undefined) throw closed(key.kid);
   return seal(der, { key: current, context: key.kid });
 }
+
+/** Whether the current encryption key sealed it. */
+export const isCurrent = ({ kid, sealed }: Pick<NewKey, 'kid' | 'sealed'>, [current]: EncryptionKeys): boolean =>
+  unseal(sealed, { key: current, context: kid }) !== undefined;
 
 function openWithAny({ kid, sealed }: Pick<NewKey, 'kid' | 'sealed'>, keys: readonly Uint8Array[]): Buffer | undefined {
   for (const key of keys) {
