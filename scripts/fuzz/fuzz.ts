@@ -204,19 +204,31 @@ function wrongWith({ status, head, body }: Outcome, { isWhole }: Case): string |
 const INSIDE =
   /\n\s+at \S+ \(|node_modules\/|\bPrisma\w+|\bSELECT [^"]{1,80} FROM\b|\bINSERT INTO\b|file:\/\/\/|\/src\/\w+\//;
 
-/** The registry as it was, and a sound exchange: the tokens of it are for the cases to come. */
-async function exchanges({ servers: [server], adminToken }: Rig, material: Material): Promise<boolean> {
+/** A server that is busy may say that it is, and be asked again. */
+async function exchanges(rig: Rig, material: Material): Promise<boolean> {
+  for (let tried = 1; ; tried++) {
+    const statuses = await statusesOfExchanges(rig, material);
+    if (statuses.every((status) => status === 200)) return true;
+    if (tried === MAY_BE_BUSY || !statuses.includes(503)) return false;
+    await pause(1_000);
+  }
+}
+
+const MAY_BE_BUSY = 10;
+
+/** The registry as it was, and sound exchanges: the tokens of them are for the cases to come. */
+async function statusesOfExchanges(
+  { servers: [server], adminToken }: Rig,
+  material: Material,
+): Promise<readonly number[]> {
   const applied = await server.line.json('POST', '/admin/v1/apply', adminToken, {
     ...material.registry(),
     prune: true,
   });
-  const issued: string[] = [];
-  for (let n = 0; n < 3; n++) {
-    const reply = await server.line.post('/token', material.exchange());
-    if (reply.status === 200) issued.push(textOf(reply, 'access_token'));
-  }
-  material.issued = issued;
-  return applied.status === 200 && issued.length === 3;
+  const replies = [];
+  for (let n = 0; n < 3; n++) replies.push(await server.line.post('/token', material.exchange()));
+  material.issued = replies.filter(({ status }) => status === 200).map((reply) => textOf(reply, 'access_token'));
+  return [applied, ...replies].map(({ status }) => status);
 }
 
 const Usage = z.object({ heapUsed: z.number(), external: z.number(), rss: z.number() });
