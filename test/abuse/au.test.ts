@@ -103,7 +103,7 @@ describe('AU-01 a text that is made to break out of its record', () => {
         expect([line, STEERING.test(line), typeof JSON.parse(line)]).toEqual([line, false, 'object']);
     }
     for (const args of [
-      ['audit', 'events', '--limit', '500'],
+      ['audit', 'events', '--limit', '200'],
       ['log', '--limit', '200'],
     ])
       expect(STEERING.exec(await cli(...args))).toBeNull();

@@ -4,17 +4,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { decodeJwt } from 'jose';
 import pg from 'pg';
+import { openDatabase } from '../../src/storage/index.js';
 import { authorize, Browser } from '../support/browser.js';
 import { ALICE, type Company, startCompany } from '../support/company.js';
 import { type Compiled, compileSource } from '../support/compiled.js';
+import { outcomeOf, report } from '../support/outcomes.js';
 import { spawnWrit, startCollector, type WritProcess } from '../support/process.js';
 import { startWorld, tool, tools, type World } from '../support/world.js';
-import { ADMIN_TOKEN, bearerAssertion, request } from '../support/writ.js';
+import { ADMIN_TOKEN, bearerAssertion, type Reply, request } from '../support/writ.js';
 
 const KEY = randomBytes(32).toString('base64');
 const REDIRECT = 'http://127.0.0.1:7999/callback';
 const METRICS_TOKEN = randomBytes(32).toString('hex');
+const AUDIT_TOKEN = randomBytes(32).toString('hex');
+const WEBHOOK_SECRET = `whsec_${randomBytes(32).toString('base64')}`;
 
 /** A text that must never be seen again. */
 const canary = (): string => `canary${randomBytes(12).toString('hex')}`;
@@ -35,8 +40,15 @@ describe('what an operator sees of a process at level trace', () => {
   let writ: WritProcess;
   let collector: Awaited<ReturnType<typeof startCollector>>;
   const home = mkdtempSync(join(tmpdir(), 'operations-'));
-  const secrets: string[] = [KEY, ADMIN_TOKEN, METRICS_TOKEN];
+  const secrets: string[] = [KEY, ADMIN_TOKEN, METRICS_TOKEN, AUDIT_TOKEN, WEBHOOK_SECRET.slice(6)];
   let metrics = '';
+  let webhook: Awaited<ReturnType<typeof startCollector>>;
+  /** What auditors were answered, and those who are none. */
+  const answers: string[] = [];
+  /** Every row of every table, by table; bytes are as they are. */
+  const stored = new Map<string, string>();
+  let token = '';
+  let subject = '';
 
   /** Everything that left the process and is not an answer to the client that asked. */
   const everything = (): string => [writ.out(), writ.err(), metrics, ...collector.bodies].join('\n');
@@ -61,6 +73,7 @@ describe('what an operator sees of a process at level trace', () => {
   beforeAll(async () => {
     compiled = compileSource();
     collector = await startCollector();
+    webhook = await startCollector();
     world = await startWorld({ env: { WRIT_KEY_ENCRYPTION_KEY: KEY } });
     const agent = (await world.admin('GET', `/agents/${world.a1.id}`)).body as Record<string, unknown>;
     await world.admin('PUT', `/agents/${world.a1.id}`, { ...agent, redirect_uris: [REDIRECT] });
@@ -85,22 +98,28 @@ describe('what an operator sees of a process at level trace', () => {
       DATABASE_URL: world.config.databaseUrl,
       WRIT_LOG_LEVEL: 'trace',
       OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      WRIT_AUDIT_TOKEN: AUDIT_TOKEN,
+      WRIT_AUDIT_WEBHOOK_URL: webhook.url,
+      WRIT_AUDIT_WEBHOOK_SECRET: WEBHOOK_SECRET,
     });
     await exchanges();
     await lookUps();
     await failures();
     await codeFlow();
+    await audits();
     await faults();
     metrics = (await request(`${world.issuer}/metrics`, { headers: { authorization: `Bearer ${METRICS_TOKEN}` } }))
       .text;
     writ.child.kill('SIGTERM');
     await writ.exited();
+    await dump();
   }, 120_000);
 
   afterAll(async () => {
     writ.child.kill('SIGKILL');
     await company.stop();
     await collector.close();
+    await webhook.close();
     await world.close().catch(() => undefined);
     compiled.remove();
     rmSync(home, { recursive: true, force: true });
@@ -115,7 +134,7 @@ describe('what an operator sees of a process at level trace', () => {
   };
 
   async function exchanges(): Promise<void> {
-    const person = canary();
+    const person = (subject = canary());
     const form = await world.form({
       subject_token: await world.personToken(secret(person), { email: secret(canary()), nickname: secret(canary()) }),
       authorization_details: tools(
@@ -128,7 +147,7 @@ describe('what an operator sees of a process at level trace', () => {
       cookie: `session=${secret(canary())}`,
     });
     expect([reply.status, reply.text]).toEqual([200, expect.any(String)]);
-    secret((reply.body as { access_token: string }).access_token);
+    token = secret((reply.body as { access_token: string }).access_token);
     const again = await world.post('/token', form);
     expect(again.status).toBe(401);
   }
@@ -221,6 +240,81 @@ describe('what an operator sees of a process at level trace', () => {
     expect(again.status).toBe(400);
   }
 
+  /** Everything below /audit/v1, asked by those who may and by those who may not, with secrets where none should be. */
+  async function audits(): Promise<void> {
+    const ask = async (path: string, bearer = AUDIT_TOKEN): Promise<Reply> => {
+      const reply = await request(`${world.issuer}/audit/v1/${path}`, {
+        headers: { authorization: `Bearer ${bearer}` },
+      });
+      answers.push(reply.text, JSON.stringify([...reply.headers]));
+      return reply;
+    };
+    const say = async (outcomes: unknown, by: Parameters<typeof report>[2] = world.rs1): Promise<number> => {
+      const reply = await report(world, outcomes, by);
+      answers.push(reply.text);
+      return reply.status;
+    };
+    expect(await say([outcomeOf(token, { tool: 'write_file' })])).toBe(200);
+    for (const name of ['tool', 'jti', 'txn'])
+      expect(await say([outcomeOf(token, { tool: 'write_file', [name]: secret(canary()) })])).toBe(200);
+    for (const name of ['outcome', 'error', 'result_sha256', 'result', canary()])
+      expect(await say([outcomeOf(token, { [name]: secret(canary()) })])).toBe(400);
+    expect(await say(`{"outcomes":["${secret(canary())}`)).toBe(400);
+    expect(await say([], { authorization: `Bearer ${secret(canary())}` })).toBe(401);
+    expect(
+      await say([], { authorization: `Basic ${secret(Buffer.from(`srv_one:${canary()}`).toString('base64'))}` }),
+    ).toBe(401);
+
+    const { txn, writ: receipt } = decodeJwt<{ txn: string; writ: { session: string; leaf: string } }>(token);
+    for (let waited = 0; !(await ask('export')).text.includes('another_tool'); waited += 100) {
+      if (waited > 20_000) throw new Error('the outcomes are not in the log');
+      await pause(100);
+    }
+    const size = Number((await ask('checkpoint')).text.split('\n')[1]);
+    const good = [
+      ...['keys', 'schema', 'findings', 'events?limit=200', 'export?format=jsonl', 'export?format=ocsf'],
+      ...[`transactions/${txn}`, `events?session=${receipt.session}`, `bundle?from=0&to=${size}`, `bundle?txn=${txn}`],
+      ...[`bundle?session=${receipt.session}`, `proof/inclusion?leaf=${receipt.leaf}`, 'proof/consistency?from=1'],
+      ...[`tile/0/000.p/${size}`, `tile/entries/000.p/${size}`],
+    ];
+    for (const path of good) expect([path, (await ask(path)).status]).toEqual([path, 200]);
+    const bad = ['', 'events?x=', 'events?kind=', 'events?since=', 'proof/inclusion?leaf=', 'proof/consistency?from='];
+    for (const path of [...bad, 'bundle?from=', 'findings?kind=', 'export?format='])
+      expect((await ask(`${path}${secret(canary())}`)).status).toBeGreaterThanOrEqual(400);
+    // What is asked for is in the log, but for what looks like a token.
+    for (const path of ['tile/entries/', 'transactions/', 'events?txn=', 'bundle?session='])
+      for (const value of secrets.filter((one) => one.startsWith('eyJ')).slice(0, 3)) await ask(`${path}${value}`);
+    for (const path of good.slice(2)) await ask(path, secret(canary()));
+    const agent = (await world.admin('GET', '/agents/agt_a2')).body as object;
+    const authentication = { method: 'client_secret_basic' };
+    const named = { ...agent, client_id: 'agt_secret', authentication };
+    expect((await world.admin('PUT', '/agents/agt_secret', named)).status).toBe(201);
+    const made = await world.admin('POST', '/agents/agt_secret/secret');
+    secret((made.body as { client_secret: string }).client_secret);
+    for (const leaf of answers.flatMap((text) =>
+      [...text.matchAll(/"leaf":"([\w-]+)"/g)].map(([, found = '']) => found),
+    ))
+      answers.push(Buffer.from(leaf, 'base64url').toString('utf8'));
+    while (!webhook.bodies.join('').includes('another_tool')) await pause(50);
+  }
+
+  async function dump(): Promise<void> {
+    const database = await openDatabase({ url: world.config.databaseUrl, dataDir: world.config.dataDir });
+    const tables = (await database.rows(
+      `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'`,
+      [],
+    )) as { name: string }[];
+    for (const { name } of tables) {
+      const rows = (await database.rows(`SELECT to_jsonb(t)::text AS row FROM "${name}" t`, [])) as { row: string }[];
+      const text = rows.map(({ row }) => row).join('\n');
+      const bytes = [...text.matchAll(/"\\\\x([0-9a-f]*)"/g)].map(([, hex = '']) =>
+        Buffer.from(hex, 'hex').toString('utf8'),
+      );
+      stored.set(name, [text, ...bytes].join('\n'));
+    }
+    await database.close();
+  }
+
   /** The database breaks under the statements, so that its errors are written: they quote what they were given. */
   async function faults(): Promise<void> {
     const url = world.config.databaseUrl;
@@ -249,6 +343,22 @@ describe('what an operator sees of a process at level trace', () => {
     expect([...new Set(parts.map((part) => part.slice(0, 6)))].filter((prefix) => text.includes(prefix))).toEqual([]);
     // How every JWT begins, {" and a letter; anywhere else these letters are chance.
     expect(text).not.toMatch(/(?<![\w-])eyJ[h-z0-6][\w-]{5}/);
+  });
+
+  it('LG-01 has no secret in the log, in what auditors are answered and sent, in errors, or in any table', () => {
+    const left = [...answers, ...webhook.bodies].join('\n');
+    expect([stored.size > 25, webhook.bodies.length > 0, stored.get('log_leaf')?.includes('"kind":"outcome"')]).toEqual(
+      [true, true, true],
+    );
+    const parts = [...new Set(secrets.flatMap((value) => [value, ...value.split('.').slice(1)]))].filter(
+      (part) => part.length >= 12,
+    );
+    expect(parts.filter((part) => left.includes(part))).toEqual([]);
+    const found = [...stored].flatMap(([table, text]) =>
+      parts.filter((part) => text.includes(part)).map((part) => `${table}: ${part}`),
+    );
+    // The one place that knows who a person is, and forgets it when the person is erased.
+    expect(found).toEqual([`person: ${subject}`]);
   });
 
   it('is one JSON object a line, with what is needed to find a request again', () => {
@@ -308,7 +418,7 @@ describe('what an operator sees of a process at level trace', () => {
       'status',
     ]);
     const routes = [...(labels.get('route') ?? [])].filter((route) => !/^(\/[a-z0-9_.:*-]+)+$/.test(route));
-    expect(routes).toEqual(['other']);
+    expect(routes.sort()).toEqual(['none', 'other']);
     expect(metrics).toMatch(/^writ_exchanges_total\{outcome="permitted",reason="permitted"\} 2$/m);
     expect(metrics).toMatch(/^writ_person_tokens_total 1$/m);
     expect(metrics).toMatch(/^writ_commit_batch_size_count [1-9]/m);
