@@ -4,15 +4,12 @@ import { Fault, systemClock } from '../base/index.js';
 import { type Config, describeProblem, loadConfig } from '../config/index.js';
 import { wellKnown } from '../protocol/index.js';
 import { connect, type ConnectionOptions } from './api.js';
+import { type Check, ok, warn, wrong } from './check.js';
+import { checkCheckpoint, checkLogKey, checkRetention, checkTree, remedyOf } from './doctor-log.js';
 import { Failure, type Io } from './io.js';
 import { table } from './table.js';
 
-/** One thing that was looked at: what was found, and what to do when it is not right. */
-export type Check = Readonly<{ check: string; state: 'ok' | 'warn' | 'wrong'; found: string; do: string }>;
-
-const ok = (check: string, found: string): Check => ({ check, state: 'ok', found, do: '' });
-const warn = (check: string, found: string, todo: string): Check => ({ check, state: 'warn', found, do: todo });
-const wrong = (check: string, found: string, todo: string): Check => ({ check, state: 'wrong', found, do: todo });
+export type { Check } from './check.js';
 
 /** Looks at everything that Writ stands on, from where it is run, and changes nothing. Throws Failure 1 when something is wrong. */
 export async function doctor(options: ConnectionOptions & Readonly<{ json?: boolean }>, io: Io): Promise<void> {
@@ -59,29 +56,11 @@ function checkDataDirectory({ dataDir, databaseUrl, adminToken, keyEncryptionKey
   return ok(name, dataDir);
 }
 
-/** Whoever has the key and the database can write another history. */
-function checkLogKey({ logKeyFile, logKeyPreviousFiles, dataDir }: Config): Check {
-  const name = 'log key';
-  if (logKeyFile === undefined) return ok(name, `made by the first start in ${dataDir}`);
-  const open = [logKeyFile, ...logKeyPreviousFiles].find((file) => (statSync(file).mode & 0o077) !== 0);
-  if (open !== undefined) return warn(name, `${open} can be read by other accounts`, `chmod 600 ${open}`);
-  return ok(name, `${logKeyFile}, and ${logKeyPreviousFiles.length} earlier`);
-}
-
-/** What a decision looked at says nothing to anybody once its record is gone. */
-function checkRetention({ logRetentionDays: days, decisionInputDays }: Config): Check {
-  const name = 'log retention';
-  if (days === undefined) return ok(name, 'the log is kept for ever');
-  const found = `records are kept for ${days} days, their hashes for ever`;
-  return days < decisionInputDays
-    ? warn(name, found, `set WRIT_DECISION_INPUT_DAYS to ${days} at most: inputs are kept for ${decisionInputDays}`)
-    : ok(name, found);
-}
-
 const MOST_DIFFERENCE = 2;
 const nowMs = (): number => performance.timeOrigin + performance.now();
 
-async function checkDatabase({ databaseUrl, isLocal }: Config): Promise<readonly Check[]> {
+async function checkDatabase(config: Config): Promise<readonly Check[]> {
+  const { databaseUrl, isLocal } = config;
   const name = 'database';
   if (databaseUrl === undefined) {
     const found = 'embedded in the data directory; a running Writ alone can look into it';
@@ -90,11 +69,12 @@ async function checkDatabase({ databaseUrl, isLocal }: Config): Promise<readonly
   try {
     // Loaded for this command alone: the others talk to the API and need no driver.
     const { examineDatabase } = await import('../storage/index.js');
-    const { version, missing, unknown, clockDifference } = await examineDatabase(databaseUrl, nowMs);
+    const { version, missing, unknown, clockDifference, log } = await examineDatabase(databaseUrl, nowMs);
     return [
       ok(name, `PostgreSQL ${version}`),
       checkMigrations(missing, unknown),
       checkClock('clock and database', clockDifference),
+      ...checkTree(log, config),
     ];
   } catch (thrown) {
     const found = thrown instanceof Fault ? thrown.message : 'does not answer';
@@ -137,6 +117,7 @@ async function checkServer(issuer: string, config: Config): Promise<readonly Che
       : wrong('issuer', `its metadata says ${stated}`, `set WRIT_ISSUER=${issuer} there, or use ${stated} here`),
     await checkKeys(jwks_uri),
     await checkReady(issuer),
+    ...(await checkServedLog(issuer, config)),
     ...(answer.date === undefined ? [] : [checkClock('clock and issuer', answer.date - systemClock.now())]),
     await checkTransport(issuer, config),
   ];
@@ -153,8 +134,14 @@ async function checkKeys(uri: string): Promise<Check> {
 async function checkReady(issuer: string): Promise<Check> {
   const answer = await get(`${issuer}/readyz`);
   if (answer.ok && answer.status === 200) return ok('ready', 'yes');
-  const reasons = Reasons.safeParse(answer.ok ? answer.body : undefined).data?.reasons.join(', ');
-  return wrong('ready', reasons ?? 'no answer to /readyz', 'the log lines of level error of that process say more');
+  const reasons = Reasons.safeParse(answer.ok ? answer.body : undefined).data?.reasons;
+  return wrong('ready', reasons?.join(', ') ?? 'no answer to /readyz', remedyOf(reasons ?? []));
+}
+
+async function checkServedLog(issuer: string, config: Config): Promise<readonly Check[]> {
+  const answer = await get(`${issuer}/audit/v1/checkpoint`);
+  const note = answer.ok && answer.status === 200 && typeof answer.body === 'string' ? answer.body : undefined;
+  return checkCheckpoint(note, issuer, config);
 }
 
 /** What a header says must not change the issuer, and figures are not for everybody. */

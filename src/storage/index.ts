@@ -3,7 +3,7 @@ export { openAccessLog } from './access-log.js';
 export { openDecisions } from './decision-log.js';
 export { type Database, type DatabaseOptions, openDatabase } from './database.js';
 export { guarded, isOutage } from './outage.js';
-export { examineDatabase, type Examined } from './examine.js';
+export { examineDatabase, type Examined, type ExaminedLog } from './examine.js';
 export { type DecisionInputStore, type InputWatch, openDecisionInputs } from './decision-inputs.js';
 export { openFindings } from './finding-store.js';
 export { openIdempotency } from './idempotency-store.js';
