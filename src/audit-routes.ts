@@ -30,6 +30,7 @@ import {
   openPersonNames,
   openRetention,
   openTreeReader,
+  thinCheckpoints,
 } from './storage/index.js';
 
 /** What the routes of the log are made of. */
@@ -80,7 +81,10 @@ type Followed = Pick<AuditParts, 'database' | 'clock'> &
 /** What follows the tree for as long as this process runs. Answers how to stop. */
 export function followLog({ config, database, clock, report, operations }: Followed): () => Promise<void> {
   const index = openLogIndex(database);
-  const stops = [follow(() => index.step(), { everyMs: 500, report })];
+  const stops = [
+    follow(() => index.step(), { everyMs: 500, report }),
+    follow(thinCheckpoints(database), { everyMs: 60_000, report }),
+  ];
   const { auditWebhookUrl: url, auditWebhookSecret: secret, logRetentionDays: days } = config;
   if (url !== undefined && secret !== undefined) {
     const [events, consumers] = [openEventFinder(database), openLogConsumers(database)];

@@ -27,6 +27,7 @@ export { openOutcomes } from './outcome-log.js';
 export { openCheckpointFile } from './checkpoint-file.js';
 export { openLogRecovery } from './log-recovery.js';
 export { openTree } from './log-tree.js';
+export { thinCheckpoints } from './checkpoint-thinning.js';
 export { openRetention } from './log-retention.js';
 export { openTreeReader } from './log-tree-reader.js';
 export { openSessionLife } from './session-life.js';
