@@ -19,7 +19,7 @@ export const rooms = {
   },
   corridor: {
     mutate: ['src/exchange/exchange.ts', 'src/exchange/endpoint.ts'],
-    tests: ['spec/exchange', 'spec/derived', 'spec/dpop-exchange', 'spec/policy-exchange'],
+    tests: ['spec/exchange', 'spec/derived', 'spec/dpop-exchange', 'spec/policy-exchange', 'spec/operations'],
   },
   committer: {
     mutate: ['src/storage/committer.ts'],

@@ -15,8 +15,23 @@ async function expectRefusal(changes: Form, body: unknown, by?: Client): Promise
   const answer = await world.exchange(changes, by);
   expect(answer.body).toEqual(body);
   expect(answer.status).toBe(400);
-  expect(answer.headers.get('cache-control')).toBe('no-store');
+  expectNotKept(answer);
 }
+
+/** RFC 6749 section 5.1. */
+function expectNotKept({ headers }: Reply): void {
+  expect([headers.get('cache-control'), headers.get('pragma')]).toEqual(['no-store', 'no-cache']);
+}
+
+describe('RFC 7523 section 3, an assertion that was used', () => {
+  it('is failed authentication of the client, and not to be kept', async () => {
+    const form = await world.form();
+    expect((await world.post('/token', form)).status).toBe(200);
+    const again = await world.post('/token', form);
+    expect([again.status, again.body]).toEqual([401, refused('invalid_client', 'client authentication failed')]);
+    expectNotKept(again);
+  });
+});
 
 describe('RFC 8693 section 2.2.1, successful response', () => {
   it('answers a transactional access token that jose verifies with nothing but the JWKS', async () => {
@@ -30,7 +45,7 @@ describe('RFC 8693 section 2.2.1, successful response', () => {
       authorization_details: [tool('read_file', { definition_sha256: pinOf('read_file'), max_uses: 10 })],
     });
     expect(answer.status).toBe(200);
-    expect(answer.headers.get('cache-control')).toBe('no-store');
+    expectNotKept(answer);
     const keys = createRemoteJWKSet(new URL(`${world.issuer}/jwks`));
     const { payload } = await jwtVerify(tokenOf(answer), keys, {
       issuer: world.issuer,
