@@ -24,6 +24,7 @@ describe.each(databaseKinds)('a log that was cut off (%s)', (kind) => {
     const pending = async (): Promise<number> => prisma.logPending.count();
     await until(async () => (await pending()) === 0);
     const size = await sizeOf(world);
+    const copy = (await request(`${world.issuer}/audit/v1/checkpoint`, {})).text;
     await prisma.$executeRawUnsafe(`DELETE FROM log_entry WHERE index >= ${size - 2}`);
     await prisma.$executeRawUnsafe(`DELETE FROM log_checkpoint WHERE size > ${size - 2}`);
     await prisma.$executeRawUnsafe(`UPDATE log_tree SET size = ${size - 2}`);
@@ -56,6 +57,23 @@ describe.each(databaseKinds)('a log that was cut off (%s)', (kind) => {
       expect.objectContaining({ what: 'log_recovered', had: size - 2, size: size - 2, by: expect.any(String) }),
     );
     expect((await world.admin('POST', '/log/recovery', { reason: 'again' })).status).toBe(409);
+
+    await until(async () => (await sizeOf(world)) > Number(copy.split('\n')[1]));
+    const { keys } = (await request(`${world.issuer}/audit/v1/keys`, {})).body as { keys: { vkey: string }[] };
+    const said: string[] = [];
+    const verdict = await run(
+      ['audit', 'verify', `${world.issuer}/audit/v1`, '--key', keys[0]?.vkey ?? '', '--copy', 'older'],
+      {
+        env: {},
+        readFile: () => copy,
+        makePrivateFile: () => false,
+        readStdin: () => Promise.resolve(''),
+        out: (text) => said.push(text),
+        err: (text) => said.push(text),
+      },
+    );
+    const parted = `inconsistent: the copy of ${copy.split('\n')[1] ?? ''} entries is of another history`;
+    expect([verdict, said.join('\n')]).toEqual([1, expect.stringContaining(parted)]);
     await world.close();
   }, 120_000);
 });
