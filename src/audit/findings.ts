@@ -64,6 +64,8 @@ export interface FindingStore extends Expectations {
   /** Those of these tokens for which there is an outcome. */
   reported(tokenHashes: readonly string[]): Promise<ReadonlySet<string>>;
   uses(tokenHashes: readonly string[]): Promise<readonly UseCount[]>;
+  /** The uses of these transactions' tokens that Writ itself counted, as old as `olderThan` seconds at least. */
+  counted(txns: readonly string[], olderThan: number): Promise<readonly UseCount[]>;
   /** Keeps findings and moves on, in one statement; false when another process did so before. */
   keep(consumer: string, step: Readonly<{ from: number; to: number; findings: readonly Finding[] }>): Promise<boolean>;
 }
@@ -71,7 +73,12 @@ export interface FindingStore extends Expectations {
 /** One round over what is new in the tree: what is wrong in itself, and what has been missing for too long. */
 export async function lookForFindings(store: FindingStore, dueAfter: number): Promise<void> {
   await advance('findings', store, { kinds: ['outcome', 'session'], olderThan: 0 }, atOnce);
-  await advance('findings-due', store, { kinds: ['exchange', 'introspection'], olderThan: dueAfter }, whenDue);
+  await advance(
+    'findings-due',
+    store,
+    { kinds: ['exchange', 'introspection'], olderThan: dueAfter },
+    whenDue(dueAfter),
+  );
 }
 
 type Look = (entries: readonly SeenEntry[], store: FindingStore) => Promise<readonly Finding[]>;
@@ -131,37 +138,61 @@ async function tooMany(tokens: readonly string[], store: FindingStore): Promise<
   });
 }
 
-const whenDue: Look = async (entries, store) => {
-  const uses = entries.filter(({ record }) => record?.kind === 'introspection' && record.outcome.reason === 'used');
-  const used = uses.flatMap(({ record }) => (record === undefined ? [] : [{ record, tokenHash: tokenOf(record) }]));
-  const minted = entries.flatMap(permitOf);
-  const tokens = [...new Set([...minted, ...used].map(({ tokenHash }) => tokenHash))];
-  if (tokens.length === 0) return [];
-  const expected = new Map((await store.expectations()).map((one) => [one.server, one]));
-  const reported = await store.reported(tokens);
-  const permits = new Map((await store.permits(used.map((use) => use.tokenHash))).map((one) => [one.tokenHash, one]));
-  const missing = ({ target, tokenHash }: StoredPermit, at: number): Because | undefined => {
-    if (target.kind !== 'server' || reported.has(tokenHash)) return undefined;
-    const { since = Infinity, because = 'never_reported' } = expected.get(target.resource) ?? {};
-    return at >= since ? { expected_because: because } : undefined;
+const whenDue =
+  (dueAfter: number): Look =>
+  async (entries, store) => {
+    const uses = entries.filter(({ record }) => record?.kind === 'introspection' && record.outcome.reason === 'used');
+    const used = uses.flatMap(({ record }) => (record === undefined ? [] : [{ record, tokenHash: tokenOf(record) }]));
+    const minted = entries.flatMap(permitOf);
+    const tokens = [...new Set([...minted, ...used].map(({ tokenHash }) => tokenHash))];
+    if (tokens.length === 0) return [];
+    const expected = new Map((await store.expectations()).map((one) => [one.server, one]));
+    const reported = await store.reported(tokens);
+    const permits = new Map((await store.permits(used.map((use) => use.tokenHash))).map((one) => [one.tokenHash, one]));
+    const unreported = await shortOf([...permits.values()], store, dueAfter);
+    const missing = ({ target }: StoredPermit, at: number): Because | undefined => {
+      if (target.kind !== 'server') return undefined;
+      const { since = Infinity, because = 'never_reported' } = expected.get(target.resource) ?? {};
+      return at >= since ? { expected_because: because } : undefined;
+    };
+    return [
+      ...minted.flatMap((permit) => {
+        const because = reported.has(permit.tokenHash) ? undefined : missing(permit, permit.at);
+        if (because === undefined) return [];
+        const facts = { ...because, permit: permit.leafHash, tools: (permit.tools ?? []).map(({ name }) => name) };
+        return [finding('no_outcome', permit.tokenHash, { ...about(permit), facts })];
+      }),
+      ...used.flatMap(({ record, tokenHash }) => {
+        const permit = permits.get(tokenHash);
+        const because = permit && missing(permit, record.at);
+        const tool = textOf(record.facts['tool']) ?? '';
+        const counts = unreported.get(`${tokenHash} ${tool}`);
+        if (permit === undefined || because === undefined || counts === undefined) return [];
+        const facts = { ...because, permit: permit.leafHash, tool, ...counts };
+        return [finding('used_without_outcome', `${tokenHash} ${tool}`, { ...about(permit), facts })];
+      }),
+    ];
   };
-  return [
-    ...minted.flatMap((permit) => {
-      const because = missing(permit, permit.at);
-      if (because === undefined) return [];
-      const facts = { ...because, permit: permit.leafHash, tools: (permit.tools ?? []).map(({ name }) => name) };
-      return [finding('no_outcome', permit.tokenHash, { ...about(permit), facts })];
-    }),
-    ...used.flatMap(({ record, tokenHash }) => {
-      const permit = permits.get(tokenHash);
-      const because = permit && missing(permit, record.at);
-      if (permit === undefined || because === undefined) return [];
-      const tool = textOf(record.facts['tool']) ?? '';
-      const facts = { ...because, permit: permit.leafHash, tool };
-      return [finding('used_without_outcome', `${tokenHash} ${tool}`, { ...about(permit), facts })];
-    }),
-  ];
-};
+
+/** Of which tools of which tokens more uses were counted than outcomes came. */
+async function shortOf(
+  permits: readonly StoredPermit[],
+  store: FindingStore,
+  dueAfter: number,
+): Promise<ReadonlyMap<string, Readonly<{ uses: number; outcomes: number }>>> {
+  if (permits.length === 0) return new Map();
+  const counted = await store.counted([...new Set(permits.map(({ txn }) => txn))], dueAfter);
+  const came = await store.uses(permits.map(({ tokenHash }) => tokenHash));
+  const outcomes = new Map(came.map(({ tokenHash, tool, count }) => [`${tokenHash} ${tool}`, count]));
+  return new Map(
+    counted
+      .map(({ tokenHash, tool, count }): [string, { uses: number; outcomes: number }] => {
+        const key = `${tokenHash} ${tool}`;
+        return [key, { uses: count, outcomes: outcomes.get(key) ?? 0 }];
+      })
+      .filter(([, counts]) => counts.outcomes < counts.uses),
+  );
+}
 
 type Because = Readonly<{ expected_because: Expectation['because'] }>;
 

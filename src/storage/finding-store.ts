@@ -10,6 +10,7 @@ import {
   type OutcomeLog,
   readRecord,
   type SeenEntry,
+  type UseCount,
 } from '../audit/index.js';
 import type { JsonObject } from '../protocol/index.js';
 import type { Database } from './database.js';
@@ -70,6 +71,16 @@ export function openFindings(
         tool,
         count,
       })),
+    counted: async (txns, olderThan) => {
+      const counts = new Map<string, UseCount>();
+      for (const { leaf } of Leaves.parse(await query(USED, txns, olderThan))) {
+        const { token: tokenHash, tool } = readRecord(leaf)?.facts ?? {};
+        if (typeof tokenHash !== 'string' || typeof tool !== 'string') continue;
+        const key = `${tokenHash} ${tool}`;
+        counts.set(key, { tokenHash, tool, count: (counts.get(key)?.count ?? 0) + 1 });
+      }
+      return [...counts.values()];
+    },
     expectations: async () => Expected.parse(await query(EXPECTED)),
     keep: async (consumer, { from, to, findings }) => {
       const column = <T>(of: (one: Finding) => T): T[] => findings.map(of);
@@ -119,6 +130,12 @@ const USES = `
   SELECT token_hash, tool, count(*)::int AS count FROM outcome
   WHERE token_hash = ANY($1::text[]) AND flaw IS NULL GROUP BY token_hash, tool`;
 
+/** Quotes inside a text of a record are escaped, so these bytes are its outcome and nothing else. */
+const USED = `
+  SELECT leaf FROM log_leaf
+  WHERE kind = 'introspection' AND txn = ANY($1::text[]) AND at <= clock_timestamp() - make_interval(secs => $2::int)
+    AND position(convert_to('"outcome":{"decision":"done","reason":"used"', 'UTF8') IN leaf) > 0`;
+
 /** A server that is not registered any more is expected to report what was permitted before. */
 const EXPECTED = `
   SELECT coalesce(s.resource, r.server) AS server, s.document ->> 'reports_outcomes' AS says,
@@ -144,7 +161,7 @@ WITH moved AS (
 )
 SELECT count(*)::int AS moved FROM moved`;
 
-/** What was missing and came late is a finding no more. */
+/** What was missing and came late is a finding no more: of a permit any outcome, of a tool one for each counted use. */
 const READ = `
   SELECT f.number::text AS number, f.id, f.kind, f.session_id, f.server, f.txn, f.token_hash, f.facts::text AS facts,
     extract(epoch FROM f.at)::int AS at
@@ -153,8 +170,11 @@ const READ = `
     AND ($3::text IS NULL OR f.server = $3)
     AND ($4::bigint IS NULL OR f.number >= (
       SELECT n.number FROM log_finding n WHERE n.at >= to_timestamp($4::bigint) ORDER BY n.at, n.number LIMIT 1))
-    AND NOT (f.kind IN ('no_outcome', 'used_without_outcome') AND EXISTS (
+    AND NOT (f.kind = 'no_outcome' AND EXISTS (
       SELECT 1 FROM outcome o WHERE o.token_hash = f.token_hash AND o.flaw IS NULL))
+    AND NOT (f.kind = 'used_without_outcome' AND coalesce((f.facts ->> 'uses')::int, 1) <= (
+      SELECT count(*) FROM outcome o
+      WHERE o.token_hash = f.token_hash AND o.tool = f.facts ->> 'tool' AND o.flaw IS NULL))
   ORDER BY f.number LIMIT $6::int`;
 
 /** As it is now, of a queue that is nearly always empty. */
@@ -184,6 +204,7 @@ const Positions = z.array(z.object({ index: z.string() }));
 const Moved = z.array(z.object({ moved: z.number() }));
 const Tokens = z.array(z.object({ token_hash: z.string() }));
 const Uses = z.array(z.object({ token_hash: z.string(), tool: z.string(), count: z.number() }));
+const Leaves = z.array(z.object({ leaf: z.instanceof(Uint8Array) }));
 const Expected = z.array(
   z
     .object({ server: z.string(), says: z.enum(['true', 'false']).nullable(), since: z.number().nullable() })

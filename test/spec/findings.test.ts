@@ -111,8 +111,37 @@ describe('findings', () => {
     await look();
     const { items } = await pageOf(`?session=${sessionOf(token)}`);
     expect(items.map(({ kind, facts }) => [kind, facts])).toEqual([
-      ['used_without_outcome', expect.objectContaining({ tool: 'write_file' })],
+      ['used_without_outcome', expect.objectContaining({ tool: 'write_file', uses: 1, outcomes: 0 })],
     ]);
+  });
+
+  it('name the tool of which fewer calls are reported than Writ counted uses, until the last is reported', async () => {
+    const details = [tool('read_file', { max_uses: 3 }), tool('list_files', { max_uses: 2 })];
+    const token = tokenOf(
+      await world.exchange({
+        subject_token: await world.personToken(`found-${String((people += 1))}`),
+        authorization_details: tools(...details),
+      }),
+    );
+    const consume = async (name: string): Promise<void> => {
+      const proof = await bearerAssertion(world.issuer, world.rs1);
+      expect((await world.post('/introspect', { ...proof, token, consume: name })).body).toMatchObject({
+        active: true,
+      });
+    };
+    for (const name of ['read_file', 'read_file', 'read_file', 'list_files']) await consume(name);
+    const outcomeFor = (name: string): Outcome => outcomeOf(token, { tool: name });
+    await send([outcomeFor('read_file'), outcomeFor('list_files')]);
+    const found = async (): Promise<unknown[]> =>
+      (await pageOf(`?session=${sessionOf(token)}`)).items.map(({ kind, facts }) => [kind, facts]);
+    await age(closesAfter + 10);
+    await look();
+    const short = ['used_without_outcome', expect.objectContaining({ tool: 'read_file', uses: 3, outcomes: 1 })];
+    expect(await found()).toEqual([short]);
+    await send([outcomeFor('list_files'), outcomeFor('read_file')]);
+    expect(await found()).toEqual([short]);
+    await send([outcomeFor('read_file')]);
+    expect(await found()).toEqual([]);
   });
 
   it('are of a missing outcome where the registry says that the server reports, from then on, and never where it denies it', async () => {
