@@ -14,6 +14,7 @@ const NAMES = [
   'introspection',
   'connect',
   'verify',
+  'feed',
   'audit',
   'decision',
   'policy',

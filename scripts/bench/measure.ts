@@ -44,6 +44,7 @@ export type Percentiles = Readonly<{ p50: number; p99: number }>;
 export type Results = Readonly<{
   figures: readonly Figure[];
   verify: Readonly<Record<string, number>> | undefined;
+  feed: Readonly<Record<string, number>> | undefined;
   audit: Readonly<Record<string, number>> | undefined;
   decision: readonly DecisionFigure[];
   connect: readonly Readonly<{ name: string; p50: number; p99: number; worst: number }>[];
@@ -72,6 +73,7 @@ export async function measure(plan: Plan): Promise<Results> {
       figures,
       connect: plan.only('connect') ? await bench.connect() : [],
       verify: plan.only('verify') ? await bench.verify() : undefined,
+      feed: plan.only('feed') ? await bench.feed() : undefined,
       audit: plan.only('audit') ? await bench.audit() : undefined,
       decision: plan.only('decision') ? await bench.decision() : [],
       growth: plan.only('growth') ? await bench.growth() : [],
@@ -313,6 +315,12 @@ class Bench {
   async verify(): Promise<Results['verify']> {
     const setup = { rounds: this.#plan.rounds * 2 + 1, milliseconds: this.#plan.seconds * 150 };
     return this.#figures('verifier', setup);
+  }
+
+  /** What a verifier keeps of a million revocations; fewer in a quick run. */
+  async feed(): Promise<Results['feed']> {
+    const entries = Math.min(1_000_000, this.#plan.entries);
+    return this.#figures('deny-set', { entries, lookups: Math.ceil(this.#plan.seconds * 300_000) });
   }
 
   /** The policy decision in sets of ever more policies and tools. */

@@ -9,6 +9,7 @@ export function summaryOf({
   growth,
   processes,
   audit,
+  feed,
 }: Results): Readonly<Record<string, number>> {
   const figure = (name: string): Figure | undefined => figures.find((one) => one.name === name);
   const ratio = (ours: string, floor: string): number | undefined => over(figure(ours)?.rate, figure(floor)?.rate);
@@ -53,6 +54,7 @@ export function summaryOf({
       cpuRatio('logged reused', 'unlogged reused'),
     ),
     'audit.database_us': minus(figure('logged reused')?.databaseCpu, figure('unlogged reused')?.databaseCpu),
+    ...Object.fromEntries(Object.entries(feed ?? {}).map(([name, value]) => [`feed.${name}`, value])),
     ...Object.fromEntries(Object.entries(audit ?? {}).map(([name, value]) => [`audit.${name}`, value])),
   };
   return Object.fromEntries(

@@ -38,3 +38,17 @@ describe('the bench of the log', () => {
     });
   }, 240_000);
 });
+
+describe('the bench of the feed', () => {
+  it('measures what a verifier keeps of it, and says so in JSON', async () => {
+    const args = ['--only', 'feed', '--rounds', '1', '--seconds', '0.02', '--entries', '3000', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, [BENCH, ...args], { timeout: 110_000 });
+    const [last = ''] = stdout.trimEnd().split('\n').slice(-1);
+    expect(JSON.parse(last)).toMatchObject({
+      'feed.entries': 3000,
+      'feed.bytes_per_entry': expect.any(Number),
+      'feed.miss_ns': expect.any(Number),
+      'feed.token_us': expect.any(Number),
+    });
+  }, 120_000);
+});
