@@ -29,6 +29,7 @@ import { readTools } from './mcp/index.js';
 import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES } from './oauth/index.js';
 import { oauthRoutes } from './oauth-routes.js';
 import { openActivePolicies } from './policy/index.js';
+import { feedPrefix, feedRoutes } from './signals/index.js';
 import {
   openAccessLog,
   openCommitter,
@@ -72,11 +73,12 @@ export function application(house: House): RequestListener {
     ...authzenRoutes(authzen, seen),
     ...auditRoutes({ config, database, clock, adminToken: secrets.adminToken }),
     outcomesRoute(outcomes, seen),
+    ...feedRoutes({ ...shared, feed: house.feed, states }, seen),
     ...operations.routes,
     ...adminOf(house).map(answeredInTime),
   ];
   const koa = koaOf(house, steps);
-  koa.use(router(routes, [adminPrefix(config.issuer), auditPrefix(config.issuer)]));
+  koa.use(router(routes, [adminPrefix(config.issuer), auditPrefix(config.issuer), feedPrefix(config.issuer)]));
   koa.use(engine.middleware);
   return shortCut(oauth.forms, steps, { otherwise: withoutPromise(koa), report });
 }

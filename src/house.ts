@@ -6,11 +6,13 @@ import { type Config, readPolicyFiles, type Secrets } from './config/index.js';
 import { activateFirst } from './first-policies.js';
 import { openOperations, type Operations, type OperationsDeps } from './operations.js';
 import { copyJson } from './protocol/index.js';
+import { Feed } from './signals/index.js';
 import {
   type Database,
   type DecisionInputStore,
   leafOf,
   openDecisionInputs,
+  openFeedReader,
   openKeys,
   openPolicies,
   openRegistry,
@@ -34,6 +36,7 @@ export type House = Readonly<{
   registry: RegistryStore;
   behind: WritesBehind;
   inputs: DecisionInputStore;
+  feed: Feed;
   /** Resolves when the records that are written behind an answer are written. */
   flush(): Promise<void>;
 }>;
@@ -60,10 +63,15 @@ export async function openHouse({ config, secrets, clock, database, report: repo
     ...{ clock, encryptionKeys: secrets.encryptionKeys, days: config.decisionInputDays },
     ...{ watch: operations.inputs, report },
   });
+  const feed = new Feed({
+    ...{ issuer: config.issuer, keys, registry, watch: operations.feed },
+    ...{ reader: openFeedReader(database), timeMs: () => performance.now() },
+  });
+  operations.feed.opened(feed);
   const flush = async (): Promise<void> => {
     await Promise.all([behind.flush(), inputs.flush()]);
   };
-  const opened = { operations, decisionPoints, database, keys, registry, behind, inputs };
+  const opened = { operations, decisionPoints, database, keys, registry, behind, inputs, feed };
   return { config, secrets, clock, report, ...opened, flush };
 }
 

@@ -4,6 +4,7 @@ import { type Clock, Fault } from './base/index.js';
 import type { Config, Secrets } from './config/index.js';
 import type { Committer } from './exchange/index.js';
 import type { NotReady } from './http/index.js';
+import { sleeper } from './sleeper.js';
 import { type Database, openCheckpointFile, openTree, openTreeReader } from './storage/index.js';
 import type { LogFigures, Metrics } from './telemetry/index.js';
 
@@ -124,24 +125,5 @@ export async function keepLog({
     // What was written up to now is in the tree before this process is gone, and the next one need not wait.
     await turn();
     await sequencer.release().catch(state.onFailure);
-  };
-}
-
-/** Sleeps that end early, once and for all. */
-function sleeper(): Readonly<{ until: (ms: number) => Promise<void>; end: () => void; isOver: () => boolean }> {
-  let over = false;
-  let wake = (): void => undefined;
-  return {
-    until: (ms) =>
-      new Promise((resolve) => {
-        wake = resolve;
-        if (over) resolve();
-        else setTimeout(resolve, ms).unref();
-      }),
-    end: () => {
-      over = true;
-      wake();
-    },
-    isOver: () => over,
   };
 }

@@ -17,7 +17,7 @@ import { type LogState, logState } from './log-keeping.js';
 import type { EngineLog } from './oauth/index.js';
 import type { RegistryReader } from './registry/index.js';
 import type { CommitWatch, Database, InputWatch } from './storage/index.js';
-import { type Log, type Metrics, openMetrics, openTraces } from './telemetry/index.js';
+import { type FeedFigures, type Log, type Metrics, openMetrics, openTraces } from './telemetry/index.js';
 import type { KeyRing } from './token/index.js';
 
 /** What operators see of a running Writ, and what the composition root has to hand it. */
@@ -32,6 +32,7 @@ export type Operations = Readonly<{
   log: LogState;
   /** Told of what retention removed, and of what a webhook missed by it. */
   retention: Pick<Metrics, 'pruned' | 'webhookMissed'>;
+  feed: Metrics['feed'] & Readonly<{ opened(feed: FeedFigures): void }>;
   /** Counts what passes through. */
   failures(log: FailureLog): FailureLog;
   engineLog(log: EngineLog): EngineLog;
@@ -60,11 +61,13 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
       report(thrown);
     },
   );
+  let feed: FeedFigures | undefined;
   const metrics = openMetrics({
     registryVersion: () => registry.current().version,
     queueLength: () => queued,
     isReady: () => isReady && !isStopping,
     log: state,
+    feed: () => feed,
     database: database.kind,
   });
   for (const { id: point } of config.decisionPoints) metrics.circuitChanged({ point, isOpen: false });
@@ -118,6 +121,12 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
     inputs: metrics.inputs,
     log: state,
     retention: metrics,
+    feed: {
+      ...metrics.feed,
+      opened: (opened) => {
+        feed = opened;
+      },
+    },
     failures: (inner) => ({
       note: (failure) => {
         metrics.authenticationFailed(failure);

@@ -2,6 +2,7 @@ import { application } from './application.js';
 import { type Clock, systemClock } from './base/index.js';
 import { type Begun, begin } from './begin.js';
 import type { Config } from './config/index.js';
+import { keepFeed } from './feed-keeping.js';
 import { type House, openHouse } from './house.js';
 import { keepHouse } from './housekeeping.js';
 import { inTurns, listen, stopListening } from './http/index.js';
@@ -66,9 +67,11 @@ async function serve(house: House): Promise<() => Promise<void>> {
     throw thrown;
   });
   const kept = keepHouse(house);
+  const stopFeed = keepFeed(house.feed, house.report);
   return async () => {
     await kept.stop();
     operations.beginStop();
+    await stopFeed();
     await stopListening(server);
     await flush();
     await kept.stopFollowing();

@@ -1,4 +1,4 @@
-import { asClient, type AsClientDeps, type Caller, withBearerAssertion } from '../client/index.js';
+import { asClient, type AsClientDeps, type Caller, challenged, withBearerAssertion } from '../client/index.js';
 import { type Answer, copyJson, digest, type FormRequest, type JsonObject, sha256 } from '../protocol/index.js';
 import { jsonRoute, type Route } from '../http/index.js';
 import {
@@ -123,10 +123,4 @@ const refused = (error: string, error_description: string): Answer => ({
   status: 400,
   headers: HEADERS,
   body: { error, error_description },
-});
-
-/** RFC 9110 section 11.6.1: a 401 says how to authenticate. */
-const challenged = (answer: Answer): Answer => ({
-  ...answer,
-  headers: { ...answer.headers, 'WWW-Authenticate': 'Bearer realm="writ", Basic realm="writ"' },
 });

@@ -1,4 +1,4 @@
-import { type FormRequest, JWT_BEARER_ASSERTION } from '../protocol/index.js';
+import { type Answer, type FormRequest, JWT_BEARER_ASSERTION } from '../protocol/index.js';
 
 /**
  * The credentials of a request without a form, as if it had one. RFC 7523 knows an assertion as a parameter of a form only;
@@ -17,3 +17,9 @@ export function withBearerAssertion(request: FormRequest): FormRequest {
     header: (name) => (name === 'authorization' ? [] : request.header(name)),
   };
 }
+
+/** RFC 9110 section 11.6.1: a 401 says how to authenticate. */
+export const challenged = (answer: Answer): Answer => ({
+  ...answer,
+  headers: { ...answer.headers, 'WWW-Authenticate': 'Bearer realm="writ", Basic realm="writ"' },
+});

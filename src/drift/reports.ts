@@ -1,4 +1,4 @@
-import { asClient, type AsClientDeps, type Spend } from '../client/index.js';
+import { asClient, type AsClientDeps, type Spending } from '../client/index.js';
 import {
   type Answer,
   definitionOf,
@@ -11,19 +11,6 @@ import {
   type ToolDefinition,
 } from '../protocol/index.js';
 import { type DriftDeps, markChanged } from './mark-changed.js';
-
-/** Spends what a request brought, and says whether it was new and the registry is still the one it was checked against. */
-export interface Spending {
-  ask(
-    question: Readonly<{
-      requestId: string;
-      registryVersion: number;
-      spends: readonly Spend[];
-      tokenHash: undefined;
-      consume: undefined;
-    }>,
-  ): Promise<Readonly<{ registryVersion: number; replayed: boolean }>>;
-}
 
 export type ReportDeps = AsClientDeps & DriftDeps & Readonly<{ states: Spending }>;
 

@@ -19,6 +19,7 @@ export { openRegistry, type RegistryStore } from './registry-store.js';
 export type { RecordedChange, RecordOf, RegistryWriting } from './registry-writes.js';
 export { openEngineLog } from './engine-log.js';
 export { openEngineStore } from './engine-store.js';
+export { openFeedReader } from './feed-reader.js';
 export { revoke } from './revocations.js';
 export { type CommitWatch, openCommitter } from './committer.js';
 export { openFailureLog } from './failure-log.js';

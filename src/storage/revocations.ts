@@ -4,8 +4,9 @@ import type { Prisma, PrismaClient } from './generated/client.js';
 const REVOCATION_LOCK = 7_218_002;
 
 /**
- * Revokes these targets for good, each with the next number, in one transaction of its own or in the one given. A target
- * that is revoked already keeps its number.
+ * Revokes these targets, each with the next number, in one transaction of its own or in the one given. What is ended for
+ * good (a token, a session, a key) keeps the number that it has already; what is cut off and may begin anew (an agent, a
+ * server, a person, a tool) gets a new one each time, since what was granted in between ends too.
  */
 export async function revoke(
   prisma: PrismaClient,
@@ -16,19 +17,31 @@ export async function revoke(
   await prisma.$transaction((transaction) => revokeWithin(transaction, targets, by, reason));
 }
 
-/** {@link revoke} inside a transaction that is already open. */
+/** {@link revoke} inside a transaction that is already open. Whoever comes later waits for the end of that transaction. */
 export async function revokeWithin(
   transaction: Prisma.TransactionClient,
   targets: readonly string[],
   by: string,
   reason: string,
 ): Promise<void> {
+  if (targets.length === 0) return;
   await transaction.$queryRawUnsafe(`SELECT pg_advisory_xact_lock(${REVOCATION_LOCK})::text`);
-  await transaction.$executeRawUnsafe(INSERT, [...targets], by, reason);
+  await transaction.$executeRawUnsafe(REVOKE, [...new Set(targets)], by, reason);
 }
 
-const INSERT = `
-  INSERT INTO revocation (target, number, reason, revoked_by)
-  SELECT target, (SELECT coalesce(max(number), 0) FROM revocation) + row_number() OVER (ORDER BY n), $3, $2
-  FROM unnest($1::text[]) WITH ORDINALITY AS t(target, n)
-  WHERE NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = t.target)`;
+/**
+ * INVARIANT: `revoked_at` never falls as numbers rise, whatever the clock does, so that what is younger than an age is what
+ * is above a number. DANGER: this may run only under the lock.
+ */
+const REVOKE = `
+  WITH wanted AS MATERIALIZED (
+    SELECT target, row_number() OVER (ORDER BY n) AS place
+    FROM unnest($1::text[]) WITH ORDINALITY AS t(target, n)
+    WHERE target ~ '^(agent|server|person|tool):' OR NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = t.target)
+  )
+  INSERT INTO revocation (target, number, reason, revoked_by, revoked_at)
+  SELECT target, (SELECT coalesce(max(number), 0) FROM revocation) + place, $3, $2,
+    greatest(clock_timestamp(), (SELECT revoked_at FROM revocation ORDER BY number DESC LIMIT 1))
+  FROM wanted ORDER BY place
+  ON CONFLICT (target) DO UPDATE SET number = excluded.number, reason = excluded.reason,
+    revoked_by = excluded.revoked_by, revoked_at = excluded.revoked_at`;

@@ -9,6 +9,9 @@ import { word } from './words.js';
 /** The tree of the log as this process saw it last. */
 export type LogFigures = Readonly<{ size(): number; lag(): number; isHalted(): boolean }>;
 
+/** The feed of revocations, as this process sends it. */
+export type FeedFigures = Readonly<{ followers: number; age(): number }>;
+
 /** Where the gauges read. */
 export type Sources = Readonly<{
   registryVersion(): number;
@@ -16,6 +19,8 @@ export type Sources = Readonly<{
   queueLength(): number;
   isReady(): boolean;
   log: LogFigures;
+  /** Nothing while there is no feed yet. */
+  feed(): FeedFigures | undefined;
   database: 'embedded' | 'server';
 }>;
 
@@ -32,6 +37,7 @@ export type Metrics = Readonly<{
   pruned(records: number): void;
   /** Records that retention removed before the webhook had taken them. */
   webhookMissed(records: number): void;
+  feed: Readonly<{ onBatch(kind: 'batch' | 'heartbeat' | 'snapshot'): void; onCutOff(): void }>;
   /** Points are those of the configuration, outcomes words of a closed set. */
   opinionHeard(opinion: Readonly<{ point: string; outcome: string; seconds: number }>): void;
   circuitChanged(change: Readonly<{ point: string; isOpen: boolean }>): void;
@@ -114,6 +120,12 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
   const missed = meter.createCounter('writ_audit_webhook_missed_total', {
     description: 'Records that retention removed before the webhook of the log had taken them',
   });
+  const batches = meter.createCounter('writ_feed_batches_total', {
+    description: 'Batches of the feed of revocations that were signed, by kind',
+  });
+  const cutOff = meter.createCounter('writ_feed_cut_off_total', {
+    description: 'Followers of the feed that were cut off because they did not take what they were sent',
+  });
   const interned = interning();
   return {
     ended: ({ method, route, status, seconds, isCut, notes }) => {
@@ -153,6 +165,14 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
     webhookMissed: (records) => {
       missed.add(records);
     },
+    feed: {
+      onBatch: (kind) => {
+        batches.add(1, { kind });
+      },
+      onCutOff: () => {
+        cutOff.add(1);
+      },
+    },
     faulted: (code) => {
       faults.add(1, { code: word(code) });
     },
@@ -173,7 +193,7 @@ function interning(): (route: string, method: string, status: string) => Attribu
   };
 }
 
-function observeState(meter: Meter, { registryVersion, queueLength, isReady, log, database }: Sources): void {
+function observeState(meter: Meter, { registryVersion, queueLength, isReady, log, feed, database }: Sources): void {
   const gauge = (name: string, description: string, read: () => number, labels: Attributes = {}): void => {
     meter.createObservableGauge(name, { description }).addCallback((result) => {
       result.observe(read(), labels);
@@ -185,5 +205,11 @@ function observeState(meter: Meter, { registryVersion, queueLength, isReady, log
   gauge('writ_log_size', 'Records in the tree of the log', () => log.size());
   gauge('writ_log_lag_seconds', 'How long the oldest record outside the tree of the log waits', () => log.lag());
   gauge('writ_log_halted', '1 while the log is inconsistent and exchanges are refused', () => (log.isHalted() ? 1 : 0));
+  gauge('writ_feed_followers', 'Streams of the feed of revocations that are open', () => feed()?.followers ?? 0);
+  gauge(
+    'writ_feed_age_seconds',
+    'How long ago the feed last read the database; 0 while nobody follows it',
+    () => feed()?.age() ?? 0,
+  );
   gauge('writ_info', 'Always 1', () => 1, { node: process.version, database });
 }
