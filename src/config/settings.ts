@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { isLoopback, isSecureUrl, ResourceUri, ScopeToken } from '../protocol/index.js';
-import { parseVerifierKey } from '../tlog/index.js';
+import { parseVerifierKey, SignatureType } from '../tlog/index.js';
 
 const FilePath = z.string().min(1).max(4_096);
 
@@ -76,9 +76,14 @@ const LogWitness = z
   .refine(
     (text) => {
       const [url = '', key = '', ...more] = text.split(' ');
-      return more.length === 0 && isSecureUrl(url) && parseVerifierKey(key).ok;
+      const read = parseVerifierKey(key);
+      // C2SP tlog-cosignature: a plain signature does not say when.
+      return more.length === 0 && isSecureUrl(url) && read.ok && read.value.type === SignatureType.cosignature;
     },
-    { error: 'must be an https URL (http on loopback only), a space and a verifier key: name+id+key' },
+    {
+      error:
+        'must be an https URL (http on loopback only), a space and the verifier key of a witness: name+id+key, of the type for cosignatures',
+    },
   );
 
 const Tls = z.strictObject({

@@ -9,6 +9,7 @@ import {
   loadConfig,
   Settings,
 } from '../../src/config/index.js';
+import { verifierKey } from '../../src/tlog/index.js';
 
 const KEY = Buffer.from(Array.from({ length: 32 }, (_, i) => i * 7)).toString('base64');
 const PUBLIC = {
@@ -307,6 +308,15 @@ describe('a refusal to start', () => {
       { WRIT_ADMIN_TOKEN: '0123456789abcdef0123456789abcdef', WRIT_AUDIT_TOKEN: '0123456789abcdef0123456789abcdef' },
       [
         'WRIT_AUDIT_TOKEN (auditToken): is the admin token; who reads the log must not be able to change what it is about',
+      ],
+    ],
+    [
+      'a witness whose key is for plain signatures',
+      {
+        WRIT_LOG_WITNESSES: `https://witness.example ${verifierKey('w1', generateKeyPairSync('ed25519').privateKey).text}`,
+      },
+      [
+        'WRIT_LOG_WITNESSES (logWitnesses.0): must be an https URL (http on loopback only), a space and the verifier key of a witness: name+id+key, of the type for cosignatures',
       ],
     ],
     [
