@@ -372,7 +372,7 @@ async function theProof({ terminal, expect }: Stage, house: House, told: Told): 
   for (const line of verdict.split('\n')) terminal.say(line);
   terminal.show('');
   expect('the chain ends with what came of the call', picture.includes('  outcome  executed'), true);
-  expect('every record of it is proved', verdict.split('\n')[0], 'PROVED');
+  expect('every record of it is proved', verdict.split('\n')[0], `PROVED: entries of transaction ${txn}`);
 }
 
 const namesIn = (text: string, names: Names): string =>

@@ -12,6 +12,14 @@ const Count = z
   .transform(Number);
 const Name = z.string().min(1).max(128);
 
+const PAIRS = [
+  ['since', 'until'],
+  ['from', 'to'],
+] as const;
+const lack = (ctx: z.RefinementCtx, param: string, message: string): void => {
+  ctx.addIssue({ code: 'custom', path: [param], message });
+};
+
 /** What may be asked for; exactly one of the five ways. */
 const Asked = z
   .strictObject({
@@ -27,6 +35,14 @@ const Asked = z
       .pipe(z.array(Count).max(32))
       .optional(),
     openings: z.enum(['true', 'false'], { error: 'must be true or false' }).optional(),
+  })
+  .superRefine((asked, ctx) => {
+    for (const [first, last] of PAIRS) {
+      const [from, to] = [asked[first], asked[last]];
+      if (from === undefined && to !== undefined) lack(ctx, first, `must be given with ${last}`);
+      else if (to === undefined && from !== undefined) lack(ctx, last, `must be given with ${first}`);
+      else if (from !== undefined && to !== undefined && to < from) lack(ctx, last, `must not be before ${first}`);
+    }
   })
   .refine((asked) => aboutOf(asked) !== undefined, {
     path: ['session'],

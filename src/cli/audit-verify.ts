@@ -1,16 +1,17 @@
 import { createReadStream } from 'node:fs';
 import type { Command } from 'commander';
 import {
+  type Asked,
   type AuditorOptions,
-  type LogSource,
   parseVerifierKey,
   verifyBundle,
   type Verdict,
   type VerifierKey,
   verifyLog,
 } from '../sdk/auditor/index.js';
-import { isLoopback, parseObject } from '../protocol/index.js';
-import { parseCheckpoint, parseNote } from '../tlog/index.js';
+import { isLoopback } from '../protocol/index.js';
+import { parseCheckpoint, parseNote, SignatureType } from '../tlog/index.js';
+import { bodyOf, logAt } from './audit-log.js';
 import { JSON_OPTION, type Output } from './command.js';
 import { Failure, type Io } from './io.js';
 import { describeVerdict } from './verdict.js';
@@ -23,9 +24,12 @@ type Options = Output &
     quorum?: string;
     origin?: string;
     prunedBelow?: string;
+    session?: string;
+    txn?: string;
     tokenFile?: string;
   }>;
 
+const WHOLE = /^(0|[1-9]\d{0,14})$/;
 const several = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
 /** `writ audit verify <bundle|url>`. Exit codes: 0 proved, 1 wrong, 2 nothing that could be judged. */
@@ -45,10 +49,16 @@ export function addVerify(audit: Command, io: Io): void {
     .option('--copy <file>', 'a checkpoint of this log that was kept elsewhere', several, [])
     .option('--pruned-below <index>', 'from which entry on content must be there (else retention may have removed any)')
     .option('--origin <name>', "the log's origin (else the name of the first key)")
-    .option('--token-file <file>', 'file with the audit token (else WRIT_AUDIT_TOKEN), to read entries of a URL')
+    .option('--session <id>', 'the bundle must be of this session')
+    .option('--txn <id>', 'the bundle must be of this transaction')
+    .option(
+      '--token-file <file>',
+      'file with the audit token, to read entries of a URL (else WRIT_AUDIT_TOKEN, which is for WRIT_ISSUER only)',
+    )
     .addOption(JSON_OPTION())
     .action(async (bundle: string, options: Options) => {
-      const verdict = await judged(bundle, trusted(options, io), tokenOf(options, io));
+      const about = askedIn(bundle, options);
+      const verdict = await judged(bundle, { ...trusted(options, io), about }, tokenOf(bundle, options, io));
       io.out(options.json === true ? JSON.stringify(verdict, null, 2) : describeVerdict(verdict).join('\n'));
       if (!verdict.isProved) throw new Failure(1, 'not proved');
     });
@@ -58,9 +68,16 @@ function trusted({ key, witness, quorum, copy, origin, prunedBelow }: Options, i
   const keys = key.map((one) => verifier(one, io));
   if (keys.length === 0) throw new Failure(2, "give the log's verifier key with --key; nothing can be trusted without");
   const witnesses = witness.map((one) => verifier(one, io));
+  // C2SP tlog-cosignature: a plain signature does not say when.
+  if (witnesses.some(({ type }) => type !== SignatureType.cosignature)) {
+    throw new Failure(2, '--witness must be the verifier key of a witness, which is of the type for cosignatures');
+  }
   const wanted = quorum === undefined ? witnesses.length : Number(quorum);
   if (!Number.isInteger(wanted) || wanted < 0 || wanted > witnesses.length) {
     throw new Failure(2, '--quorum must be a number of the witnesses that are given');
+  }
+  if (prunedBelow !== undefined && !WHOLE.test(prunedBelow)) {
+    throw new Failure(2, '--pruned-below must be the index of an entry: a whole number');
   }
   return {
     keys,
@@ -84,10 +101,30 @@ function contentOf(file: string, io: Io): string {
   return text;
 }
 
-function tokenOf({ tokenFile }: Options, io: Io): string | undefined {
-  const token = tokenFile === undefined ? io.env['WRIT_AUDIT_TOKEN'] : contentOf(tokenFile, io).trim();
-  return token === '' ? undefined : token;
+/** What the address asks for, or whoever has a file wants it to be. A whole log is about everything. */
+function askedIn(bundle: string, { session, txn }: Options): Asked | undefined {
+  const query = URL.canParse(bundle) ? new URL(bundle).searchParams : new URLSearchParams();
+  const one = (name: string): string | undefined => query.get(name) ?? undefined;
+  const number = (name: string): number => (WHOLE.test(one(name) ?? '') ? Number(one(name)) : NaN);
+  const ways: Asked[] = [];
+  for (const id of new Set([session, one('session')])) if (id !== undefined) ways.push({ session: id });
+  for (const id of new Set([txn, one('txn')])) if (id !== undefined) ways.push({ txn: id });
+  if (query.has('since') || query.has('until')) ways.push({ from: number('since'), until: number('until') });
+  if (query.has('from') || query.has('to')) ways.push({ range: [number('from'), number('to')] });
+  if (ways.length > 1) throw new Failure(2, 'a bundle is about one thing: one session, transaction, time or range');
+  return ways[0];
 }
+
+function tokenOf(bundle: string, { tokenFile }: Options, io: Io): string | undefined {
+  if (tokenFile !== undefined) return contentOf(tokenFile, io).trim() || undefined;
+  const token = io.env['WRIT_AUDIT_TOKEN'];
+  if (token === undefined || token === '' || !/^https?:/.test(bundle)) return undefined;
+  if (originOf(bundle) === originOf(io.env['WRIT_ISSUER'] ?? '')) return token;
+  io.err('writ: WRIT_AUDIT_TOKEN is sent to WRIT_ISSUER only, and this is not it; --token-file names another');
+  return undefined;
+}
+
+const originOf = (url: string): string | undefined => (URL.canParse(url) ? new URL(url).origin : undefined);
 
 async function judged(bundle: string, options: AuditorOptions, token: string | undefined): Promise<Verdict> {
   try {
@@ -95,7 +132,7 @@ async function judged(bundle: string, options: AuditorOptions, token: string | u
       return await verifyBundle(bundle === '-' ? process.stdin : createReadStream(bundle), options);
     }
     const url = secured(bundle);
-    if (!url.pathname.endsWith('/bundle')) return await verifyLog(logAt(url, token), options);
+    if (!url.pathname.endsWith('/bundle')) return await verifyLog(await logAt(url, token), options);
     return await verifyBundle(await bodyOf(withSizes(url, options), token), options);
   } catch (cause) {
     if (cause instanceof Failure) throw cause;
@@ -124,53 +161,4 @@ function secured(text: string): URL {
   // The audit token must not travel in the clear.
   if (url.protocol === 'https:' || isLoopback(url.hostname)) return url;
   throw new Failure(2, `${text} must be https (http on loopback only)`);
-}
-
-const ask = (url: URL | string, token: string | undefined): Promise<Response> =>
-  fetch(url, {
-    redirect: 'error',
-    signal: AbortSignal.timeout(600_000),
-    headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
-  });
-
-async function bodyOf(url: URL, token: string | undefined): Promise<AsyncIterable<Uint8Array>> {
-  const response = await ask(url, token);
-  if (!response.ok || response.body === null) throw new Failure(2, `${url.href} answered ${response.status}`);
-  return response.body;
-}
-
-/** Entries one by one, as a bundle has them. Nothing but the leaves is taken from it: their hashes are proved by the tiles. */
-async function contentsOf(
-  bundle: string,
-  token: string | undefined,
-): Promise<ReadonlyMap<number, Uint8Array | 'pruned' | 'lost'>> {
-  const response = await ask(bundle, token);
-  if (!response.ok) throw new Failure(2, `${bundle} answered ${response.status}`);
-  const lines = (await response.text()).trimEnd().split('\n').map(parseObject);
-  return new Map(
-    lines.flatMap((line): [number, Uint8Array | 'pruned' | 'lost'][] => {
-      const { index, leaf, pruned } = line.ok ? line.value : {};
-      if (typeof index !== 'number') return [];
-      if (typeof leaf === 'string') return [[index, Buffer.from(leaf, 'base64url')]];
-      return [[index, pruned === true ? 'pruned' : 'lost']];
-    }),
-  );
-}
-
-/** A log by its URL. The token goes to the entries only: everything else of a log is public. */
-function logAt(url: URL, token: string | undefined): LogSource {
-  const prefix = url.href.replace(/\/$/, '');
-  return {
-    hasEntries: token !== undefined,
-    contents: (start, end) => contentsOf(`${prefix}/bundle?from=${start}&to=${end}`, token),
-    read: async (path) => {
-      const isOfEntries = path.startsWith('tile/entries/');
-      const response = await ask(`${prefix}/${path}`, isOfEntries ? token : undefined);
-      if (response.status === 404 || response.status === 410) return undefined;
-      // What lacks an entry is not served: which one, the entries say one by one.
-      if (response.status === 503 && isOfEntries) return undefined;
-      if (!response.ok) throw new Failure(2, `${prefix}/${path} answered ${response.status}`);
-      return new Uint8Array(await response.arrayBuffer());
-    },
-  };
 }

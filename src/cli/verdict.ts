@@ -2,7 +2,7 @@ import type { Problem, Verdict } from '../sdk/auditor/index.js';
 
 /** A verdict in plain words, a line each. The first says whether it is proved, the last against what. */
 export function describeVerdict(verdict: Verdict): readonly string[] {
-  const { isProved, problems, more, sessions, entries, keys } = verdict;
+  const { isProved, about, problems, more, sessions, entries, keys } = verdict;
   const counted = [
     `${entries.included} entries`,
     ...(entries.pruned > 0 ? [`${entries.pruned} of them without their content`] : []),
@@ -10,10 +10,11 @@ export function describeVerdict(verdict: Verdict): readonly string[] {
     ...sessionWords(sessions),
   ];
   return [
-    isProved ? 'PROVED' : 'NOT PROVED',
+    `${isProved ? 'PROVED' : 'NOT PROVED'}${aboutWords(about)}`,
     ...problems.map(describeProblem),
     ...(more > 0 ? [`  and ${more} more`] : []),
     counted.join(', '),
+    ...limitWords(about),
     ...pruningWords(verdict),
     ...Object.entries(verdict.people).map(
       ([id, { issuer, subject }]) => `${JSON.stringify(id)} is ${JSON.stringify(subject)} at ${JSON.stringify(issuer)}`,
@@ -21,6 +22,28 @@ export function describeVerdict(verdict: Verdict): readonly string[] {
     ...keys.map((key) => `key announced by the log: ${key}`),
     against(verdict),
   ];
+}
+
+function aboutWords(about: Verdict['about']): string {
+  if (about === undefined) return '';
+  if (about === 'log') return ': the whole log';
+  if ('session' in about) return `: session ${about.session}`;
+  if ('txn' in about) return `: entries of transaction ${about.txn}`;
+  if ('from' in about) return `: entries of the time from ${timeOf(about.from)} until ${timeOf(about.until)}`;
+  return `: entries from ${about.range[0]} up to but without ${about.range[1]}`;
+}
+
+/** Records of a session are numbered; nothing numbers those of a transaction or of a time. */
+function limitWords(about: Verdict['about']): readonly string[] {
+  if (about === undefined || about === 'log') return [];
+  if ('txn' in about) return ['that these are all the entries of the transaction is not proved'];
+  if ('from' in about) return ['that these are all the entries of this time is not proved'];
+  return [];
+}
+
+function timeOf(seconds: number): string {
+  const time = new Date(seconds * 1000);
+  return Number.isNaN(time.getTime()) ? String(seconds) : time.toISOString();
 }
 
 function pruningWords({ pruning: { runs, recorded } }: Verdict): readonly string[] {

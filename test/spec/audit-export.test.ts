@@ -71,7 +71,11 @@ describe('writ audit bundle', () => {
       openings: { [sub]: { issuer: COMPANY, subject: 'alice', salt: expect.any(String) } },
     });
     const proved = await verify('opened', opened.lines);
-    expect([proved.code, proved.lines[0], proved.lines]).toEqual([0, 'PROVED', expect.arrayContaining([named])]);
+    expect([proved.code, proved.lines[0], proved.lines]).toEqual([
+      0,
+      `PROVED: entries of transaction ${txn}`,
+      expect.arrayContaining([named, 'that these are all the entries of the transaction is not proved']),
+    ]);
     const forged = opened.lines.map((line) => line.replace('"subject":"alice"', '"subject":"mallory"'));
     const refused = await verify('forged', forged);
     expect([refused.code, refused.lines[1]]).toEqual([1, expect.stringMatching(/^ {2}opening_wrong \(line \d+\): /)]);
@@ -80,7 +84,7 @@ describe('writ audit bundle', () => {
     expect((await world.admin('DELETE', `/persons/${sub}`)).status).toBe(200);
     const closed = await writ(['bundle', '--txn', txn, '--openings']);
     expect([closed.code, closed.lines.at(-2)]).toEqual([0, '{"openings":{}}']);
-    expect((await verify('closed', closed.lines)).lines[0]).toBe('PROVED');
+    expect((await verify('closed', closed.lines)).lines[0]).toBe(`PROVED: entries of transaction ${txn}`);
     expect((await verify('opened again', opened.lines)).lines).toEqual(proved.lines);
   });
 

@@ -65,10 +65,13 @@ const bundle = (
 ).text;
 const vkey = (JSON.parse(bundle.split('\n', 1)[0] ?? '') as { keys: string[] }).keys[0] ?? '';
 
-async function verify(...args: string[]): Promise<{ code: number; out: string }> {
+const verify = (...args: string[]): Promise<{ code: number; out: string }> => verifyAt(world.issuer, ...args);
+
+/** As `WRIT_ISSUER` says where Writ is. */
+async function verifyAt(issuer: string, ...args: string[]): Promise<{ code: number; out: string }> {
   const out: string[] = [];
   const code = await run(['audit', 'verify', ...args], {
-    env: { WRIT_AUDIT_TOKEN: AUDIT_TOKEN },
+    env: { WRIT_AUDIT_TOKEN: AUDIT_TOKEN, WRIT_ISSUER: issuer },
     readFile: (path) => (existsSync(path) ? readFileSync(path, 'utf8') : undefined),
     makePrivateFile: () => false,
     readStdin: () => Promise.resolve(''),
@@ -87,7 +90,7 @@ describe('writ audit verify', () => {
   it('proves a session of a bundle that was saved, without the server', async () => {
     const { code, out } = await verify(file('session.jsonl', bundle), '--key', vkey);
     expect(out).toMatch(
-      /^PROVED\n1 entries, 1 sessions open and whole so far\nproved against the checkpoint of .*\/audit at /,
+      /^PROVED: session \S+\n1 entries, 1 sessions open and whole so far\nproved against the checkpoint of .*\/audit at /,
     );
     expect(out).toContain('which nobody witnessed; 1 newer entry is only claimed');
     expect(code).toBe(0);
@@ -99,13 +102,21 @@ describe('writ audit verify', () => {
     const changed = Buffer.from(leaf, 'base64url').toString('utf8').replace('"permit"', '"refuse"');
     const line = JSON.stringify({ index, hash, leaf: Buffer.from(changed).toString('base64url') });
     const { code, out } = await verify(file('changed.jsonl', [header, line, ...rest].join('\n')), '--key', vkey);
-    expect(out).toContain(`NOT PROVED\n  entry_altered (entry ${index}): its bytes are not those that were hashed`);
+    expect(out).toContain(
+      `NOT PROVED: session ${session}\n  entry_altered (entry ${index}): its bytes are not those that were hashed`,
+    );
     expect(code).toBe(1);
   });
 
   it('says in JSON what it says in words', async () => {
     const { code, out } = await verify(file('json.jsonl', bundle), '--key', file('vkey', `${vkey}\n`), '--json');
-    expect(JSON.parse(out)).toMatchObject({ isProved: true, problems: [], entries: { included: 1 }, keys: [] });
+    expect(JSON.parse(out)).toMatchObject({
+      isProved: true,
+      about: { session },
+      problems: [],
+      entries: { included: 1 },
+      keys: [],
+    });
     expect(code).toBe(0);
   });
 
@@ -119,6 +130,11 @@ describe('writ audit verify', () => {
       [['http://example.com/audit/v1', '--key', vkey], 'must be https (http on loopback only)'],
       [[saved, '--key', vkey, '--copy', join(folder, 'none')], 'writ: there is no file'],
       [[saved, '--key', vkey, '--quorum', '1'], '--quorum must be a number of the witnesses'],
+      [[saved, '--key', vkey, '--witness', vkey], '--witness must be the verifier key of a witness'],
+      [[saved, '--key', vkey, '--pruned-below', 'all'], '--pruned-below must be the index of an entry'],
+      [[saved, '--key', vkey, '--pruned-below', '1.5'], '--pruned-below must be the index of an entry'],
+      [[saved, '--key', vkey, '--session', session, '--txn', 'x'], 'a bundle is about one thing'],
+      [[`${log}/bundle?session=${session}`, '--key', vkey, '--session', 'other'], 'a bundle is about one thing'],
     ] as const) {
       const { code, out } = await verify(...args);
       expect([code, out]).toEqual([2, expect.stringContaining(said)]);
@@ -127,8 +143,57 @@ describe('writ audit verify', () => {
 
   it('proves a whole log by its address, with every entry of it', async () => {
     const { code, out } = await verify(log, '--key', vkey);
-    expect(out).toMatch(/^PROVED\n\d+ entries/);
+    expect(out).toMatch(/^PROVED: the whole log\n\d+ entries/);
     expect(code).toBe(0);
+  });
+
+  it('says that a bundle is about something else than was asked', async () => {
+    const saved = file('asked.jsonl', bundle);
+    expect((await verify(saved, '--key', vkey, '--session', session)).code).toBe(0);
+    for (const other of [
+      ['--session', 'ses_other'],
+      ['--txn', session],
+    ] as const) {
+      const { code, out } = await verify(saved, '--key', vkey, ...other);
+      expect([code, out]).toEqual([1, expect.stringContaining('other_subject (line 1)')]);
+    }
+    // Whoever stands between answers with a bundle that is right, and of something else.
+    const other = (await bundleOf(`txn=${String(claims['txn'])}`)).text;
+    const between = createServer((_, response) => response.end(other));
+    await new Promise<void>((resolve) => between.listen(0, '127.0.0.1', resolve));
+    const at = `http://127.0.0.1:${(between.address() as AddressInfo).port}/audit/v1`;
+    const asked = await verify(`${at}/bundle?session=${session}`, '--key', vkey);
+    expect([asked.code, asked.out]).toEqual([1, expect.stringContaining('other_subject (line 1)')]);
+    expect((await verify(`${at}/bundle?txn=${String(claims['txn'])}`, '--key', vkey)).out).toContain(
+      'PROVED: entries of',
+    );
+    between.close();
+  });
+
+  it('sends the token of the environment to WRIT_ISSUER only, and another where it is told to', async () => {
+    const url = `${log}/bundle?session=${session}`;
+    for (const issuer of ['', 'https://writ.example', world.issuer.replace('127.0.0.1', 'localhost')]) {
+      const { code, out } = await verifyAt(issuer, url, '--key', vkey);
+      expect([code, out]).toEqual([2, expect.stringMatching(/WRIT_AUDIT_TOKEN is sent to WRIT_ISSUER only[^]* 401$/)]);
+    }
+    const token = ['--token-file', file('token', `${AUDIT_TOKEN}\n`)] as const;
+    expect((await verifyAt('https://writ.example', url, '--key', vkey, ...token)).code).toBe(0);
+  });
+
+  it.each([
+    ['checkpoint', 256 * 1024],
+    ['tile/', 256 * 32],
+  ])('reads no more of a %s than it can have', async (path, longest) => {
+    const { text: note } = await request(`${log}/checkpoint`, {});
+    const endless = createServer((incoming, response) => {
+      const isWanted = incoming.url?.startsWith(`/audit/v1/${path}`) === true;
+      response.end(isWanted ? Buffer.alloc(longest + 1, 'x') : note);
+    });
+    await new Promise<void>((resolve) => endless.listen(0, '127.0.0.1', resolve));
+    const at = `http://127.0.0.1:${(endless.address() as AddressInfo).port}/audit/v1`;
+    const { code, out } = await verify(at, '--key', vkey);
+    endless.close();
+    expect([code, out]).toEqual([2, expect.stringContaining(`answers with more than ${longest} bytes`)]);
   });
 
   it('takes the copies that Writ keeps elsewhere for what they are: what the log must continue', async () => {
@@ -172,6 +237,12 @@ describe('GET /audit/v1/bundle', () => {
       'session=',
       'since=1&from=2&to=3',
       'sizes=1',
+      'since=1',
+      'until=1',
+      'from=1',
+      'to=1',
+      'since=2&until=1',
+      'from=2&to=1',
       'session=a&sizes=x',
     ]) {
       expect([query, (await bundleOf(query)).status]).toEqual([query, 400]);

@@ -59,7 +59,13 @@ export class LogBook {
   }
 
   /** Writes one record; it has the next place in its session unless told otherwise. */
-  write({ kind = 'exchange', facts = { request: 'r' }, decision = 'permit', session, sequence }: Told = {}): number {
+  write({
+    kind = 'exchange',
+    facts = { txn: this.#txn() },
+    decision = 'permit',
+    session,
+    sequence,
+  }: Told = {}): number {
     const next = session === undefined ? null : (this.#sequences.get(session) ?? 0) + 1;
     const place = sequence === undefined ? next : sequence;
     if (session !== undefined && place !== null) this.#sequences.set(session, place);
@@ -70,7 +76,11 @@ export class LogBook {
 
   add(leaf: Buffer, session?: string): number {
     this.tiles.append([leafHash(leaf)]);
-    return this.entries.push({ leaf, isPruned: false, session, txn: `txn${this.size % 7}` }) - 1;
+    return this.entries.push({ leaf, isPruned: false, session, txn: this.#txn() }) - 1;
+  }
+
+  #txn(): string {
+    return `txn${this.size % 7}`;
   }
 
   fill(count: number): this {

@@ -1,10 +1,10 @@
 import { isObject, parseObject } from '../../protocol/index.js';
 import { fromBase64url, TILE_WIDTH, verifyRange } from '../../tlog/index.js';
 import { Entries } from './entries.js';
-import { End, EntryLine, type Opening, readCheckpoint, readHeader, RunEnd } from './header.js';
+import { type About, End, EntryLine, type Opening, readCheckpoint, readHeader, RunEnd } from './header.js';
 import { compareBy, judgeHeads } from './heads.js';
 import { eachLine, textOf } from './lines.js';
-import type { AuditorOptions } from './options.js';
+import type { Asked, AuditorOptions } from './options.js';
 import type { Coverage } from './sessions.js';
 import { Problems, type Verdict } from './verdict.js';
 
@@ -69,12 +69,14 @@ class BundleReader {
     }
     const opening = this.#opening;
     const heads = opening && this.#heads(opening);
+    if (came === 'whole' && opening) this.#ofTransaction(opening.about);
     const pruning = this.#entries.pruning.finish();
     const sessions = this.#entries.sessions.finish({ ...this.#wanted(), prunedBefore: pruning.recorded?.olderThan });
     const { included, pruned, unknown } = this.#entries;
     const size = heads?.witnessed?.size ?? 0;
     return {
       isProved: this.#problems.list.length === 0,
+      about: opening?.about,
       problems: this.#problems.list,
       more: this.#problems.more,
       checkpoint: opening && { ...headOf(opening), signedBy: heads?.signedBy ?? [] },
@@ -91,6 +93,11 @@ class BundleReader {
     const header = readHeader(line);
     if (!header.ok) return this.#unreadable(header.error);
     this.#opening = header.value;
+    const asked = this.#options.about;
+    if (asked && !isAnswer(header.value, asked)) {
+      this.#problems.add('other_subject', 'the bundle is about something else than was asked', { line: 1 });
+    }
+    if ('txn' in header.value.about) this.#entries.lookFor(header.value.about.txn);
     const copies = (this.#options.copies ?? []).map((copy) => readCheckpoint(copy)?.checkpoint.size ?? 0);
     for (const { size } of [header.value.main.checkpoint, ...header.value.earlier]) this.#below.set(size, 0);
     for (const size of copies) this.#below.set(size, 0);
@@ -189,10 +196,24 @@ class BundleReader {
     return { coverage: about.range[0] === 0 && this.#entries.pruned === 0 ? 'all' : 'some' };
   }
 
+  #ofTransaction(about: About): void {
+    if (!('txn' in about) || this.#entries.named > 0 || this.#entries.pruned > 0) return;
+    this.#problems.add('entry_missing', `nothing here is of the transaction ${about.txn}`);
+  }
+
   #unreadable(detail: string): false {
     this.#problems.add('unreadable', detail, { line: this.#line });
     return false;
   }
+}
+
+function isAnswer({ about, main: { checkpoint } }: Opening, asked: Asked): boolean {
+  if ('session' in asked) return 'session' in about && about.session === asked.session;
+  if ('txn' in asked) return 'txn' in about && about.txn === asked.txn;
+  if ('from' in asked) return 'from' in about && about.from === asked.from && about.until === asked.until;
+  const [start, end] = asked.range;
+  if (!('range' in about) || 'from' in about) return false;
+  return about.range[0] === start && about.range[1] === Math.min(end, checkpoint.size);
 }
 
 const headOf = ({ main: { checkpoint } }: Opening): Readonly<{ origin: string; size: number; root: string }> => ({

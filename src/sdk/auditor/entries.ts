@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { leafHash } from '../../tlog/index.js';
 import { KeyHistory } from './keys.js';
 import type { AuditorOptions } from './options.js';
@@ -18,6 +19,9 @@ export class Entries {
   included = 0;
   pruned = 0;
   unknown = 0;
+  /** How many name the transaction that is looked for. */
+  named = 0;
+  #names: readonly string[] = [];
   #hasContent = false;
 
   constructor(problems: Problems, { keys, prunedBelow }: AuditorOptions) {
@@ -54,7 +58,13 @@ export class Entries {
     this.#look(index, leaf);
   }
 
+  /** Records have the name of a transaction, or where it came from outside its hash. */
+  lookFor(txn: string): void {
+    this.#names = [JSON.stringify(txn), `"${createHash('sha256').update(txn).digest('base64url')}"`];
+  }
+
   #look(index: number, leaf: Buffer): void {
+    if (this.#names.some((name) => leaf.includes(name))) this.named += 1;
     const seen = seenIn(leaf);
     if (!seen) {
       this.unknown += 1;

@@ -2,6 +2,6 @@
 export { parseVerifierKey, type VerifierKey } from '../../tlog/index.js';
 export { verifyBundle } from './bundle.js';
 export { type LogSource, verifyLog } from './log.js';
-export type { AuditorOptions } from './options.js';
+export type { Asked, AuditorOptions } from './options.js';
 export type { Problem, ProblemCode, Verdict } from './verdict.js';
 export type { Witnesses } from './witnessed.js';

@@ -66,6 +66,7 @@ class LogReader {
     const size = main?.checkpoint.size ?? 0;
     return {
       isProved: this.#problems.list.length === 0,
+      about: 'log',
       problems: this.#problems.list,
       more: this.#problems.more,
       checkpoint: main && {

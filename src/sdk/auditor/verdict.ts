@@ -1,3 +1,5 @@
+import type { About } from './header.js';
+
 /** What is wrong, by a stable word. */
 export type ProblemCode =
   /** The input is not of the form that it should have. */
@@ -8,6 +10,8 @@ export type ProblemCode =
   | 'checkpoint_untrusted'
   /** The checkpoint is of another log than the one that was asked about. */
   | 'other_log'
+  /** The bundle is about something else than was asked. */
+  | 'other_subject'
   /** Two checkpoints of this log are not of one history. */
   | 'inconsistent'
   /** The log is smaller than it was when the copy was made. */
@@ -53,6 +57,8 @@ export type Problem = Readonly<{
 /** What is proved of a log or of a part of it. `problems` is empty exactly when `isProved`. */
 export type Verdict = Readonly<{
   isProved: boolean;
+  /** What it is of: the whole log, or what the bundle says of itself; `undefined` when that cannot be read. */
+  about: About | 'log' | undefined;
   problems: readonly Problem[];
   /** How many problems there are beyond those that are listed. */
   more: number;

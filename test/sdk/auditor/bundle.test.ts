@@ -14,6 +14,7 @@ describe('a bundle', () => {
     const verdict = await judge(await log.bundle({ range: [0, 600] }), log.options);
     expect(verdict).toEqual({
       isProved: true,
+      about: { range: [0, 600] },
       problems: [],
       more: 0,
       checkpoint: {
@@ -54,7 +55,46 @@ describe('a bundle', () => {
     const log = new LogBook().fill(30);
     log.sign();
     const verdict = await judge(await log.bundle({ txn: 'txn3' }), log.options);
-    expect(verdict).toMatchObject({ isProved: true, entries: { included: 4 } });
+    expect(verdict).toMatchObject({ isProved: true, about: { txn: 'txn3' }, entries: { included: 4 } });
+  });
+
+  it('AU-08: of a transaction with nothing of it is not proved, however right all of it is', async () => {
+    const log = new LogBook().fill(30);
+    log.rotate(newKey());
+    log.fill(2).sign();
+    const verdict = await judge(await log.bundle({ txn: 'txn9' }), log.options);
+    expect(verdict).toMatchObject({ entries: { included: 1 }, problems: [{ code: 'entry_missing' }] });
+    const header = (await log.bundle({ txn: 'txn3' })).replace('"about":{"txn":"txn3"}', '"about":{"txn":"txn9"}');
+    expect(found((await judge(header, log.options)).problems)).toEqual([['entry_missing', undefined]]);
+  });
+
+  it('AU-08: answers what was asked, or is not proved', async () => {
+    const log = new LogBook().fill(30);
+    log.sign();
+    const asked = [
+      { session: 'ses_1' },
+      { session: 'ses_2' },
+      { txn: 'txn3' },
+      { txn: 'txn4' },
+      { from: AT, until: AT + 9 },
+      { from: AT, until: AT + 8 },
+      { range: [0, 30] },
+      { range: [0, 29] },
+      { range: [3, 30] },
+    ] as const;
+    for (const about of asked) {
+      const bundle = await log.bundle(about);
+      for (const wanted of asked) {
+        const { problems } = await judge(bundle, { ...log.options, about: wanted });
+        expect([about, wanted, found(problems)]).toEqual([
+          about,
+          wanted,
+          about === wanted ? [] : [['other_subject', 1]],
+        ]);
+      }
+    }
+    const beyond = await judge(await log.bundle({ range: [3, 99] }), { ...log.options, about: { range: [3, 99] } });
+    expect(beyond.problems).toEqual([]);
   });
 
   it('says which entry’s bytes are not those that were hashed', async () => {

@@ -30,6 +30,7 @@ describe('a whole log', () => {
     const log = filled();
     expect(await judged(log)).toEqual({
       isProved: true,
+      about: 'log',
       problems: [],
       more: 0,
       checkpoint: {
