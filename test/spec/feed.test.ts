@@ -166,7 +166,8 @@ describe('GET /feed/v1/events', () => {
     const last = await headOf(world);
     await stream.until(({ batches }) => (batches.at(-1)?.to ?? 0) >= last);
     const numbers = new Set(stream.batches.flatMap(({ entries }) => entries.map(([, number]) => number)));
-    expect(numbers.size).toBe(3_500);
+    // A batch may begin before the number that was asked for.
+    expect([...numbers].filter((number) => number > from)).toHaveLength(3_500);
     await revokeTargets(world, 'session:ses_live');
     await stream.until(({ batches }) => hasTarget(batches, 'session:ses_live'));
   });
