@@ -9,8 +9,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { run } from '../../src/cli/index.js';
-import { cosignatureLine } from '../../src/tlog/index.js';
-import { AT, newKey, witness } from '../support/log-book.js';
+import { cosignatureLine, verifierKey } from '../../src/tlog/index.js';
+import { AT, LogBook, newKey, ORIGIN, witness } from '../support/log-book.js';
 import { ownWorld } from '../support/world.js';
 import { request, tokenOf } from '../support/writ.js';
 
@@ -211,6 +211,38 @@ describe('writ audit verify', () => {
     expect((await verify(log, '--key', vkey, '--copy', kept)).code).toBe(0);
     const other = file('other', readFileSync(kept, 'utf8').replace(`\n${size}\n`, `\n${size + 1}\n`));
     expect((await verify(log, '--key', vkey, '--copy', other)).out).toContain('copy_unusable');
+  });
+
+  it('follows a whole log from the first key that was trusted to the newest, which signs alone', async () => {
+    const [book, second] = [new LogBook().fill(300), newKey()];
+    const [first = second] = book.keys;
+    book.sign();
+    book.rotate(second);
+    book.keys = [first, second];
+    book.fill(5).sign();
+    book.keys = [second];
+    book.fill(20).sign();
+    const server = createServer((incoming, response) => {
+      const { pathname, searchParams } = new URL(incoming.url ?? '', 'http://localhost');
+      const path = pathname.slice('/audit/v1/'.length);
+      if (path === 'bundle') {
+        const range = [Number(searchParams.get('from')), Number(searchParams.get('to'))] as const;
+        void book.bundle({ range }).then((lines) => response.end(lines));
+        return;
+      }
+      const served = book.served(path);
+      response.writeHead(served === undefined ? 404 : 200).end(served);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}/audit/v1`;
+    const token = ['--token-file', file('any', 'any')] as const;
+    const trusted = await verify(at, ...token, '--key', verifierKey(ORIGIN, first).text);
+    expect(trusted.out).toContain('PROVED: the whole log\n326 entries');
+    expect(trusted.out).toContain(`key announced by the log: ${verifierKey(ORIGIN, second).text}`);
+    expect(trusted.code).toBe(0);
+    const other = await verify(at, ...token, '--key', verifierKey(ORIGIN, newKey()).text);
+    expect([other.code, other.out]).toEqual([1, expect.stringContaining('checkpoint_untrusted')]);
+    server.close();
   });
 
   it('says when a witness had cosigned the checkpoint', async () => {
