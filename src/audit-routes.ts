@@ -1,5 +1,6 @@
 import {
   bundleRoute,
+  calmTree,
   eventsRoute,
   exportRoute,
   findingsRoute,
@@ -44,6 +45,9 @@ export type AuditParts = Readonly<{
 /** The path below which the log owns every request. */
 export const auditPrefix = (issuer: string): string => `${mountOf(issuer)}/audit/v1`;
 
+/** Anybody may ask for the tree, so it gets a small part of the connections to the database. */
+const CALM = { atOnce: 2, waiting: 128, latestMs: 200, timeMs: () => performance.now() } as const;
+
 /** Everything below `/audit/v1`; what only auditors and administrators may ask is made by `auditRoute`. */
 export function auditRoutes({ config, database, clock, adminToken }: AuditParts): readonly Route[] {
   const readings: ReadingDeps = {
@@ -62,7 +66,7 @@ export function auditRoutes({ config, database, clock, adminToken }: AuditParts)
     exportRoute(events, readings),
     transactionRoute({ log: openLog(database), events, findings }, readings),
     bundleRoute({ ...bundles, names: openPersonNames(database, clock), events }, clock, readings),
-    ...treeRoutes(bundles.tree, config.issuer, readings),
+    ...treeRoutes(calmTree(bundles.tree, CALM), config.issuer, readings),
     findingsRoute(findings, readings),
   ];
 }

@@ -31,6 +31,7 @@ export { Trace, type Traced, type TraceEvent, traceOf } from './trace.js';
 export { transactionRoute, type TransactionSources } from './transaction.js';
 export { type LogSigner, logSigner, originOf, type OwnCheckpoint, type Recovery } from './log-signer.js';
 export { Sequencer, type SequencerDeps, type Step } from './sequencer.js';
+export { calmTree } from './calm-tree.js';
 export { treeRoutes } from './tree-routes.js';
 export {
   type Announcement,

@@ -1,5 +1,5 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
-import { Fault } from '../base/index.js';
+import { turns } from '../base/index.js';
 
 /** `scrypt$N$r$p$salt$hash`, salt and hash in base64url. */
 export async function hashSecret(secret: string): Promise<string> {
@@ -38,33 +38,17 @@ function parse(stored: string | undefined): Stored | undefined {
 /** scrypt wants a power of two; 128 MiB at most. */
 const isBearable = ({ N, r, p }: Cost): boolean => (N & (N - 1)) === 0 && r >= 1 && p >= 1 && N * r <= 1_048_576;
 
-async function derive(secret: string, salt: Buffer, cost: Cost): Promise<Buffer> {
-  await turn();
-  try {
-    return await new Promise<Buffer>((resolve, reject) => {
-      const options = { ...cost, maxmem: 256 * cost.N * cost.r };
-      scrypt(secret, salt, HASH_BYTES, options, (fault, hash) => {
-        if (fault === null) resolve(hash);
-        else reject(fault);
-      });
-    });
-  } finally {
-    const next = waiting.shift();
-    if (next === undefined) running -= 1;
-    else next();
-  }
-}
+const derive = (secret: string, salt: Buffer, cost: Cost): Promise<Buffer> =>
+  inTurn(
+    () =>
+      new Promise<Buffer>((resolve, reject) => {
+        const options = { ...cost, maxmem: 256 * cost.N * cost.r };
+        scrypt(secret, salt, HASH_BYTES, options, (fault, hash) => {
+          if (fault === null) resolve(hash);
+          else reject(fault);
+        });
+      }),
+  );
 
-/** Node's thread pool also serves the file system: guesses of secrets may not take all of it. */
-const AT_ONCE = 2;
-/** What waits beyond this is told to come back: it would be answered too late to be of use (RL-08). */
-const MAX_WAITING = 32;
-let running = 0;
-const waiting: (() => void)[] = [];
-
-/** Who ends hands its place to the next in line. */
-async function turn(): Promise<void> {
-  if (running < AT_ONCE) running += 1;
-  else if (waiting.length >= MAX_WAITING) throw new Fault('overloaded', 'more secrets wait to be checked than may');
-  else await new Promise<void>((resolve) => waiting.push(resolve));
-}
+/** Node's thread pool also serves the file system: guesses of secrets may not take all of it (RL-08). */
+const inTurn = turns(2, { waiting: 32, problem: 'more secrets wait to be checked than may' });

@@ -1,0 +1,81 @@
+import { describe, expect, it } from '@jest/globals';
+import { calmTree, type StoredCheckpoint, type TreeReader } from '../../src/audit/index.js';
+
+type Waiting = Readonly<{ settle: (index: number | undefined) => void; fail: (cause: unknown) => void }>;
+
+/** A tree whose answers come when the test says so. */
+function slowTree(): Readonly<{ tree: TreeReader; asked: Waiting[]; newest: () => number }> {
+  const asked: Waiting[] = [];
+  let size = 0;
+  const never = (): never => {
+    throw new Error('is not asked here');
+  };
+  const tree: TreeReader = {
+    tiles: never,
+    tile: never,
+    checkpointFrom: never,
+    entries: never,
+    verifierKeys: never,
+    retentionRecords: never,
+    indexOf: () => new Promise((settle, fail) => asked.push({ settle, fail })),
+    latest: () => Promise.resolve<StoredCheckpoint>({ size: ++size, note: `note ${size}`, at: 0 }),
+  };
+  return { tree, asked, newest: () => size };
+}
+
+const LEAF = Buffer.alloc(32);
+const calm = { atOnce: 2, waiting: 3, latestMs: 200, timeMs: () => 0 };
+const turns = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('the tree as anybody may ask it', () => {
+  it('reads few things at once, and the rest in the order in which it was asked', async () => {
+    const { tree, asked } = slowTree();
+    const reader = calmTree(tree, calm);
+    const answers = [0, 1, 2, 3, 4].map(() => reader.indexOf(LEAF));
+    for (let n = 0; n < 5; n++) {
+      await turns();
+      expect(asked).toHaveLength(Math.min(5, n + 2));
+      asked[n]?.settle(n);
+    }
+    expect(await Promise.all(answers)).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('tells whoever is one too many to come back, and answers again once there is room', async () => {
+    const { tree, asked } = slowTree();
+    const reader = calmTree(tree, calm);
+    const answers = [0, 1, 2, 3, 4].map(() => reader.indexOf(LEAF));
+    await expect(reader.indexOf(LEAF)).rejects.toMatchObject({ code: 'overloaded' });
+    asked[0]?.settle(7);
+    await turns();
+    answers.push(reader.indexOf(LEAF));
+    for (let n = 1; n < 6; n++) {
+      await turns();
+      asked[n]?.settle(7);
+    }
+    expect(await Promise.all(answers)).toEqual([7, 7, 7, 7, 7, 7]);
+  });
+
+  it('gives the turn of a reading that failed to the next', async () => {
+    const { tree, asked } = slowTree();
+    const reader = calmTree(tree, { ...calm, atOnce: 1 });
+    const [first, second] = [reader.indexOf(LEAF), reader.indexOf(LEAF)];
+    asked[0]?.fail(new Error('the database is down'));
+    await expect(first).rejects.toThrow('the database is down');
+    asked[1]?.settle(1);
+    expect(await second).toBe(1);
+  });
+
+  it('takes the newest checkpoint for the newest for a moment, and not longer', async () => {
+    const { tree, newest } = slowTree();
+    let now = 0;
+    const reader = calmTree(tree, { ...calm, timeMs: () => now });
+    const sizes = async (): Promise<unknown[]> =>
+      (await Promise.all([reader.latest(), reader.latest()])).map((checkpoint) => checkpoint?.size);
+    expect(await sizes()).toEqual([1, 1]);
+    now = 199;
+    expect(await sizes()).toEqual([1, 1]);
+    now = 200;
+    expect(await sizes()).toEqual([2, 2]);
+    expect(newest()).toBe(2);
+  });
+});
