@@ -13,8 +13,13 @@ import {
   readQuery,
 } from '../http/index.js';
 
-/** What an operation answers when it does what it was asked. */
-export type Answer = Readonly<{ status: 200 | 201 | 204; body?: object; headers?: Readonly<Record<string, string>> }>;
+/** What an operation answers when it does what it was asked. `noted`: what the record of a look has instead of the question. */
+export type Answer = Readonly<{
+  status: 200 | 201 | 204;
+  body?: object;
+  headers?: Readonly<Record<string, string>>;
+  noted?: Readonly<Record<string, string>>;
+}>;
 
 /** How an answer looks, for the description of the API. */
 export type AnswerShape = Readonly<{ status: Answer['status']; about: string; schema?: z.ZodType; example?: unknown }>;

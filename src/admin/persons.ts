@@ -44,14 +44,16 @@ export const personOperations = (persons: PersonNames, inputs: Pick<KeptInputs, 
     ],
     run: async ({ query: { issuer, subject } }) => {
       const person = await persons.find(issuer, subject);
-      return ok({ status: 200, body: { items: person === undefined ? [] : [{ ...person }] } });
+      // DANGER: who it is beside the id would stay in the log when the person is erased.
+      const noted: Record<string, string> = person === undefined ? {} : { person: person.id };
+      return ok({ status: 200, body: { items: person === undefined ? [] : [{ ...person }] }, noted });
     },
   }),
   operation({
     id: 'erasePerson',
     method: 'DELETE',
-    path: '/admin/v1/persons/:id',
-    params: { id: 'The id of the person.' },
+    path: '/admin/v1/persons/:person',
+    params: { person: 'The id of the person.' },
     about:
       'Erases who a person is: name, attributes, consents, sign-ins and what was kept of decisions. Their tokens end. The log keeps the id, which then names nobody, and every proof.',
     query: NoQuery,
@@ -65,7 +67,7 @@ export const personOperations = (persons: PersonNames, inputs: Pick<KeptInputs, 
       },
     ],
     problems: ['not_found'],
-    run: async ({ params: { id = '' } }) => {
+    run: async ({ params: { person: id = '' } }) => {
       const result = await persons.erase(id, ADMINISTRATOR);
       if (result === 'unknown') return err(plainProblem('not_found', `There is no person ${id}`));
       // What a decision of a moment ago still has to write comes before this, too.

@@ -36,17 +36,18 @@ async function answerOf(
   const ready = await operation.ready(ctx, params);
   if (!ready.ok) return ready;
   const { asked, run } = ready.value;
-  const access = (): Promise<void> =>
+  const question = { ...params, ...Object.fromEntries(new URLSearchParams(ctx.querystring)) };
+  const access = (filter: Readonly<Record<string, string>>): Promise<void> =>
     deps.access.note({
       ...{ who: 'administrator', what: operation.id, request: requestId(ctx) },
-      filter: harmless({ ...params, ...Object.fromEntries(new URLSearchParams(ctx.querystring)) }),
+      filter: harmless(filter),
     });
   if (!isChange(operation)) {
     const answer = await run();
-    if (operation.isRecorded) await access();
+    if (operation.isRecorded) await access((answer.ok ? answer.value.noted : undefined) ?? question);
     return answer;
   }
-  await access();
+  await access(question);
   const header = ctx.get('Idempotency-Key');
   if (header === '') return run();
   const request = JSON.stringify([ctx.method, ctx.path, asked]);

@@ -17,7 +17,8 @@ export {
 } from './bundle.js';
 export type { Access, AccessLog } from './access.js';
 export { type Reader, type ReaderDigests, readerDigests, readerOf } from './auditor.js';
-export { auditRoute, harmless, type Reading, type ReadingDeps } from './reading.js';
+export { harmless } from './harmless.js';
+export { auditRoute, type Reading, type ReadingDeps } from './reading.js';
 export type { EventFilter, EventFinder, EventPage, FoundEntry, SearchIndexer } from './event-ports.js';
 export { eventOf, EventQuery, eventsRoute, filterOf } from './events.js';
 export { follow, type Following } from './follow.js';

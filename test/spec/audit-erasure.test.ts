@@ -7,6 +7,9 @@ const world = await ownWorld();
 const subOf = (token: string): string => String(decodeJwt(token).sub);
 const by = async (more: Record<string, string>) => ({ ...(await bearerAssertion(world.issuer, world.rs1)), ...more });
 
+const leaves = async (): Promise<readonly string[]> =>
+  (await world.writ.database.prisma.logLeaf.findMany()).map(({ leaf }) => Buffer.from(leaf).toString('utf8'));
+
 describe('a person who is erased', () => {
   it('AU-13: ends with every token, comes again under another id, and the log keeps what it said', async () => {
     const token = tokenOf(await world.exchange());
@@ -28,8 +31,8 @@ describe('a person who is erased', () => {
 
     const { text } = await world.admin('GET', '/log?limit=200');
     expect(text).toContain(person);
-    expect(text).not.toContain('alice@');
     expect(text).toContain('"what":"erased"');
+    expect((await leaves()).filter((leaf) => /alice/i.test(leaf))).toEqual([]);
   });
 
   it('may not go on with the token of before', async () => {
@@ -39,6 +42,26 @@ describe('a person who is erased', () => {
     const answer = await world.exchange({ subject_token: subject });
     expect([answer.status, (answer.body as { error: string }).error]).toEqual([400, 'invalid_request']);
     expect((await world.exchange({ subject_token: await world.personToken('bob') })).status).toBe(200);
+  });
+});
+
+describe('who is looked for', () => {
+  const lookups = async (): Promise<readonly unknown[]> => {
+    const { items } = (await world.admin('GET', '/log?kind=access&limit=200')).body as {
+      items: { facts: { what: string; filter: unknown } }[];
+    };
+    return items.filter(({ facts }) => facts.what === 'findPerson').map(({ facts }) => facts.filter);
+  };
+
+  it('AU-13: is in the log by their id, or not at all where nobody or no person was found', async () => {
+    const before = (await lookups()).length;
+    const person = subOf(tokenOf(await world.exchange({ subject_token: await world.personToken('carol') })));
+    const issuer = encodeURIComponent(COMPANY);
+    for (const subject of ['carol', 'dave'])
+      expect((await world.admin('GET', `/persons?issuer=${issuer}&subject=${subject}`)).status).toBe(200);
+    expect((await world.admin('DELETE', '/persons/dave@company.example')).status).toBe(404);
+    expect((await lookups()).slice(before)).toEqual([{ person }, {}]);
+    expect((await leaves()).filter((leaf) => /carol|dave/i.test(leaf))).toEqual([]);
   });
 });
 

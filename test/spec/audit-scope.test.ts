@@ -76,16 +76,51 @@ describe('what only auditors may read', () => {
     expect((await ask(`/audit/v1/transactions/${txn}`, AUDIT_TOKEN, 'DELETE')).status).toBe(405);
     expect((await ask('/audit/v1/elsewhere', AUDIT_TOKEN)).status).toBe(404);
   });
+});
 
-  it('is in the log by its digest when it looks like a token', () => {
-    const token = `eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.${'A'.repeat(86)}`;
-    expect(
-      harmless({ txn: token, server: 'https://files.engineering-tools.example/mcp', long: 'x'.repeat(257) }),
-    ).toEqual({
-      txn: expect.stringMatching(/^[\w-]{43}$/),
-      server: 'https://files.engineering-tools.example/mcp',
-      long: expect.stringMatching(/^[\w-]{43}$/),
+describe('what was asked for, as the log has it', () => {
+  const DIGEST = /^[\w-]{43}$/;
+
+  it('is the digest of what looks like a token or a secret, whatever it was asked as (LG-01)', () => {
+    const jws = `eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.${'A'.repeat(86)}`;
+    const code = randomBytes(32).toString('base64url');
+    const secret = randomBytes(32).toString('hex');
+    const written = harmless({ txn: jws, agent: code, session: secret, person: code, after: secret });
+    expect(written).toEqual({
+      txn: expect.stringMatching(DIGEST),
+      agent: expect.stringMatching(DIGEST),
+      session: expect.stringMatching(DIGEST),
+      person: expect.stringMatching(DIGEST),
+      after: expect.stringMatching(DIGEST),
     });
+    expect(Object.values(written).filter((value) => [jws, code, secret].includes(value))).toEqual([]);
+  });
+
+  it('is withheld where it may be the name of a person, of which a digest would tell (AU-13)', () => {
+    const names = {
+      person: 'alice@company.example',
+      subject: '8c1f0c6e',
+      agent: 'bob@company.example',
+      session: 'alice',
+    };
+    expect(harmless({ ...names, txn: 'Alice Smith', long: 'x'.repeat(257) })).toEqual({
+      ...{ person: 'withheld', subject: 'withheld', agent: 'withheld', session: 'withheld' },
+      ...{ txn: 'withheld', long: expect.stringMatching(DIGEST) },
+    });
+  });
+
+  it('is what it is where that is an id, a name of the registry, a time or a number', () => {
+    const id = randomBytes(16).toString('base64url');
+    const plain = {
+      ...{ txn: id, session: `ses_${id}`, person: `prs_${id}`, decision: 'permit', kind: 'exchange' },
+      ...{
+        server: 'https://files.engineering-tools.example/mcp',
+        agent: 'agt_planner',
+        tool: 'read_many_files_of_repository',
+      },
+      ...{ since: '2026-11-22T09:00:00+01:00', sizes: '12,4711,9000000000', after: '123', limit: '200' },
+    };
+    expect(harmless(plain)).toEqual(plain);
   });
 });
 
