@@ -80,22 +80,23 @@ ON CONFLICT (level, index) DO UPDATE SET hashes = EXCLUDED.hashes WHERE log_tile
 
 /**
  * $1 size, $2 checkpoint, $3 recovery, $4 why it was halted, $5 the record, $6 its hash, $7 the verifier
- * key: one that the log does not know yet is known from here on. What is beyond the tree goes back into
- * the queue; what waits there without its bytes leaves it, and an entry at the end without its bytes loses its leaf.
+ * key: one that the log does not know yet is known from here on. Every leaf that is not in the tree goes back into
+ * the queue; what waits there without its bytes leaves it, and an entry at the end without its bytes loses its leaf. What
+ * follows the tree, and what witnesses said of it, ends where it ends: other entries come there.
  */
 const RECOVER = `
 WITH tree AS (
   UPDATE log_tree SET size = $1::bigint, halted = NULL, recovery = $3, holder = NULL, held_until = NULL
   WHERE id = 1 AND halted = $4 RETURNING size
 ), beyond AS (
-  DELETE FROM log_entry USING tree WHERE index >= $1::bigint RETURNING leaf_id
+  DELETE FROM log_entry USING tree WHERE index >= $1::bigint
 ), tiles AS (
   DELETE FROM log_tile USING tree WHERE index::numeric * power(256::numeric, level + 1) >= $1::bigint
     AND NOT (level = 0 AND index * 256 < $1::bigint)
 ), notes AS (
   DELETE FROM log_checkpoint USING tree WHERE log_checkpoint.size > $1::bigint
 ), note AS (
-  INSERT INTO log_checkpoint (size, note) SELECT size, $2 FROM tree
+  INSERT INTO log_checkpoint (size, note) SELECT size, $2::text FROM tree
   ON CONFLICT (size) DO UPDATE SET note = EXCLUDED.note, at = clock_timestamp()
 ), broken AS (
   DELETE FROM log_pending p USING tree WHERE NOT EXISTS (
@@ -105,8 +106,26 @@ WITH tree AS (
   WHERE e.index >= $1::bigint - 256 AND e.index < $1::bigint AND e.leaf_id IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM log_leaf l WHERE l.id = e.leaf_id AND e.leaf_hash = sha256('\\x00'::bytea || l.leaf))
 ), again AS (
-  INSERT INTO log_pending (leaf_id) SELECT l.id FROM beyond JOIN log_leaf l ON l.id = beyond.leaf_id
-  WHERE l.leaf_hash = sha256('\\x00'::bytea || l.leaf) ON CONFLICT DO NOTHING
+  INSERT INTO log_pending (leaf_id) SELECT l.id FROM tree, log_leaf l
+  WHERE NOT EXISTS (SELECT 1 FROM log_entry e WHERE e.leaf_id = l.id AND e.index < $1::bigint)
+    AND l.leaf_hash = sha256('\\x00'::bytea || l.leaf) ON CONFLICT DO NOTHING
+), followers AS (
+  UPDATE log_consumer SET index = $1::bigint FROM tree WHERE log_consumer.index > $1::bigint
+), retention AS (
+  UPDATE log_retention SET pruned = least(pruned, $1::bigint / 256 * 256), announced = least(announced, $1::bigint / 256 * 256)
+  FROM tree WHERE announced > $1::bigint / 256 * 256
+), kept AS (
+  SELECT $1::bigint / 256 AS tile, (~ 0::bit(256)) << (256 - ($1::bigint % 256)::int) AS bits FROM tree
+), unposted AS (
+  DELETE FROM log_posting p USING kept
+  WHERE p.tile > kept.tile OR (p.tile = kept.tile AND p.bits & kept.bits = 0::bit(256))
+), posted AS (
+  UPDATE log_posting p SET bits = p.bits & kept.bits FROM kept
+  WHERE p.tile = kept.tile AND p.bits & kept.bits <> 0::bit(256) AND p.bits & kept.bits <> p.bits
+), unwitnessed AS (
+  DELETE FROM log_cosignature s USING tree WHERE s.size > $1::bigint OR (s.size = $1::bigint AND NOT EXISTS (
+    SELECT 1 FROM log_checkpoint c
+    WHERE c.size = s.size AND split_part(c.note, E'\\n\\n', 1) = split_part($2::text, E'\\n\\n', 1)))
 ), verifier AS (
   INSERT INTO log_verifier_key (vkey, from_size) SELECT $7, size FROM tree ON CONFLICT (vkey) DO NOTHING
 ), record AS (
