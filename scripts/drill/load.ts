@@ -1,4 +1,5 @@
-import type { Cast } from './cast.js';
+import { randomBytes } from 'node:crypto';
+import { type Cast, claimsOf } from './cast.js';
 import { type Person, refreshForm } from './code-flow.js';
 import { hashOf, type Ledger, spendOf } from './ledger.js';
 import { type Form, type Line, type Reply, textOf } from './line.js';
@@ -22,6 +23,16 @@ export async function use({ line, cast, ledger }: Sender, token: string): Promis
   const reply = await line.post('/introspect', { token, consume: 'write_file', ...authentication });
   asked.taken = reply.status === 200 && reply.body['active'] === true;
   return reply;
+}
+
+/** What the server says of a call with this token. */
+export async function report({ line, cast }: Pick<Sender, 'line' | 'cast'>, token: string): Promise<Reply> {
+  const { client_assertion: assertion = '' } = cast.authentication('srv_files');
+  const { jti, txn } = claimsOf(token);
+  const call = randomBytes(16).toString('base64url');
+  const at = Math.floor(Date.now() / 1_000);
+  const outcome = { jti, txn, tool: 'write_file', call, outcome: 'executed', at };
+  return line.json('POST', '/audit/v1/outcomes', assertion, { outcomes: [outcome] });
 }
 
 /** RFC 7009 by the agent that the token was issued to. */

@@ -13,7 +13,7 @@ export type Crime = Readonly<{
   key: KeyObject;
 }>;
 
-type Mutation = (crime: Crime) => Promise<unknown>;
+export type Mutation = (crime: Crime) => Promise<unknown>;
 
 const upTo = (limit: number): number => Math.floor(Math.random() * limit);
 const anyOf = ({ size }: Crime): number => upTo(size);
@@ -132,7 +132,7 @@ const OTHER_PLACE = `
   UPDATE log_leaf SET leaf = convert_to(regexp_replace(convert_from(leaf, 'UTF8'), '"sequence":\\d+', '"sequence":424242'), 'UTF8')
   WHERE id = (SELECT l.id FROM log_leaf l JOIN log_entry e ON e.leaf_id = l.id WHERE l.sequence IS NOT NULL ORDER BY random() LIMIT 1)`;
 
-const rehash = ({ rows }: Crime, index: number): Promise<unknown> =>
+export const rehash = ({ rows }: Crime, index: number): Promise<unknown> =>
   rows(
     `WITH changed AS (UPDATE log_leaf SET leaf_hash = sha256('\\x00'::bytea || leaf) WHERE id = ${LEAF_OF} RETURNING id, leaf_hash)
      UPDATE log_entry SET leaf_hash = changed.leaf_hash FROM changed WHERE leaf_id = changed.id`,
@@ -150,7 +150,7 @@ async function noteOf({ rows, size }: Crime): Promise<string> {
 }
 
 /** The tree anew over the first `size` leaves as they are now, all of it right, under a checkpoint by this key. */
-async function rewrite({ rows, origin }: Crime, key: KeyObject, size: number): Promise<void> {
+export async function rewrite({ rows, origin }: Crime, key: KeyObject, size: number): Promise<void> {
   const leaves = (await rows(
     'SELECT l.leaf FROM log_entry e JOIN log_leaf l ON l.id = e.leaf_id WHERE e.index < $1 ORDER BY e.index',
     [size],

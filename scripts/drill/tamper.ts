@@ -2,14 +2,25 @@ import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type AuditorOptions, type LogSource, type Verdict, verifyLog } from '../../src/sdk/auditor/index.js';
-import { openTreeReader } from '../../src/storage/index.js';
+import { keepSessionLife, type SessionLife } from '../../src/audit/index.js';
+import { systemClock } from '../../src/base/index.js';
+import {
+  type AuditorOptions,
+  type LogSource,
+  type ProblemCode,
+  type Verdict,
+  verifyLog,
+} from '../../src/sdk/auditor/index.js';
+import { openDatabase, openSessionLife, openTreeReader } from '../../src/storage/index.js';
 import { entryBundle, parseCheckpoint, parseNote, parseTilePath, verifierKey } from '../../src/tlog/index.js';
 import type { Rows } from './invariants.js';
 import { killAtWork } from './kill.js';
 import { Ledger } from './ledger.js';
+import { exchange, report, use } from './load.js';
+import { textOf } from './line.js';
+import { BY_SERVER } from './mutations-by-server.js';
 import { MUTATIONS } from './mutations.js';
-import { type Bounds, openRig, type Rig, withDatabase } from './rig.js';
+import { type Bounds, DATABASE, openRig, type Rig, withDatabase } from './rig.js';
 
 export type TamperResult = Readonly<{
   mutations: number;
@@ -27,7 +38,8 @@ const ENTRIES = 700;
 
 /**
  * Logs of a server that is killed again and again must be proved, all of them; then one of them is changed in every way
- * that whoever has the database can, and each change must be found with a copy that is older than it.
+ * that whoever has the database can, and each change must be found with a copy that is older than it; and in every way
+ * that whoever runs the server can, and each must be found by what the log says of its sessions.
  */
 export async function tamper({ rounds, seconds, say }: Bounds, cleanLogs: number): Promise<TamperResult> {
   const rig = await openRig({ database: 'postgres', servers: 1 });
@@ -49,6 +61,9 @@ export async function tamper({ rounds, seconds, say }: Bounds, cleanLogs: number
 
 type Clean = Readonly<{ logs: number; alarms: number; copy: string; key: KeyObject }>;
 
+/** Sessions are closed when nothing of them can come any more; here they are once nobody is at work. */
+const CLOSES_AFTER = 600;
+
 async function cleanLogsOf(
   rig: Rig,
   rows: Rows,
@@ -56,10 +71,15 @@ async function cleanLogsOf(
 ): Promise<Clean> {
   const ledger = new Ledger();
   const key = keyOf(rig);
+  const database = await openDatabase({ url: rig.postgres?.urlOf(DATABASE), dataDir: rig.dataDir, poolSize: 1 });
+  rig.closing.add(() => database.close());
+  const life = openSessionLife(database, CLOSES_AFTER);
   let [logs, alarms, copy] = [0, 0, ''];
   for (let entries = 0; entries < ENTRIES || (logs < cleanLogs && performance.now() < until);) {
     await killAtWork(rig, ledger);
     await rig.servers[0].start();
+    for (let n = 0; n < CALLS; n++) await callOf(rig, ledger);
+    await closeSessions(rows, life);
     await sequenced(rows);
     const note = await noteOf(rows);
     const verdict = await verifyLog(sourceOf(rows), trusting(note, key, copy === '' ? [] : [copy]));
@@ -72,6 +92,26 @@ async function cleanLogsOf(
     if (logs % 10 === 0) say(`${logs} clean logs, ${alarms} false alarms, ${entries} entries`);
   }
   return { logs, alarms, copy, key };
+}
+
+const CALLS = 10;
+
+/** A permit that is used, used once more than it may be, and reported on. */
+async function callOf({ cast, servers: [{ line }] }: Rig, ledger: Ledger): Promise<void> {
+  const sender = { line, cast, ledger };
+  const token = textOf(await exchange(sender), 'access_token');
+  for (let n = 0; n < 2; n++) await use(sender, token);
+  const { status, body } = await report(sender, token);
+  if (status !== 200) throw new Error(`an outcome was not taken: ${String(status)} ${JSON.stringify(body)}`);
+}
+
+/** About half of the sessions, as the time of their lives would. */
+async function closeSessions(rows: Rows, life: SessionLife): Promise<void> {
+  const some = `status = 'active' AND random() < 0.5`;
+  await rows(`UPDATE agent_session SET expires_at = clock_timestamp() - interval '1 second' WHERE ${some}`, []);
+  await keepSessionLife(life, systemClock);
+  await rows(`UPDATE agent_session SET ended_at = ended_at - interval '1 hour' WHERE status = 'ended'`, []);
+  await keepSessionLife(life, systemClock);
 }
 
 /** What was written is in the tree within seconds. */
@@ -93,23 +133,30 @@ async function mutate(
   const options = trusting(note, key, [copy]);
   const before = await verifyLog(sourceOf(rows), options);
   if (!before.isProved) throw new Error(`the log is wrong before it is changed: ${JSON.stringify(before.problems)}`);
+  if (before.sessions.complete === 0) throw new Error('the log has no session that is closed');
   const found: Record<string, Record<string, number>> = {};
-  const names = Object.keys(MUTATIONS);
+  const all = { ...BY_SERVER, ...MUTATIONS };
+  const names = Object.keys(all);
   let [mutations, detected] = [0, 0];
   for (; mutations < rounds && performance.now() < until; mutations++) {
     const name = names[mutations % names.length] ?? '';
+    const isByServer = name in BY_SERVER;
     const verdict = await undone(rows, async () => {
-      await MUTATIONS[name]?.({ rows, origin, size, copied, key });
-      return verifyLog(sourceOf(rows), options);
+      await all[name]?.({ rows, origin, size, copied, key });
+      return verifyLog(sourceOf(rows), isByServer ? { ...options, copies: [] } : options);
     });
     const by = verdict.problems[0]?.code ?? 'nothing';
     found[name] = { ...found[name], [by]: (found[name]?.[by] ?? 0) + 1 };
-    if (verdict.isProved) say(`not found: ${name}`);
+    const isFound = isByServer ? verdict.problems.every(({ code }) => OF_SESSIONS.has(code)) : true;
+    if (verdict.isProved || !isFound) say(`not found: ${name}, but ${by}`);
     else detected += 1;
     if (mutations % 100 === 99) say(`${mutations + 1} mutations, ${detected} found`);
   }
   return { mutations, detected, entries: size, found };
 }
+
+/** Anything else would mean that the tree was not made anew as a server would. */
+const OF_SESSIONS: ReadonlySet<ProblemCode> = new Set(['session_gap', 'session_double', 'summary_wrong']);
 
 /** Whatever was changed is as it was afterwards. */
 async function undone(rows: Rows, work: () => Promise<Verdict>): Promise<Verdict> {

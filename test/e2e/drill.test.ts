@@ -50,8 +50,16 @@ describe.each(hasServer ? ['postgres'] : [])('two servers of which one is killed
 
 describe.each(hasServer ? ['postgres'] : [])('a log that was changed after it was committed (%s)', () => {
   it('is found out by a copy that is older, however it was changed, and one that was not is proved', async () => {
-    const { code, result, said } = await drill('tamper', '--rounds', '40', '--clean', '3', '--seconds', '240');
-    expect({ code, ...result, said }).toMatchObject({ code: 0, mutations: 40, detected: 40, false_alarms: 0 });
+    const { code, result, said } = await drill('tamper', '--rounds', '50', '--clean', '3', '--seconds', '240');
+    expect({ code, ...result, said }).toMatchObject({ code: 0, mutations: 50, detected: 50, false_alarms: 0 });
+    // By whoever runs the server: all signatures are right, and only the sessions show it.
+    expect(result['found']).toMatchObject({
+      record_left_out: {},
+      use_or_outcome_left_out: {},
+      summary_off_by_one: {},
+      session_goes_on: {},
+      record_twice: {},
+    });
     expect(result['clean_logs']).toBeGreaterThanOrEqual(3);
   }, 300_000);
 });
