@@ -94,13 +94,27 @@ class LogReader {
     const copies = (this.#options.copies ?? []).map((copy) => readCheckpoint(copy)?.checkpoint.size ?? -1);
     const wanted = new Set([0, size, ...copies, ...older.map(({ checkpoint }) => checkpoint.size)]);
     this.#keepRoot(wanted);
-    for (let index = 0; index * TILE_WIDTH < size; index++) {
+    const heads = [main, ...older, ...(this.#options.copies ?? []).flatMap((copy) => readCheckpoint(copy) ?? [])];
+    for (let [index, signed] = [0, 0]; index * TILE_WIDTH < size; index++) {
+      if (index * TILE_WIDTH >= signed) signed = this.#signed(heads);
+      if (index * TILE_WIDTH >= signed) {
+        this.#problems.add('checkpoint_untrusted', 'no key that is trusted signed the checkpoint');
+        return undefined;
+      }
       if (!(await this.#tile(index, size, wanted))) return undefined;
     }
     if (!this.#tree.root().equals(root)) this.#problems.add('tile_altered', 'the tiles do not lead to the checkpoint');
     const earlier = older.map((read) => ({ size: read.checkpoint.size, read, consistency: [] }));
     const compare = (head: TreeHead): boolean | undefined => this.#roots.get(head.size)?.equals(head.root);
     return judgeHeads({ main, earlier }, this.#options, this.#entries.keys, { problems: this.#problems, compare });
+  }
+
+  /** Up to which size somebody who is believed by now has signed: whoever serves a log may make it endless. */
+  #signed(heads: readonly Read[]): number {
+    const { keys } = this.#entries;
+    const claims = heads.map(({ note, checkpoint }) => ({ note, size: checkpoint.size, root: checkpoint.root }));
+    keys.settle(claims.filter(({ size, root }) => this.#roots.get(size)?.equals(root) === true));
+    return Math.max(0, ...claims.filter((claim) => keys.signers(claim).length > 0).map(({ size }) => size));
   }
 
   async #tile(index: number, size: number, wanted: ReadonlySet<number>): Promise<boolean> {

@@ -64,6 +64,41 @@ describe('a whole log', () => {
     ]);
   });
 
+  it('is not read where nobody who is trusted signed it, and no further than somebody did', async () => {
+    const log = new LogBook().fill(300);
+    const copy = log.sign();
+    log.keys = [newKey()];
+    log.fill(1_000).sign();
+    const tilesOf = async (more: Partial<LogSource>): Promise<readonly string[]> => {
+      const asked: string[] = [];
+      const read: LogSource['read'] = (path) => Promise.resolve((asked.push(path), log.served(path)));
+      const { problems } = await verifyLog(sourceOf(log, { read, ...more }), log.options);
+      expect(codes(problems)).toEqual([['checkpoint_untrusted', undefined]]);
+      return asked.filter((path) => path.startsWith('tile/0/'));
+    };
+    expect(await tilesOf({})).toEqual([]);
+    expect(await tilesOf({ earlier: [copy] })).toEqual(['tile/0/000', 'tile/0/001']);
+  });
+
+  it('is read on where the key that signed it was announced on the way', async () => {
+    const log = new LogBook().fill(300);
+    const [first = newKey()] = log.keys;
+    const [second, third] = [newKey(), newKey()];
+    const earlier: string[] = [];
+    for (const [before, key] of [
+      [first, second],
+      [second, third],
+    ] as const) {
+      log.rotate(key);
+      log.keys = [before, key];
+      earlier.push(log.sign());
+      log.keys = [key];
+      log.fill(700).sign();
+    }
+    const verdict = await verifyLog(sourceOf(log, { earlier }), log.options);
+    expect(verdict).toMatchObject({ isProved: true, entries: { included: log.size }, keys: { length: 2 } });
+  });
+
   it('of nothing is proved', async () => {
     const log = new LogBook();
     log.sign();
