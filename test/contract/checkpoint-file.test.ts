@@ -44,6 +44,29 @@ describe('the last checkpoint in the data directory', () => {
     expect(losses).toEqual([expect.objectContaining({ code: expect.stringMatching(/^E(EXIST|NOTDIR)$/) })]);
   });
 
+  it('is written again as soon as that is possible, with everything that was to be kept meanwhile', () => {
+    const place = join(directory, 'file');
+    writeFileSync(place, '');
+    const memory = open(place);
+    memory.keep({ checkpoint: undefined, recovery: 'word' });
+    memory.keep({ checkpoint: 'one' });
+    rmSync(place);
+    memory.keep({ checkpoint: 'two' });
+    expect(open(place).recall()).toEqual({ checkpoint: 'two', recovery: 'word' });
+    rmSync(place, { recursive: true });
+    writeFileSync(place, '');
+    memory.keep({ checkpoint: 'three' });
+    expect(losses).toHaveLength(2);
+  });
+
+  it('is gone before the recovery that overrules it is there', () => {
+    open().keep({ checkpoint: 'overruled' });
+    mkdirSync(join(directory, 'checkpoint.recovery', 'in the way'), { recursive: true });
+    open().keep({ checkpoint: undefined, recovery: 'word' });
+    expect(losses).toHaveLength(1);
+    expect(readdirSync(directory)).not.toContain('checkpoint');
+  });
+
   it('tells of a file that is there and cannot be read, and is not silent as if there were none', () => {
     mkdirSync(join(directory, 'checkpoint'));
     expect(open().recall()).toEqual(NOTHING);
