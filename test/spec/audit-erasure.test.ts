@@ -35,6 +35,19 @@ describe('a person who is erased', () => {
     expect((await leaves()).filter((leaf) => /alice/i.test(leaf))).toEqual([]);
   });
 
+  it('AU-13: is erased to the end by asking again, where the first time was cut off', async () => {
+    const cutOff = `prs_${'c'.repeat(22)}`;
+    await world.writ.database.prisma.$executeRawUnsafe(
+      `INSERT INTO decision_input (decision, at, agent, person, server, tool, outcome, policy, sealed, expires_at)
+       VALUES ('dec_1', now(), 'agt', $1, 'srv', 'tool', 'permit', 'pol', 'sealed', now() + interval '1 day')`,
+      cutOff,
+    );
+    const answer = await world.admin('DELETE', `/persons/${cutOff}`);
+    expect([answer.status, answer.body]).toEqual([200, { id: cutOff, result: 'erased' }]);
+    expect(await world.writ.database.prisma.decisionInput.count({ where: { person: cutOff } })).toBe(0);
+    expect((await world.admin('DELETE', `/persons/${cutOff}`)).status).toBe(404);
+  });
+
   it('may not go on with the token of before', async () => {
     const subject = await world.personToken('bob');
     const person = subOf(tokenOf(await world.exchange({ subject_token: subject })));
