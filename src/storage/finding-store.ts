@@ -177,10 +177,20 @@ const READ = `
       WHERE o.token_hash = f.token_hash AND o.tool = f.facts ->> 'tool' AND o.flaw IS NULL))
   ORDER BY f.number LIMIT $6::int`;
 
-/** As it is now, of a queue that is nearly always empty. */
+/**
+ * As it is now, of a queue that is nearly always empty, and of young leaves that are neither in it nor in the tree: whoever
+ * writes to the database could take one out.
+ */
 const UNSEQUENCED = `
   SELECT count(*)::int AS count, min(leaf_id)::text AS oldest, extract(epoch FROM min(since))::int AS since
-  FROM (SELECT leaf_id, since FROM log_pending ORDER BY leaf_id LIMIT 10000) AS p
+  FROM (
+    (SELECT leaf_id, since FROM log_pending ORDER BY leaf_id LIMIT 10000)
+    UNION ALL
+    SELECT id, at FROM (
+      SELECT id, at FROM log_leaf WHERE at > clock_timestamp() - interval '1 hour' ORDER BY at DESC LIMIT 20000) AS l
+    WHERE NOT EXISTS (SELECT 1 FROM log_entry e WHERE e.leaf_id = l.id)
+      AND NOT EXISTS (SELECT 1 FROM log_pending q WHERE q.leaf_id = l.id)
+  ) AS p
   WHERE since < clock_timestamp() - interval '5 seconds'`;
 
 const WITHOUT_SUMMARY = `
