@@ -14,7 +14,8 @@ export function aboutCall(
   const { tool, argumentsSha256 } = asked.about;
   return {
     what: 'call',
-    ...(person === undefined ? { person: null, person_sha256: sha256(asked.personId) } : { person }),
+    // DANGER: whom a decision point asks about and nobody knows may be an address, of which a digest would tell.
+    person: person ?? null,
     agents: [...asked.agents],
     server: asked.server,
     tool: ToolName.safeParse(tool).success ? tool : { sha256: sha256(tool) },

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { aboutCall, ask, basic, personOf } from '../support/authzen.js';
 import { activate } from '../support/policies.js';
@@ -151,6 +152,17 @@ describe('a question about a tool call', () => {
       policies: ['agents', 'people'],
       registry: expect.any(Number),
     });
+  });
+
+  it('leaves nothing of whom it was asked about and nobody knows, of whom a digest would tell (AU-13)', async () => {
+    const stranger = 'carol@company.example';
+    const answer = await one(aboutCall(stranger, 'read_file', {}));
+    const { evaluation_id: decision } = (answer.body as { context: { evaluation_id: string } }).context;
+    const record = (await records()).find(({ facts }) => facts['decision'] === decision);
+    expect(record?.facts).toMatchObject({ what: 'call', person: null, tool: 'read_file' });
+    const text = JSON.stringify(record);
+    for (const told of [stranger, createHash('sha256').update(stranger).digest('base64url')])
+      expect(text).not.toContain(told);
   });
 
   it.each([
