@@ -71,11 +71,11 @@ export function application(house: House): RequestListener {
     ...oauth.forms,
     ...oauth.others,
     ...authzenRoutes(authzen, seen),
-    ...auditRoutes({ config, database, clock, adminToken: secrets.adminToken }),
+    ...auditRoutes({ config, database, clock, adminToken: secrets.adminToken, failures: shared.failures }),
     outcomesRoute(outcomes, seen),
     ...feedRoutes({ ...shared, feed: house.feed, states }, seen),
     ...operations.routes,
-    ...adminOf(house).map(answeredInTime),
+    ...adminOf(house, shared).map(answeredInTime),
   ];
   const koa = koaOf(house, steps);
   koa.use(router(routes, [adminPrefix(config.issuer), auditPrefix(config.issuer), feedPrefix(config.issuer)]));
@@ -183,7 +183,7 @@ const beginningLimits = ({ limits }: Config): BeginningLimits => ({
   perClient: windowLimit(limits.signInsPerClient, ENGINE_LIFETIMES.interaction),
 });
 
-function adminOf(house: House): readonly Route[] {
+function adminOf(house: House, { failures }: Pick<Shared, 'failures'>): readonly Route[] {
   const { config, secrets, clock, operations, database, keys, registry, inputs } = house;
   return createAdmin({
     registry,
@@ -191,6 +191,7 @@ function adminOf(house: House): readonly Route[] {
     sessions: openSessions(database, clock),
     persons: openPersonNames(database, clock),
     access: openAccessLog(database, clock),
+    failures,
     policies: openPolicies(database, clock),
     inputs,
     keys: keysAdmin({ ...keyRingDeps(house), ring: keys }),

@@ -40,6 +40,7 @@ export type AuditParts = Readonly<{
   database: Database;
   clock: Clock;
   adminToken: string;
+  failures: ReadingDeps['failures'];
 }>;
 
 /** The path below which the log owns every request. */
@@ -49,11 +50,12 @@ export const auditPrefix = (issuer: string): string => `${mountOf(issuer)}/audit
 const CALM = { atOnce: 2, waiting: 128, latestMs: 200, timeMs: () => performance.now() } as const;
 
 /** Everything below `/audit/v1`; what only auditors and administrators may ask is made by `auditRoute`. */
-export function auditRoutes({ config, database, clock, adminToken }: AuditParts): readonly Route[] {
+export function auditRoutes({ config, database, clock, adminToken, failures }: AuditParts): readonly Route[] {
   const readings: ReadingDeps = {
     mount: mountOf(config.issuer),
     digests: readerDigests({ audit: config.auditToken, admin: adminToken }),
     access: openAccessLog(database, clock),
+    failures,
   };
   const { mount } = readings;
   const bundles = { tree: openTreeReader(database), finder: openEntryFinder(database) };

@@ -1,7 +1,7 @@
 import type { Context } from 'koa';
-import { type AccessLog, harmless } from '../audit/index.js';
+import { type AccessFailures, type AccessLog, harmless } from '../audit/index.js';
 import type { Result } from '../base/index.js';
-import { answerProblem, type PathParams, plainProblem, type Problem, requestId } from '../http/index.js';
+import { answerProblem, type PathParams, plainProblem, type Problem, requestId, tokenFailure } from '../http/index.js';
 import { isAdministrator } from './guard.js';
 import { answerOnce, type IdempotencyDeps } from './idempotency.js';
 import { type Answer, isChange, type Operation } from './operation.js';
@@ -12,12 +12,15 @@ export type ServeDeps = IdempotencyDeps &
     access: AccessLog;
     /** SHA-256 of the bearer token; see adminTokenDigest. */
     adminTokenDigest: Uint8Array;
+    /** Hears of whoever asks without it. */
+    failures: AccessFailures;
   }>;
 
 /** Answers one request to one operation: who asks, what is asked, and what is done about it, once for each idempotency key. */
 export async function serve(operation: Operation, ctx: Context, params: PathParams, deps: ServeDeps): Promise<void> {
   ctx.set('Cache-Control', 'no-store');
   if (!operation.isOpen && !isAdministrator(ctx, deps.adminTokenDigest)) {
+    deps.failures.note({ client: undefined, cause: tokenFailure(ctx), route: operation.path });
     ctx.set('WWW-Authenticate', 'Bearer realm="writ-admin"');
     answerProblem(ctx, plainProblem('unauthorized'));
     return;

@@ -13,3 +13,8 @@ export type Access = Readonly<{
 export interface AccessLog {
   note(access: Access): Promise<void>;
 }
+
+/** Hears of whoever may not ask: counted, and recorded once for each cause, route and minute. Never throws. */
+export interface AccessFailures {
+  note(failure: Readonly<{ client: undefined; cause: 'no_token' | 'wrong_token'; route: string }>): void;
+}

@@ -15,7 +15,7 @@ export {
   type IndexPage,
   makeBundle,
 } from './bundle.js';
-export type { Access, AccessLog } from './access.js';
+export type { Access, AccessFailures, AccessLog } from './access.js';
 export { type Reader, type ReaderDigests, readerDigests, readerOf } from './auditor.js';
 export { harmless } from './harmless.js';
 export { auditRoute, type Reading, type ReadingDeps } from './reading.js';

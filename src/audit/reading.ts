@@ -1,7 +1,15 @@
 import type { Context } from 'koa';
 import type { z } from 'zod';
-import { answerProblem, type PathParams, plainProblem, readQuery, requestId, type Route } from '../http/index.js';
-import type { AccessLog } from './access.js';
+import {
+  answerProblem,
+  type PathParams,
+  plainProblem,
+  readQuery,
+  requestId,
+  type Route,
+  tokenFailure,
+} from '../http/index.js';
+import type { AccessFailures, AccessLog } from './access.js';
 import { type Reader, type ReaderDigests, readerOf } from './auditor.js';
 import { harmless } from './harmless.js';
 
@@ -14,12 +22,18 @@ export type Reading<Q extends z.ZodObject> = Readonly<{
   answer: (ctx: Context, asked: Readonly<{ query: z.output<Q>; params: PathParams; reader: Reader }>) => Promise<void>;
 }>;
 
-export type ReadingDeps = Readonly<{ mount: string; digests: ReaderDigests; access: AccessLog }>;
+export type ReadingDeps = Readonly<{
+  mount: string;
+  digests: ReaderDigests;
+  access: AccessLog;
+  /** Hears of whoever asks and is neither. */
+  failures: AccessFailures;
+}>;
 
 /** Answers auditors and administrators only, and nobody before it is in the log who asked for what. */
 export function auditRoute<Q extends z.ZodObject>(
   { path, what, query: schema, answer }: Reading<Q>,
-  { mount, digests, access }: ReadingDeps,
+  { mount, digests, access, failures }: ReadingDeps,
 ): Route {
   return {
     method: 'GET',
@@ -28,6 +42,7 @@ export function auditRoute<Q extends z.ZodObject>(
       ctx.set('Cache-Control', 'no-store');
       const reader = readerOf(ctx, digests);
       if (reader === undefined) {
+        failures.note({ client: undefined, cause: tokenFailure(ctx), route: path });
         ctx.set('WWW-Authenticate', 'Bearer realm="writ-audit"');
         answerProblem(ctx, plainProblem('unauthorized'));
         return;

@@ -80,3 +80,7 @@ function within(work: Promise<readonly NotReady[]>, ms: number): Promise<readonl
     });
   });
 }
+
+/** Why a request is refused before anybody is known: for the record of it. */
+export const tokenFailure = (ctx: Context): 'no_token' | 'wrong_token' =>
+  ctx.get('Authorization') === '' ? 'no_token' : 'wrong_token';

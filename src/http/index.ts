@@ -22,7 +22,7 @@ export {
 } from './problem.js';
 export { note, observe, type RequestSpan, type SeenRequest, type Watch } from './observe.js';
 export { type Method, type PathParams, type Route, router } from './router.js';
-export { healthRoutes, isBearerOf, metricsRoute, type NotReady, readiness } from './health.js';
+export { healthRoutes, isBearerOf, metricsRoute, type NotReady, readiness, tokenFailure } from './health.js';
 export { sendKeys } from './keys.js';
 export { listen, type ListenAt, stopListening } from './listen.js';
 export { type FailureLimit, failureLimit, type Limit, requestLimit, windowLimit } from './limits.js';

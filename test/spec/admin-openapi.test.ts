@@ -65,6 +65,7 @@ describe('the description of the admin API', () => {
       inputs: openDecisionInputs(admin.fresh.database, { ...NOTHING_KEPT, clock: { now: () => NOW } }),
       log: openLog(admin.fresh.database),
       recovery: { recover: () => Promise.resolve(undefined) },
+      failures: { note: () => undefined },
       access: openAccessLog(admin.fresh.database, { now: () => NOW }),
       persons: openPersonNames(admin.fresh.database, { now: () => NOW }),
       readTools: readTools({ allowLoopback: true }),

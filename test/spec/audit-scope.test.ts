@@ -44,7 +44,7 @@ describe('what only auditors may read', () => {
     expect((await accesses()).slice(before)).toEqual([access('auditor'), access('administrator')]);
   });
 
-  it('is refused to anybody else, and nothing is written about them', async () => {
+  it('is refused to anybody else, of whom the log has a count and no access', async () => {
     const before = await accesses();
     const unauthorized = {
       ...IN_ANY_ANSWER,
@@ -60,6 +60,23 @@ describe('what only auditors may read', () => {
       expect(answer.headers.get('www-authenticate')).toBe('Bearer realm="writ-audit"');
     }
     expect(await accesses()).toEqual(before);
+    expect((await ask('/admin/v1/agents', 'b'.repeat(40))).status).toBe(401);
+    await world.writ.flush();
+    const { items } = (await world.admin('GET', '/log?kind=authentication&limit=200')).body as {
+      items: { facts: Record<string, unknown>; outcome: { decision: string; reason: string } }[];
+    };
+    const refused = items.flatMap(({ facts, outcome: { decision, reason } }) =>
+      decision === 'refuse' ? [[decision, reason, facts['client'], facts['route']]] : [],
+    );
+    const route = '/audit/v1/transactions/:txn';
+    expect(refused).toEqual(
+      expect.arrayContaining([
+        ['refuse', 'no_token', null, route],
+        ['refuse', 'wrong_token', null, route],
+        ['refuse', 'wrong_token', null, '/admin/v1/agents'],
+      ]),
+    );
+    expect(JSON.stringify(items)).not.toContain(AUDIT_TOKEN.slice(0, -1));
   });
 
   it('does not open the admin API', async () => {

@@ -92,6 +92,7 @@ export async function startAdmin(): Promise<AdminServer> {
     log: openLog(fresh.database),
     recovery: { recover: () => Promise.resolve(undefined) },
     access: openAccessLog(fresh.database, clock),
+    failures: { note: () => undefined },
     persons: openPersonNames(fresh.database, clock),
     readTools: readTools({ allowLoopback: true }),
     idempotency: openIdempotency(fresh.database),

@@ -171,7 +171,7 @@ describe('an export', () => {
     const digests = readerDigests({ audit: TOKEN, admin: `${TOKEN}-admin` });
     const koa = new Koa();
     koa.silent = true;
-    koa.use(router([exportRoute(log, { mount: '', digests, access })]));
+    koa.use(router([exportRoute(log, { mount: '', digests, access, failures: { note: () => undefined } })]));
     const handle = koa.callback();
     const server = createServer((request, response) => void handle(request, response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
