@@ -493,16 +493,26 @@ describe('any change to a bundle', () => {
     const header = JSON.parse((await lines())[0] ?? '') as { made_at: number };
     const free = [bytes.indexOf(`"made_at":${header.made_at}`), bytes.indexOf('\n')] as const;
     const keys = [bytes.indexOf('"keys":'), free[0]] as const;
+    const range = [bytes.indexOf('"about":'), bytes.indexOf(',"checkpoint"')] as const;
     await fc.assert(
       fc.asyncProperty(fc.nat(bytes.length - 1), fc.integer({ min: 0, max: 7 }), async (at, bit) => {
         // What nobody relies on: when the bundle was made, and the names of keys, which prove themselves by entries.
         if ((at >= free[0] && at < free[1]) || (at >= keys[0] && at < keys[1])) return;
         const changed = Buffer.from(bytes);
         changed[at] = (changed[at] ?? 0) ^ (1 << bit);
-        const verdict = await judge(changed, { ...log.options, copies: [log.notes.get(12) ?? ''] });
+        // A bundle may have more than it is about, so that alone only whoever asked can say that it is about less.
+        const about = at >= range[0] && at < range[1] ? ({ range: [0, 20] } as const) : undefined;
+        const verdict = await judge(changed, { ...log.options, about, copies: [log.notes.get(12) ?? ''] });
         expect([at, verdict.isProved]).toEqual([at, false]);
       }),
-      { numRuns: 400 },
+      {
+        numRuns: 400,
+        // Of the range: from 1 on, and up to 2.
+        examples: [
+          [bytes.indexOf('[0,20]') + 1, 0],
+          [bytes.indexOf('[0,20]') + 4, 4],
+        ],
+      },
     );
   });
 
