@@ -354,8 +354,8 @@ async function revoked({ terminal, expect }: Stage, house: House, told: Told): P
   );
   terminal.show(
     '',
-    'Files never asks: a token that it would take stays good until its end, 180 s at most. A feed of',
-    'revocations for servers that check offline comes later.',
+    'Files neither asks nor follows the feed of revocations here: a token that it would take stays good',
+    'until its end, 180 s at most.',
   );
 }
 

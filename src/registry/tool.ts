@@ -75,7 +75,7 @@ export type ToolInput = z.input<typeof Tool>;
 export type ToolState = 'reviewed' | 'draft' | 'needs_review';
 
 /** Only a reviewed tool can be called. A draft was never reviewed; one that needs review has changed since. */
-export const toolState = ({ reviewed, changed }: Pick<Tool, 'reviewed' | 'changed'>): ToolState =>
+export const toolState = ({ reviewed, changed }: Readonly<{ reviewed?: unknown; changed?: unknown }>): ToolState =>
   reviewed === undefined ? 'draft' : changed === undefined ? 'reviewed' : 'needs_review';
 
 /** The tool once a person has confirmed this definition of it; the difference that waited is settled by it. */

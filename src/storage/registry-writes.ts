@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { Fault } from '../base/index.js';
 import type { Agent, McpServer, RegistryChange, TrustedIssuer } from '../registry/index.js';
 import type { Prisma, PrismaClient } from './generated/client.js';
+import { cutOffs } from './registry-cut-offs.js';
+import { revokeWithin } from './revocations.js';
 
 /** A change as the log may know it: the secret is left out. `object` is absent when it was removed. */
 export type RecordedChange = Readonly<{
@@ -43,6 +45,8 @@ export async function writeRegistry(
       await endWhatWasGranted(transaction, planned);
       await mustNotShareClientIds(transaction, planned);
       await describeVersion(transaction, version, planned);
+      const ended = planned.flatMap((change) => cutOffs(before.get(keyOf(change)), change.recorded.object));
+      await revokeWithin(transaction, ended, by, 'changed in the registry');
       const records = planned.map((change) => recordOf(change.recorded, before.get(keyOf(change)), by, version));
       await transaction.$executeRawUnsafe(
         INSERT_RECORDS,
@@ -108,7 +112,6 @@ function mustNameEachOnce(planned: readonly Planned[]): void {
   if (twice !== undefined) throw new Fault('internal', `One write changes the ${twice} twice.`);
 }
 
-/** Its row lock makes writers take turns. */
 /** A client id that is given to somebody else later must not inherit consents, refresh tokens or sessions with it. */
 async function endWhatWasGranted(transaction: Prisma.TransactionClient, planned: readonly Planned[]): Promise<void> {
   const removed = planned.filter(({ recorded }) => recorded.kind === 'remove-agent').map(({ recorded }) => recorded.id);
@@ -124,6 +127,7 @@ async function endWhatWasGranted(transaction: Prisma.TransactionClient, planned:
   );
 }
 
+/** Its row lock makes writers take turns. */
 async function nextVersion(transaction: Prisma.TransactionClient, basis: number | undefined): Promise<number> {
   const sql = `
     UPDATE registry_state SET version = version + 1 WHERE id = 1 AND version = coalesce($1::bigint, version)

@@ -1,0 +1,34 @@
+import { z } from 'zod';
+import { feedTarget } from '../protocol/index.js';
+import { type Agent, type McpServer, toolState, type TrustedIssuer } from '../registry/index.js';
+
+const WasTool = z.looseObject({ name: z.string(), reviewed: z.string().optional(), changed: z.unknown().optional() });
+const Was = z.looseObject({
+  status: z.string(),
+  client_id: z.string(),
+  resource: z.string().optional(),
+  tools: z.array(WasTool).default([]),
+});
+
+/**
+ * What a change of an agent or server cuts off, as verifiers name it: tokens from before it are worth nothing any more.
+ * A server is an agent too where it calls others. `before` is the document that was stored.
+ */
+export function cutOffs(before: unknown, after: Agent | McpServer | TrustedIssuer | undefined): readonly string[] {
+  const was = Was.safeParse(before).data;
+  if (was?.status !== 'active') return [];
+  const isGone = after?.status !== 'active';
+  if (was.resource === undefined) return isGone ? [feedTarget.agent(was.client_id)] : [];
+  const { resource } = was;
+  if (isGone) return [feedTarget.server(resource), feedTarget.agent(was.client_id)];
+  const tools = 'tools' in after ? after.tools : [];
+  return was.tools
+    .filter((tool) => isReviewed(tool) && !tools.some((now) => isReviewed(now) && isSame(tool, now)))
+    .map(({ name }) => feedTarget.tool(resource, name));
+}
+
+type Pinned = Readonly<{ name: string; reviewed?: string | undefined; changed?: unknown }>;
+
+const isReviewed = (tool: Pinned): boolean => toolState(tool) === 'reviewed';
+
+const isSame = (one: Pinned, other: Pinned): boolean => one.name === other.name && one.reviewed === other.reviewed;
