@@ -31,17 +31,18 @@ export function showLog({ config, database, report }: Showing): () => Promise<vo
     ),
     ...config.logCopies.map(toCopy),
   ];
-  if (targets.length === 0) return () => Promise.resolve();
   const tree = openTreeReader(database);
-  const step = async (): Promise<'done'> => {
-    const checkpoint = await tree.latest();
-    if (!checkpoint || checkpoint.size === 0) return 'done';
-    const shown = await Promise.allSettled(targets.map((target) => target(checkpoint)));
-    const failed = shown.find((one) => one.status === 'rejected');
-    if (failed) throw failed.reason;
-    return 'done';
+  // Each by itself: one that is away for weeks hides no other that fails.
+  const stops = targets.map((target) => follow(() => show(tree, target), { everyMs: EVERY_MS, report }));
+  return async () => {
+    await Promise.all(stops.map((stop) => stop()));
   };
-  return follow(step, { everyMs: EVERY_MS, report });
+}
+
+async function show(tree: Pick<TreeReader, 'latest'>, target: Target): Promise<'done'> {
+  const checkpoint = await tree.latest();
+  if (checkpoint !== undefined && checkpoint.size > 0) await target(checkpoint);
+  return 'done';
 }
 
 type Target = (checkpoint: StoredCheckpoint) => Promise<void>;
