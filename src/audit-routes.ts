@@ -47,7 +47,7 @@ export type AuditParts = Readonly<{
 export const auditPrefix = (issuer: string): string => `${mountOf(issuer)}/audit/v1`;
 
 /** Anybody may ask for the tree, so it gets a small part of the connections to the database. */
-const CALM = { atOnce: 2, waiting: 128, latestMs: 200, timeMs: () => performance.now() } as const;
+const CALM = { atOnce: 2, waiting: 128 } as const;
 
 /** Everything below `/audit/v1`; what only auditors and administrators may ask is made by `auditRoute`. */
 export function auditRoutes({ config, database, clock, adminToken, failures }: AuditParts): readonly Route[] {

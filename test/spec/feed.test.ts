@@ -123,7 +123,7 @@ describe('GET /feed/v1/events', () => {
     expect([stream.response.statusCode, stream.response.headers['content-type']]).toEqual([200, 'text/event-stream']);
     await stream.until(({ batches }) => batches.length > 0);
     expect(stream.batches[0]?.from).toBe(0);
-    expect(hasTarget(stream.batches, 'session:ses_before')).toBe(true);
+    await stream.until(({ batches }) => hasTarget(batches, 'session:ses_before'));
     await revokeTargets(world, 'session:ses_after');
     await stream.until(({ batches }) => hasTarget(batches, 'session:ses_after'));
     await stream.until(({ batches }) => batches.filter(({ from, to }) => from === to).length > 2);

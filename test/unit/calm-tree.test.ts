@@ -1,30 +1,29 @@
 import { describe, expect, it } from '@jest/globals';
-import { calmTree, type StoredCheckpoint, type TreeReader } from '../../src/audit/index.js';
+import { calmTree, type TreeReader } from '../../src/audit/index.js';
 
 type Waiting = Readonly<{ settle: (index: number | undefined) => void; fail: (cause: unknown) => void }>;
 
 /** A tree whose answers come when the test says so. */
-function slowTree(): Readonly<{ tree: TreeReader; asked: Waiting[]; newest: () => number }> {
+function slowTree(): Readonly<{ tree: TreeReader; asked: Waiting[] }> {
   const asked: Waiting[] = [];
-  let size = 0;
   const never = (): never => {
     throw new Error('is not asked here');
   };
   const tree: TreeReader = {
     tiles: never,
     tile: never,
+    latest: never,
     checkpointFrom: never,
     entries: never,
     verifierKeys: never,
     retentionRecords: never,
     indexOf: () => new Promise((settle, fail) => asked.push({ settle, fail })),
-    latest: () => Promise.resolve<StoredCheckpoint>({ size: ++size, note: `note ${size}`, at: 0 }),
   };
-  return { tree, asked, newest: () => size };
+  return { tree, asked };
 }
 
 const LEAF = Buffer.alloc(32);
-const calm = { atOnce: 2, waiting: 3, latestMs: 200, timeMs: () => 0 };
+const calm = { atOnce: 2, waiting: 3 };
 const turns = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('the tree as anybody may ask it', () => {
@@ -63,19 +62,5 @@ describe('the tree as anybody may ask it', () => {
     await expect(first).rejects.toThrow('the database is down');
     asked[1]?.settle(1);
     expect(await second).toBe(1);
-  });
-
-  it('takes the newest checkpoint for the newest for a moment, and not longer', async () => {
-    const { tree, newest } = slowTree();
-    let now = 0;
-    const reader = calmTree(tree, { ...calm, timeMs: () => now });
-    const sizes = async (): Promise<unknown[]> =>
-      (await Promise.all([reader.latest(), reader.latest()])).map((checkpoint) => checkpoint?.size);
-    expect(await sizes()).toEqual([1, 1]);
-    now = 199;
-    expect(await sizes()).toEqual([1, 1]);
-    now = 200;
-    expect(await sizes()).toEqual([2, 2]);
-    expect(newest()).toBe(2);
   });
 });
