@@ -85,7 +85,10 @@ describe('GET /feed/v1', () => {
     const waited = await batchesOf(world, await askFeed(world, `?after=${String(from)}`, rs1));
     expect(waited.map(({ from: start, to, entries }) => [start, to, entries])).toEqual([[from, from, []]]);
     const last = await revokeTargets(world, 'session:ses_polled');
-    const found = await batchesOf(world, await askFeed(world, `?after=${String(from)}`, rs1));
+    const ask = async () => batchesOf(world, await askFeed(world, `?after=${String(from)}`, rs1));
+    let found = await ask();
+    // A heartbeat may be on its way that was read before.
+    while (found.at(-1)?.to === from) found = await ask();
     expect(found.at(-1)?.to).toBe(last);
     expect(hasTarget(found, 'session:ses_polled')).toBe(true);
   });
