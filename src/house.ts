@@ -1,4 +1,4 @@
-import { differenceOf } from './audit/index.js';
+import { changeOf } from './audit/index.js';
 import { openDecisionPoints } from './authzen/index.js';
 import type { Clock } from './base/index.js';
 import { hashSecret } from './client/index.js';
@@ -96,9 +96,7 @@ function registryRecord(clock: Clock): Parameters<typeof openRegistry>[1]['recor
     const facts = {
       what: change.kind,
       id: change.id,
-      before: was,
-      after: is,
-      ...differenceOf(was, is),
+      ...changeOf(was, is),
       secret_set: change.secretWasSet,
       by,
       registry: version,

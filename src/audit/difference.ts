@@ -1,13 +1,23 @@
 import { canonicalize, digest, isObject, type Json } from '../protocol/index.js';
 
-/** The digests of what was and what is, and the members of it that differ; nothing where there was nothing. */
-export function differenceOf(
-  before: Json,
-  after: Json,
-): Readonly<{ before_sha256: string | null; after_sha256: string | null; changed: string[] }> {
+/** Both sides fit into one entry of the log below this; a longer change is told by its digests and by what differs. */
+const MOST_BYTES = 48_000;
+
+type Change = Readonly<{
+  before?: Json;
+  after?: Json;
+  before_sha256: string | null;
+  after_sha256: string | null;
+  changed: string[];
+}>;
+
+/** A change of an object as a record has it: both sides where there is room, their digests, and the members that differ. */
+export function changeOf(before: Json, after: Json): Change {
   const [was, is] = [membersOf(before), membersOf(after)];
   const changed = [...new Set([...was.keys(), ...is.keys()])].filter((name) => was.get(name) !== is.get(name)).sort();
-  return { before_sha256: digestOf(before), after_sha256: digestOf(after), changed };
+  const isShort = Buffer.byteLength(JSON.stringify([before, after])) <= MOST_BYTES;
+  const sides = isShort ? { before, after } : {};
+  return { ...sides, before_sha256: digestOf(before), after_sha256: digestOf(after), changed };
 }
 
 function digestOf(value: Json): string | null {

@@ -102,7 +102,7 @@ const Authentication = z.union([
 const Registry = z.strictObject({
   what: z.enum(['agent', 'server', 'issuer', 'remove-agent', 'remove-server', 'remove-issuer']),
   id,
-  before: z.json().optional(),
+  before: z.json().optional().describe('Left out, like `after`, where both are too long for an entry of the log.'),
   after: z.json().optional(),
   before_sha256: digest.nullable().optional().describe('Of the RFC 8785 form of `before`.'),
   after_sha256: digest.nullable().optional().describe('Of the RFC 8785 form of `after`.'),

@@ -23,7 +23,7 @@ export type { EventFilter, EventFinder, EventPage, FoundEntry, SearchIndexer } f
 export { eventOf, EventQuery, eventsRoute, filterOf } from './events.js';
 export { follow, type Following } from './follow.js';
 export { hourKey, inheritedKeys, type Searched, searchKeys, txnKey } from './search-keys.js';
-export { differenceOf } from './difference.js';
+export { changeOf } from './difference.js';
 export { leafFlaws, RecordSchema, schemaRoute } from './schema.js';
 export { type ExportFormat, exportRoute, lineOf } from './export.js';
 export { type LogConsumers, webhook, type WebhookDeps } from './webhook.js';

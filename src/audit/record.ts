@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { randomText, type Seconds } from '../base/index.js';
+import { Fault, randomText, type Seconds } from '../base/index.js';
 import { type Json, type JsonObject, parseObject } from '../protocol/index.js';
 
 /** What the log records. Every kind has one schema version; a change of meaning is a new version. */
@@ -60,8 +60,14 @@ export function recordHead(
   at: Seconds,
   facts: Readonly<Record<string, Json | undefined>>,
 ): RecordHead {
-  return JSON.stringify({ v: 1, salt: randomText(16), kind, at, facts }).slice(0, -1);
+  const head = JSON.stringify({ v: 1, salt: randomText(16), kind, at, facts }).slice(0, -1);
+  if (head.length > LONGEST / 3 && Buffer.byteLength(head) > LONGEST)
+    throw new Fault('internal', `a record of kind ${kind} would be too long for an entry of the log`);
+  return head;
 }
+
+/** C2SP tlog-tiles: an entry has at most 65,535 bytes. What a commit adds is below a thousand. */
+const LONGEST = 64_000;
 
 /** Closes a record whose outcome is known before it is stored: anything but an exchange. */
 export function closeRecord(head: RecordHead, outcome: Outcome): Buffer {

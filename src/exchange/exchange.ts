@@ -276,6 +276,7 @@ async function refuse(refusal: Refusal, story: Story, deps: ExchangeDeps): Promi
     registryVersion: known.registryVersion,
     now: known.now,
     isOver: known.http.isOver,
+    transaction: known.delegation?.subject.transaction,
     session: sessionOf(known.delegation),
   };
   const kept = await known.http.trace('commit', () => deps.committer.refuse(outcome));

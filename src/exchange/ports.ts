@@ -41,6 +41,8 @@ export type NotPermitted = Brought &
   Readonly<{
     decision: 'refuse' | 'ask';
     reason: string;
+    /** The transaction that the subject token belongs to. */
+    transaction: string | undefined;
     /** `continue` by session id, `join` by the key of a run that may or may not have a session. */
     session: Readonly<{ continue: string }> | Readonly<{ join: string }> | undefined;
   }>;

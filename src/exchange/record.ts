@@ -29,6 +29,9 @@ export type Known = Readonly<{
   evidence?: Readonly<Record<string, string | number>>;
 }>;
 
+/** A record has room for as many as anybody reads; the version of the policy set tells the others. */
+const MOST_POLICIES = 32;
+
 /** Who, through whom, what, where and until when: identifiers and digests, nothing of a token, secret or argument. */
 export function exchangeRecord(known: Known): RecordHead {
   const { caller, delegation, token, request } = known;
@@ -50,7 +53,7 @@ export function exchangeRecord(known: Known): RecordHead {
     input: inputDigest(known.judged ?? [], delegation?.wanted.tools ?? []),
     approval: null,
     policy: known.policy,
-    policies: known.token === undefined ? undefined : [...known.token.grant.policies],
+    policies: known.token === undefined ? undefined : known.token.grant.policies.slice(0, MOST_POLICIES),
     opinions: toldOf(known.opinions),
     registry: known.registryVersion,
     txn: token?.transaction ?? delegation?.subject.transaction ?? null,

@@ -146,7 +146,7 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
     column(({ session }) => (session !== undefined && 'open' in session ? session.open.expiresAt : null)),
     column((outcome) => (outcome.decision === 'permit' ? outcome.personId : null)),
     column(({ session }) => (session !== undefined && 'open' in session ? session.open.agentId : null)),
-    column((outcome) => (outcome.decision === 'permit' ? outcome.token.transaction : null)),
+    column((outcome) => (outcome.decision === 'permit' ? outcome.token.transaction : (outcome.transaction ?? null))),
     column((outcome) => (outcome.decision === 'permit' ? outcome.token.tokenHash : null)),
     column((outcome) => (outcome.decision === 'permit' ? outcome.lineage.join(' ') : '')),
     column(({ spends }) => spends.map(({ key }) => key).join(' ')),

@@ -6,6 +6,9 @@ import { guarded } from './outage.js';
 import { append } from './records.js';
 import { describeVersion } from './registry-writes.js';
 
+/** The names of as many stand in the record; its hash is over all of them. */
+const MOST_FILES = 200;
+
 /** Policy sets in the database. The active one is part of the registry's version, so no commit obeys another. */
 export function openPolicies({ prisma }: Database, clock: Clock): PolicyStore {
   return {
@@ -14,7 +17,12 @@ export function openPolicies({ prisma }: Database, clock: Clock): PolicyStore {
         prisma.$transaction(async (transaction) => {
           const staged = await transaction.$executeRawUnsafe(STAGE, set.hash, JSON.stringify(set.files), by);
           if (staged === 0) return 'known';
-          const facts = { what: 'staged', policy: set.hash, files: set.files.map(({ path }) => path), by };
+          const facts = {
+            what: 'staged',
+            policy: set.hash,
+            files: set.files.slice(0, MOST_FILES).map(({ path }) => path),
+            by,
+          };
           await append(transaction, { kind: 'policy', at: clock.now(), facts, decision: 'done', reason: 'staged' });
           return 'staged';
         }),

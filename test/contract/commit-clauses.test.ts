@@ -81,6 +81,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     return {
       decision: 'refuse',
       reason: 'scope_too_wide',
+      transaction: undefined,
       requestId,
       record,
       spends: [],
@@ -141,6 +142,12 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     );
   const end = (id: string, data: object): Promise<unknown> =>
     database().prisma.agentSession.update({ where: { id }, data });
+
+  it('records a refusal under the transaction that it was asked in', async () => {
+    const [within, without] = [refused({ transaction: 'txn-of-the-subject' }), refused()];
+    for (const outcome of [within, without]) expect(await committer.refuse(outcome)).toEqual({ ok: true, value: null });
+    expect((await leaves([within, without])).map(({ txn }) => txn)).toEqual(['txn-of-the-subject', null]);
+  });
 
   it('permits, with a leaf that says so in full', async () => {
     const key = fresh('jti');

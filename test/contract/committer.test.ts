@@ -24,6 +24,7 @@ describe('the committer', () => {
   const refused = (changes: Partial<NotPermitted> = {}): NotPermitted => ({
     decision: 'refuse',
     reason: 'scope_too_wide',
+    transaction: undefined,
     requestId: `req-${process.pid}-${(counter += 1)}`,
     record: recordHead('exchange', now(), {}),
     spends: [],

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
 import {
+  changeOf,
   closeRecord,
   leafFlaws,
   leafHash,
@@ -12,10 +13,37 @@ import {
   RecordSchema,
 } from '../../src/audit/index.js';
 
+/** Of JSON whose keys are in order already. */
+const canonicalDigest = (value: unknown): string =>
+  createHash('sha256').update(JSON.stringify(value)).digest('base64url');
+
 const outcome: Outcome = { decision: 'permit', reason: 'permitted', session: 'ses_1', sequence: 1, seen: 0 };
 const record = (facts = {}) => closeRecord(recordHead('exchange', 1_795_305_600, facts), outcome);
 
 describe('a record', () => {
+  it('is never longer than an entry of the log may be (C2SP tlog-tiles)', () => {
+    expect(record({ text: 'x'.repeat(63_000) }).length).toBeLessThan(65_535);
+    const problem = 'a record of kind exchange would be too long for an entry of the log';
+    expect(() => record({ text: 'x'.repeat(64_000) })).toThrow(problem);
+    expect(() => record({ text: '\u20ac'.repeat(22_000) })).toThrow(problem);
+  });
+
+  it('of a change has both sides, and of a long one their digests and what differs', () => {
+    const [before, after] = [
+      { name: 'a', tools: ['x'] },
+      { name: 'a', tools: ['y'] },
+    ];
+    const { before_sha256, after_sha256 } = changeOf(before, after);
+    expect(changeOf(before, after)).toEqual({ before, after, before_sha256, after_sha256, changed: ['tools'] });
+    expect([before_sha256, after_sha256]).toEqual([before, after].map((side) => canonicalDigest(side)));
+    const long = { name: 'a', tools: ['y'.repeat(48_000)] };
+    expect(changeOf(before, long)).toEqual({
+      before_sha256,
+      after_sha256: canonicalDigest(long),
+      changed: ['tools'],
+    });
+  });
+
   it('comes back as it was written', () => {
     const facts = { person: 'prs_1', tools: [{ name: 'read' }], absent: null };
     expect(readRecord(record(facts))).toEqual({
