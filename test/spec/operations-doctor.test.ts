@@ -6,11 +6,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { run as command } from '../../src/cli/index.js';
 import type { Check } from '../../src/cli/doctor.js';
-import { verifierKey } from '../../src/tlog/index.js';
 import { databaseKinds } from '../support/databases.js';
 import { ADMIN_TOKEN, freePort, startTestWrit, type TestWrit } from '../support/writ.js';
+import { newKey, witness as witnessKey } from '../support/log-book.js';
 
-const WITNESS_KEY = verifierKey('witness.example', generateKeyPairSync('ed25519').privateKey).text;
+const WITNESS_KEY = witnessKey('witness.example', newKey()).text;
 
 describe('writ doctor', () => {
   let writ: TestWrit;
