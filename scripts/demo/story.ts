@@ -354,8 +354,8 @@ async function revoked({ terminal, expect }: Stage, house: House, told: Told): P
   );
   terminal.show(
     '',
-    'Files neither asks nor follows the feed of revocations here: a token that it would take stays good',
-    'until its end, 180 s at most.',
+    'Files neither asks nor follows the feed of revocations here: a token that it would take stays',
+    'good until its end, 180 s at most.',
   );
 }
 
