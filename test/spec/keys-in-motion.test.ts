@@ -135,7 +135,7 @@ describe.each(databaseKinds)('a new encryption key (%s)', (kind) => {
     expect(await published(world.issuer)).toEqual(before);
     await after.close();
     await world.close();
-  });
+  }, 90_000);
 });
 
 describe.each(databaseKinds.filter((kind) => kind === 'server'))('two replicas (%s)', (kind) => {
