@@ -32,3 +32,9 @@ function take(bytes: number): number | undefined {
   used += bytes;
   return used - bytes;
 }
+
+/** {@link randomText} that does not begin with a hyphen: people give it to commands, which take that for an option. */
+export function randomName(bytes: number): string {
+  const text = randomText(bytes);
+  return text.startsWith('-') ? randomName(bytes) : text;
+}

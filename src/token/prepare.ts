@@ -1,4 +1,4 @@
-import { randomText, type Seconds } from '../base/index.js';
+import { randomName, randomText, type Seconds } from '../base/index.js';
 import type { Grant, Permit } from '../policy/index.js';
 import { formatScope, nestAct, sha256, TokenType, Typ, type Writable } from '../protocol/index.js';
 
@@ -30,7 +30,7 @@ type Making = Readonly<{ issuer: string; personId: string; kid: string; now: Sec
 export function prepare(permit: Permit, making: Making): PreparedToken {
   const grant = permit.spend();
   const jti = randomText(16);
-  const transaction = grant.delegation.subject.transaction ?? randomText(16);
+  const transaction = grant.delegation.subject.transaction ?? randomName(16);
   const expiresAt = Math.floor(Math.min(making.now + lifeOf(grant, making.lifetimes), grant.notAfter));
   const scope = formatScope(grant.scopes);
   const { typ, issuedTokenType, tokenType } = namesOf(grant);
