@@ -17,7 +17,8 @@ it('tells of every witness and every copy that fails, each once, and keeps the c
       WRIT_LOG_COPIES: `${gone},${copy}`,
     },
   });
-  const told = (): string[] => world.faults.map((thrown) => (thrown instanceof Error ? thrown.message : String(thrown)));
+  const told = (): string[] =>
+    world.faults.map((thrown) => (thrown instanceof Error ? thrown.message : String(thrown)));
   while (told().length < 2) await pause(100);
   // The next round fails in the same ways.
   await pause(6_000);
