@@ -1,3 +1,5 @@
+import type { SessionState } from './session-state.js';
+
 /** Every OAuth error code that a client of Writ can meet (RFC 6749 section 5.2, RFC 8693, 8707, 9396, 9449, Txn-AT). */
 export const OAUTH_ERRORS = [
   'invalid_request',
@@ -19,8 +21,13 @@ export const OAUTH_ERRORS = [
 ] as const;
 export type OAuthErrorCode = (typeof OAUTH_ERRORS)[number];
 
-/** The body of an error answer (RFC 6749 section 5.2); a decision by policy says more, and nothing else is beside it. */
-export type OAuthErrorBody = Readonly<{ error: OAuthErrorCode; error_description: string; error_uri?: string }> &
+/** The body of an error answer (RFC 6749 section 5.2); a decision by policy or a session says more, and nothing else is beside it. */
+export type OAuthErrorBody = Readonly<{
+  error: OAuthErrorCode;
+  error_description: string;
+  error_uri?: string;
+  session_state?: SessionState;
+}> &
   Partial<PolicyAdvice>;
 
 /** A decision by policy, for the agent's program: which policies decided, whose word is missing, what would change it. */

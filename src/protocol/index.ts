@@ -68,6 +68,7 @@ export {
   Typ,
 } from './names.js';
 export { clientAssertion, type ClientKey, dpopProof, importClientKey, PrivateJwk, type ProofOf } from './signing.js';
+export { SessionState } from './session-state.js';
 export { definitionDigest, definitionOf, listedPin, ToolDefinition } from './tool-definition.js';
 export { watchToolsList } from './tools-list.js';
 export {
