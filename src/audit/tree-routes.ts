@@ -10,6 +10,8 @@ import {
   HASH_BYTES,
   inclusionProof,
   parseTilePath,
+  rememberRoots,
+  type RootMaker,
   TILE_WIDTH,
   type TilePath,
 } from '../tlog/index.js';
@@ -29,11 +31,12 @@ export function treeRoutes(tree: TreeReader, issuer: string, deps: ReadingDeps):
     },
   });
   const prefix = at('/');
+  const rootOf = rememberRoots();
   return [
     open('/checkpoint', (ctx) => sendCheckpoint(ctx, tree)),
     open('/keys', (ctx) => sendKeys(ctx, tree, originOf(issuer))),
-    open('/proof/inclusion', (ctx) => sendInclusion(ctx, tree)),
-    open('/proof/consistency', (ctx) => sendConsistency(ctx, tree)),
+    open('/proof/inclusion', (ctx) => sendInclusion(ctx, tree, rootOf)),
+    open('/proof/consistency', (ctx) => sendConsistency(ctx, tree, rootOf)),
     // Before the tiles, whose level is any one segment.
     ...TILE_DEPTHS.map((depth) =>
       auditRoute(
@@ -130,21 +133,23 @@ const InclusionQuery = z
   });
 
 /** RFC 6962 section 2.1.1, by the leaf hash that a token carries, or by index. */
-async function sendInclusion(ctx: Context, tree: TreeReader): Promise<void> {
+async function sendInclusion(ctx: Context, tree: TreeReader, rootOf: RootMaker): Promise<void> {
   const query = readQuery(InclusionQuery, ctx.querystring);
   if (!query.ok) {
     answerProblem(ctx, query.error);
     return;
   }
   const { leaf, index: at, size: wanted } = query.value;
-  const latest = await tree.latest();
+  const [latest, index] = await Promise.all([
+    tree.latest(),
+    leaf === undefined ? at : tree.indexOf(Buffer.from(leaf, 'base64url')),
+  ]);
   const size = wanted ?? latest?.size ?? 0;
-  const index = leaf === undefined ? at : await tree.indexOf(Buffer.from(leaf, 'base64url'));
   if (latest === undefined || index === undefined || index >= size || size > latest.size) {
     answerProblem(ctx, plainProblem('not_found', 'It is not in the tree, or not yet'));
     return;
   }
-  const proof = await inclusionProof(index, size, tree.tiles);
+  const proof = await inclusionProof(index, size, tree.tiles, rootOf);
   if (!proof.ok) answerProblem(ctx, plainProblem('not_found'));
   else sendProof(ctx, { index, size }, { proof: proof.value, checkpoint: size === latest.size ? latest.note : null });
 }
@@ -152,7 +157,7 @@ async function sendInclusion(ctx: Context, tree: TreeReader): Promise<void> {
 const ConsistencyQuery = z.strictObject({ from: Size, to: Size.optional() });
 
 /** RFC 6962 section 2.1.2. */
-async function sendConsistency(ctx: Context, tree: TreeReader): Promise<void> {
+async function sendConsistency(ctx: Context, tree: TreeReader, rootOf: RootMaker): Promise<void> {
   const query = readQuery(ConsistencyQuery, ctx.querystring);
   if (!query.ok) {
     answerProblem(ctx, query.error);
@@ -164,7 +169,7 @@ async function sendConsistency(ctx: Context, tree: TreeReader): Promise<void> {
     answerProblem(ctx, plainProblem('not_found', 'The tree is not of that size yet'));
     return;
   }
-  const proof = await consistencyProof(from, to, tree.tiles);
+  const proof = await consistencyProof(from, to, tree.tiles, rootOf);
   if (!proof.ok) answerProblem(ctx, fieldProblem([{ param: 'from', detail: 'must not be above to' }]));
   else sendProof(ctx, { from, to }, { proof: proof.value, checkpoint: to === latest.size ? latest.note : null });
 }

@@ -21,7 +21,8 @@ export {
   type Signed,
   verifyNote,
 } from './note.js';
-export { consistencyProof, inclusionProof, rangeProof, rootAt, type TileReader } from './prove.js';
+export { consistencyProof, inclusionProof, rangeProof, rootAt, type RootMaker, type TileReader } from './prove.js';
+export { rememberRoots } from './remember.js';
 export { type Span } from './spans.js';
 export {
   edgeTiles,

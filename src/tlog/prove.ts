@@ -7,6 +7,9 @@ import { joined, perfectRoot } from './tree.js';
 /** Reads tiles, in the order asked. Each may be wider than asked, never shorter. */
 export type TileReader = (tiles: readonly Tile[]) => Promise<readonly Uint8Array[]>;
 
+/** Makes the root over a row of hashes whose length is a power of two. */
+export type RootMaker = (row: readonly Hash[]) => Hash;
+
 /** The root of the tree when it had `size` leaves. */
 export async function rootAt(size: number, read: TileReader): Promise<Hash> {
   const [root] = size === 0 ? [emptyRoot()] : await hashesOf([[0, size]], size, read);
@@ -19,9 +22,10 @@ export async function inclusionProof(
   index: number,
   size: number,
   read: TileReader,
+  rootOf: RootMaker = perfectRoot,
 ): Promise<Result<Hash[], 'out_of_range'>> {
   if (!isSize(size) || !isSize(index) || index >= size) return err('out_of_range');
-  return ok(await hashesOf(inclusionSpans(index, size), size, read));
+  return ok(await hashesOf(inclusionSpans(index, size), size, read, rootOf));
 }
 
 /** RFC 6962 section 2.1.2: the tree of `to` leaves begins with the tree of `from`. Empty where nothing needs proof. */
@@ -29,9 +33,10 @@ export async function consistencyProof(
   from: number,
   to: number,
   read: TileReader,
+  rootOf: RootMaker = perfectRoot,
 ): Promise<Result<Hash[], 'out_of_range'>> {
   if (!isSize(from) || !isSize(to) || from > to) return err('out_of_range');
-  return ok(from === 0 || from === to ? [] : await hashesOf(consistencySpans(from, to), to, read));
+  return ok(from === 0 || from === to ? [] : await hashesOf(consistencySpans(from, to), to, read, rootOf));
 }
 
 /** The hashes of the largest subtrees outside the run, left to right: with the run's own they lead to the root. */
@@ -43,8 +48,13 @@ export async function rangeProof(run: Span, size: number, read: TileReader): Pro
 
 const isSize = (size: number): boolean => Number.isSafeInteger(size) && size >= 0;
 
-/** All the tiles that the subtrees need are read at once, and each once. */
-async function hashesOf(spans: readonly Span[], size: number, read: TileReader): Promise<Hash[]> {
+/** All the tiles that the subtrees need are read at once, and each once. `upperRoot` makes the roots above level 0. */
+async function hashesOf(
+  spans: readonly Span[],
+  size: number,
+  read: TileReader,
+  upperRoot: RootMaker = perfectRoot,
+): Promise<Hash[]> {
   const parts = spans.map(perfectParts);
   const tiles = new Map<string, Tile>();
   for (const part of parts.flat()) {
@@ -53,8 +63,12 @@ async function hashesOf(spans: readonly Span[], size: number, read: TileReader):
   }
   const bytes = await read([...tiles.values()]);
   const rows = new Map([...tiles].map(([key, tile], i) => [key, rowOf(tile, bytes[i])]));
+  const rootOf = (part: Perfect): Hash => {
+    const row = hashesIn(part, rows.get(keyOf(tileWith(part, size))) ?? []);
+    return within(part).level === 0 ? perfectRoot(row) : upperRoot(row);
+  };
   return parts.map((of) => {
-    const root = joined(of.map((part) => perfectRoot(hashesIn(part, rows.get(keyOf(tileWith(part, size))) ?? []))));
+    const root = joined(of.map(rootOf));
     if (root === undefined) throw new Fault('internal', 'a subtree without leaves');
     return root;
   });

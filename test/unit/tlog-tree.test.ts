@@ -15,6 +15,7 @@ import {
   parseEntryBundle,
   parseTilePath,
   rangeProof,
+  rememberRoots,
   rangeRoot,
   rootAt,
   type TileReader,
@@ -164,6 +165,31 @@ describe('a tree that grows', () => {
     expect(proof.length).toBe(17);
     const [hash] = numbered(256, 257) as [Hash];
     expect(verifyInclusion(hash, 256, { size: big.tree.size, root: big.tree.root() }, proof)).toEqual(okay);
+  });
+});
+
+describe('remembered roots', () => {
+  it('make the same proofs as roots that are made anew, the first time and the second', async () => {
+    const big = new Tiles();
+    big.append(numbered(0, 65_536 + 256 + 3));
+    const rootOf = rememberRoots();
+    for (const index of [0, 300, 40_000, 65_536, 65_794, 300]) {
+      const anew = value(await inclusionProof(index, big.tree.size, big.read));
+      expect(value(await inclusionProof(index, big.tree.size, big.read, rootOf))).toEqual(anew);
+      const consistency = value(await consistencyProof(index + 1, big.tree.size, big.read));
+      expect(value(await consistencyProof(index + 1, big.tree.size, big.read, rootOf))).toEqual(consistency);
+    }
+  });
+
+  it('are never taken for those of other hashes, nor lost count of when many come', () => {
+    const rootOf = rememberRoots(2);
+    const rows = Array.from({ length: 5 }, (_, i) => numbered(i * 128, (i + 1) * 128));
+    for (const row of [...rows, ...rows.toReversed()]) {
+      expect(rootOf(row)).toEqual(mth(row));
+      const [first = leaf(0), ...rest] = row;
+      const other = [flip(first, 1), ...rest];
+      expect(rootOf(other)).toEqual(mth(other));
+    }
   });
 });
 
