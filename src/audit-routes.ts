@@ -81,6 +81,7 @@ type Followed = Pick<AuditParts, 'database' | 'clock'> &
     config: Pick<Config, 'auditWebhookUrl' | 'auditWebhookSecret' | 'logRetentionDays'>;
     operations: Readonly<{
       retention: Readonly<{ pruned(records: number): void; webhookMissed(records: number): void }>;
+      logFollower(name: string): () => void;
     }>;
   }>;
 
@@ -95,7 +96,9 @@ export function followLog({ config, database, clock, report, operations }: Follo
   if (url !== undefined && secret !== undefined) {
     const [events, consumers] = [openEventFinder(database), openLogConsumers(database)];
     const onMissed = operations.retention.webhookMissed;
-    stops.push(follow(webhook({ url, secret, events, consumers, clock, onMissed }), { everyMs: 500, report }));
+    const onThrough = operations.logFollower('webhook');
+    const step = webhook({ url, secret, events, consumers, clock, onMissed });
+    stops.push(follow(step, { everyMs: 500, report, onThrough }));
   }
   if (days !== undefined) {
     const step = retention({ store: openRetention(database, clock), days, onPruned: operations.retention.pruned });

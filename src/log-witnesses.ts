@@ -16,6 +16,7 @@ type Showing = Readonly<{
   config: Pick<Config, 'logWitnesses' | 'logCopies'>;
   database: Database;
   report: (thrown: unknown) => void;
+  operations: Readonly<{ logFollower(name: string): () => void }>;
 }>;
 
 const EVERY_MS = 5_000;
@@ -24,16 +25,20 @@ const EVERY_MS = 5_000;
  * Shows each newest checkpoint to the witnesses, and keeps copies of it elsewhere, for as long as this process runs. None
  * of them is waited for by anybody: whoever is away is tried again. Answers how to stop.
  */
-export function showLog({ config, database, report }: Showing): () => Promise<void> {
+export function showLog({ config, database, report, operations }: Showing): () => Promise<void> {
   const targets = [
-    ...config.logWitnesses.map((text) =>
-      toWitness(witnessOf(text), openCosignatures(database), openTreeReader(database)),
-    ),
-    ...config.logCopies.map(toCopy),
+    ...config.logWitnesses.map((text, n) => {
+      const witness = witnessOf(text);
+      const target = toWitness(witness, openCosignatures(database), openTreeReader(database));
+      return { name: `witness ${n + 1}`, target };
+    }),
+    ...config.logCopies.map((where, n) => ({ name: `copy ${n + 1}`, target: toCopy(where) })),
   ];
   const tree = openTreeReader(database);
   // Each by itself: one that is away for weeks hides no other that fails.
-  const stops = targets.map((target) => follow(() => show(tree, target), { everyMs: EVERY_MS, report }));
+  const stops = targets.map(({ name, target }) =>
+    follow(() => show(tree, target), { everyMs: EVERY_MS, report, onThrough: operations.logFollower(name) }),
+  );
   return async () => {
     await Promise.all(stops.map((stop) => stop()));
   };

@@ -32,6 +32,8 @@ export type Operations = Readonly<{
   log: LogState;
   /** Told of what retention removed, and of what a webhook missed by it. */
   retention: Pick<Metrics, 'pruned' | 'webhookMissed'>;
+  /** To whom the log is sent on: see {@link Metrics}. */
+  logFollower: Metrics['logFollower'];
   feed: Metrics['feed'] & Readonly<{ opened(feed: FeedFigures): void }>;
   /** Counts what passes through. */
   failures(log: FailureLog): FailureLog;
@@ -121,6 +123,7 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
     inputs: metrics.inputs,
     log: state,
     retention: metrics,
+    logFollower: metrics.logFollower,
     feed: {
       ...metrics.feed,
       opened: (opened) => {

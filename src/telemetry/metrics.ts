@@ -37,6 +37,8 @@ export type Metrics = Readonly<{
   pruned(records: number): void;
   /** Records that retention removed before the webhook had taken them. */
   webhookMissed(records: number): void;
+  /** Somebody to whom the log is sent on; named by its place in the configuration. The answer is called whenever he has all there is. */
+  logFollower(name: string): () => void;
   feed: Readonly<{ onBatch(kind: 'batch' | 'heartbeat' | 'snapshot'): void; onCutOff(): void }>;
   /** Points are those of the configuration, outcomes words of a closed set. */
   opinionHeard(opinion: Readonly<{ point: string; outcome: string; seconds: number }>): void;
@@ -120,6 +122,14 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
   const missed = meter.createCounter('writ_audit_webhook_missed_total', {
     description: 'Records that retention removed before the webhook of the log had taken them',
   });
+  const followers = new Map<string, number>();
+  meter
+    .createObservableGauge('writ_log_follower_age_seconds', {
+      description: 'How long ago the webhook, a witness or a copy of the log last had all that there was',
+    })
+    .addCallback((result) => {
+      for (const [follower, atMs] of followers) result.observe((performance.now() - atMs) / 1_000, { follower });
+    });
   const batches = meter.createCounter('writ_feed_batches_total', {
     description: 'Batches of the feed of revocations that were signed, by kind',
   });
@@ -164,6 +174,13 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
     },
     webhookMissed: (records) => {
       missed.add(records);
+    },
+    logFollower: (name) => {
+      const isThrough = (): void => {
+        followers.set(name, performance.now());
+      };
+      isThrough();
+      return isThrough;
     },
     feed: {
       onBatch: (kind) => {

@@ -22,6 +22,10 @@ it('tells of every witness and every copy that fails, each once, and keeps the c
   while (told().length < 2) await pause(100);
   // The next round fails in the same ways.
   await pause(6_000);
+  const ages = await agesOfFollowers(world.issuer);
+  expect(ages['witness 1']).toBeGreaterThanOrEqual(6);
+  expect(ages['copy 1']).toBeGreaterThanOrEqual(6);
+  expect(ages['copy 2']).toBeLessThan(ages['copy 1'] ?? 0);
   expect(told().sort()).toEqual([
     expect.stringContaining('ENOENT'),
     expect.stringMatching(new RegExp(`^the witness at ${away} did not cosign \\d+ entries: unreachable$`)),
@@ -30,3 +34,9 @@ it('tells of every witness and every copy that fails, each once, and keeps the c
   await world.close();
   rmSync(folder, { recursive: true });
 }, 60_000);
+
+async function agesOfFollowers(issuer: string): Promise<Record<string, number>> {
+  const text = await (await fetch(`${issuer}/metrics`)).text();
+  const lines = text.matchAll(/^writ_log_follower_age_seconds\{follower="([^"]+)"\} (\S+)$/gm);
+  return Object.fromEntries([...lines].map(([, name = '', age]) => [name, Number(age)] as const));
+}
