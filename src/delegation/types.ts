@@ -31,6 +31,7 @@ export type Subject = Readonly<{
   /** The session: one that the token names, or the run (a consent, a foreign token) that has or will get one. */
   run: Readonly<{ key: string }> | Readonly<{ session: string }>;
   expiresAt: Seconds;
+  issuedAt: Seconds;
   acr: string | undefined;
   authTime: Seconds | undefined;
   /** RFC 9449: the key that the subject token is bound to. */

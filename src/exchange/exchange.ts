@@ -17,6 +17,7 @@ import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
 import { verifyActor } from './actor.js';
 import { keepInputs } from './inputs.js';
+import { actingIn, marksOf } from './lineage.js';
 import type { Committer, Drift, NotPermitted, People, Permitted, Stale } from './ports.js';
 import { verifyRequestProof } from './proof.js';
 import { exchangeRecord, type Known } from './record.js';
@@ -231,7 +232,9 @@ async function record(
     token,
     personId,
     newcomer,
-    lineage: subject.lineage,
+    lineage: [...subject.lineage, ...actingIn(delegation, personId, settings.issuer)],
+    marks: marksOf(token),
+    issuedAt: subject.issuedAt,
     parent: subject.recordedAs,
   });
   // A key that was withdrawn a moment ago is the one thing that only the keys, not the registry, can make good.

@@ -134,6 +134,7 @@ function subjectOf(claims: Claims, { jws, caller, scopes, trusted }: Made): Subj
     transaction: undefined,
     run: { key: sha256(`foreign ${claims.iss} ${claims.jti ?? identity} ${caller.clientId}`) },
     expiresAt: claims.exp,
+    issuedAt: claims.iat,
     acr: claims.acr,
     authTime: claims.auth_time,
     jkt: claims.cnf?.jkt,

@@ -129,7 +129,18 @@ function readTransactionToken(jws: Jws, caller: Caller, facts: OwnFacts): Result
 
 type Common = Pick<
   PersonsAccessToken,
-  'sub' | 'jti' | 'exp' | 'scope' | 'acr' | 'auth_time' | 'cnf' | 'act' | 'tctx' | 'txn' | 'authorization_details'
+  | 'sub'
+  | 'jti'
+  | 'exp'
+  | 'iat'
+  | 'scope'
+  | 'acr'
+  | 'auth_time'
+  | 'cnf'
+  | 'act'
+  | 'tctx'
+  | 'txn'
+  | 'authorization_details'
 >;
 
 function base(
@@ -144,6 +155,7 @@ function base(
   | 'context'
   | 'transaction'
   | 'expiresAt'
+  | 'issuedAt'
   | 'acr'
   | 'authTime'
   | 'jkt'
@@ -158,6 +170,7 @@ function base(
     context: { task: claims.tctx?.task, purpose: claims.tctx?.purpose },
     transaction: claims.txn,
     expiresAt: claims.exp,
+    issuedAt: claims.iat,
     acr: claims.acr,
     authTime: claims.auth_time,
     jkt: claims.cnf?.jkt,

@@ -32,7 +32,12 @@ export type Permitted = Brought &
     personId: string;
     /** Whom we meet for the first time: known from this commit on, under `personId`, if it permits. */
     newcomer: Newcomer | undefined;
+    /** What ends the subject token and all that comes of it, and who may act no more in its chain. */
     lineage: readonly string[];
+    /** What ends this one token once it is cut off: its server and its tools. */
+    marks: readonly string[];
+    /** Of the subject token. */
+    issuedAt: Seconds;
     /** SHA-256 of the `jti` of the exchanged token that this one is made from, when its record is in the log. */
     parent: string | undefined;
     session: Readonly<{ open: SessionWish }> | Readonly<{ continue: string }>;

@@ -1,3 +1,5 @@
+import { isEnding } from './revocations.js';
+
 /**
  * The statement that is the verdict. One row of input for each exchange; whatever it refuses is written nowhere but in
  * that exchange's own record, and one refusal never touches its neighbours.
@@ -28,6 +30,12 @@
  *                           and fails, and with it the whole statement, spending included. Tried again, it sees the person
  * $24 parent       text[]   SHA-256 of the jti of the token of ours that this one is made from: what ends that one, or what it was
  *                           made from, ends this one; without its record there is none
+ * $25 marks        text[]   what else ends the token once it is cut off, each list joined by spaces: its server and tools
+ * $26 issued       bigint[] when the subject token was issued, seconds
+ *
+ * What is ended for good ends all that comes of it. What was cut off and may begin anew (an agent, a person, a paused
+ * session) ends what comes of a token that its commit had not seen; a person's own token, which has no commit, is older
+ * by when it was issued.
  *
  * A session must outlive the tokens of it: one that ends sooner is closed first (session_expired), or refuses.
  *
@@ -46,21 +54,22 @@ export const COMMIT_SQL = `
 WITH input AS MATERIALIZED (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bool[],
     $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[],
-    $20::text[], $21::text[], $22::text[], $23::text[], $24::text[])
+    $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::text[], $26::bigint[])
   WITH ORDINALITY AS i(request, decision, reason, head, registry, run_key, session_id, opens, expires, person, agent, txn,
-    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, parent, n)
+    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, parent, marks, issued, n)
 ), state AS MATERIALIZED (
   SELECT (SELECT version FROM registry_state WHERE id = 1) AS registry,
          (SELECT coalesce(max(number), 0) FROM revocation) AS seen,
          extract(epoch FROM clock_timestamp())::bigint AS clock
 ), checked AS MATERIALIZED (
-  SELECT i.*, state.seen, coalesce(parent.lineage, ARRAY[]::text[]) || string_to_array(i.lineage, ' ') AS ancestry, coalesce(by_id.run_key, i.run_key) AS run, coalesce(by_id.id, by_run.id) AS known_session,
+  SELECT i.*, state.seen, ancestors.targets AS ancestry, coalesce(by_id.run_key, i.run_key) AS run, coalesce(by_id.id, by_run.id) AS known_session,
     CASE
       WHEN i.registry IS DISTINCT FROM state.registry THEN 'stale'
       WHEN abs(state.clock - i.made_at) > $19::int THEN 'clock'
       WHEN i.decision <> 'permit' THEN NULL
-      WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(coalesce(parent.lineage, ARRAY[]::text[]) || string_to_array(i.lineage, ' ') || ('key:' || i.kid)))
-        THEN CASE WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'key:' || i.kid) THEN 'stale' ELSE 'revoked' END
+      WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'key:' || i.kid) THEN 'stale'
+      WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(ancestors.targets) AND ${isEnding('parent.seen', 'i.parent IS NULL AND r.revoked_at < to_timestamp(i.issued)')})
+        THEN 'revoked'
       WHEN i.parent IS NOT NULL AND parent.token_hash IS NULL THEN 'revoked'
       WHEN i.new_issuer IS NOT NULL THEN CASE
         WHEN EXISTS (SELECT 1 FROM person p WHERE p.issuer = i.new_issuer AND p.subject = i.new_subject) THEN 'stale'
@@ -77,6 +86,8 @@ WITH input AS MATERIALIZED (
   LEFT JOIN person ON person.id = i.person
   LEFT JOIN trusted_issuer voucher ON voucher.issuer = person.issuer
   LEFT JOIN log_leaf parent ON parent.token_hash = i.parent
+  CROSS JOIN LATERAL (SELECT coalesce(parent.lineage, ARRAY[]::text[]) || string_to_array(i.lineage, ' ')
+    || ('issuer:' || coalesce(i.new_issuer, person.issuer, '')) AS targets) ancestors
   LEFT JOIN agent_session by_id ON NOT i.opens AND by_id.id = i.session_id
   LEFT JOIN agent_session by_run ON by_run.run_key = i.run_key
 ), wanted_spend AS MATERIALIZED (
@@ -136,10 +147,11 @@ WITH input AS MATERIALIZED (
 ), hashed AS MATERIALIZED (
   SELECT w.*, sha256('\\x00'::bytea || w.leaf) AS leaf_hash FROM written w
 ), leaf AS (
-  INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, sequence, txn, token_hash, lineage)
+  INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, sequence, txn, token_hash, seen, lineage)
   SELECT leaf, leaf_hash, 'exchange', session, sequence, txn, CASE WHEN final IS NULL THEN token_hash END,
+    CASE WHEN final IS NULL AND token_hash IS NOT NULL THEN seen END,
     CASE WHEN final IS NULL AND token_hash IS NOT NULL
-      THEN ARRAY(SELECT DISTINCT unnest(ancestry)) || ARRAY['token:' || token_hash, 'session:' || session, 'txn:' || txn, 'key:' || kid]
+      THEN ARRAY(SELECT DISTINCT unnest(ancestry || string_to_array(marks, ' '))) || ARRAY['token:' || token_hash, 'session:' || session, 'txn:' || txn, 'key:' || kid]
       ELSE ARRAY[]::text[] END
   FROM hashed
   WHERE NOT coalesce(final IN ('stale', 'clock', 'session_expired'), false)

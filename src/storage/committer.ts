@@ -159,6 +159,8 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
     column((outcome) => newcomerOf(outcome)?.subject ?? null),
     column((outcome) => JSON.stringify(aboutNewcomer(newcomerOf(outcome)))),
     column((outcome) => (outcome.decision === 'permit' ? (outcome.parent ?? null) : null)),
+    column((outcome) => (outcome.decision === 'permit' ? outcome.marks.join(' ') : '')),
+    column((outcome) => (outcome.decision === 'permit' ? outcome.issuedAt : 0)),
   ];
 }
 

@@ -1,12 +1,22 @@
 import type { Prisma, PrismaClient } from './generated/client.js';
 
+/** What may begin anew after it was cut off: it ends what is older, and gets a new number each time. */
+const CUT_OFF = `'^(agent|server|person|tool|issuer|session):'`;
+
+/**
+ * SQL: whether the revocation `r`, whose target is an ancestor's, ends a token whose commit had seen the number `seen`
+ * (NULL has seen none). `unless` is what else makes a cut-off harmless.
+ */
+export const isEnding = (seen: string, unless = 'false'): string =>
+  `(r.target !~ ${CUT_OFF} OR (r.number > coalesce(${seen}, 0) AND NOT (${unless})))`;
+
 /** Makes the numbers of revocations follow their commits: whoever sees number n sees every number below it. */
 const REVOCATION_LOCK = 7_218_002;
 
 /**
  * Revokes these targets, each with the next number, in one transaction of its own or in the one given. What is ended for
- * good (a token, a session, a key) keeps the number that it has already; what is cut off and may begin anew (an agent, a
- * server, a person, a tool) gets a new one each time, since what was granted in between ends too.
+ * good (a token, a transaction, a key) keeps the number that it has already; what is cut off and may begin anew (an agent, a
+ * server, a person, a tool, a session that was paused) gets a new one each time, since what was granted in between ends too.
  */
 export async function revoke(
   prisma: PrismaClient,
@@ -37,7 +47,7 @@ const REVOKE = `
   WITH wanted AS MATERIALIZED (
     SELECT target, row_number() OVER (ORDER BY n) AS place
     FROM unnest($1::text[]) WITH ORDINALITY AS t(target, n)
-    WHERE target ~ '^(agent|server|person|tool):' OR NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = t.target)
+    WHERE target ~ ${CUT_OFF} OR NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = t.target)
   )
   INSERT INTO revocation (target, number, reason, revoked_by, revoked_at)
   SELECT target, (SELECT coalesce(max(number), 0) FROM revocation) + place, $3, $2,

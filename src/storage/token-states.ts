@@ -6,7 +6,7 @@ import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
-import { revokeWithin } from './revocations.js';
+import { isEnding, revokeWithin } from './revocations.js';
 
 /** Introspection's one question to the database, and RFC 7009's one answer. */
 export function openTokenStates({ prisma }: Database, clock: Clock): TokenStates & TokenRevoker {
@@ -69,7 +69,7 @@ WITH state AS MATERIALIZED (
   SELECT 1 AS one FROM log_leaf l JOIN agent_session s ON s.id = l.session_id JOIN person p ON p.id = s.person_id
   LEFT JOIN trusted_issuer voucher ON voucher.issuer = p.issuer
   WHERE l.token_hash = $4 AND p.status = 'active' AND coalesce(voucher.status, 'active') = 'active' AND s.status = 'active' AND s.expires_at > clock_timestamp()
-    AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(l.lineage))
+    AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(l.lineage) AND ${isEnding('l.seen')})
 )`;
 
 const ANSWER = `SELECT (SELECT version FROM state)::text AS registry, (SELECT off FROM state) AS off, (SELECT yes FROM replayed) AS replayed,

@@ -72,6 +72,8 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
       personId: person,
       newcomer: undefined,
       lineage: [],
+      marks: [],
+      issuedAt: at,
       parent: undefined,
       ...changes,
     };
@@ -115,6 +117,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     lineage: readonly string[];
     tokenHash: string | null;
     txn: string | null;
+    seen: bigint | null;
     kind: string;
     leaf: Uint8Array;
     leafHash: Uint8Array;
@@ -151,7 +154,11 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
 
   it('permits, with a leaf that says so in full', async () => {
     const key = fresh('jti');
-    const outcome = permitted({ spends: [spend(key)], lineage: ['grant:1', 'grant:1', 'person:x'] });
+    const outcome = permitted({
+      spends: [spend(key)],
+      lineage: ['grant:1', 'grant:1', 'person:x'],
+      marks: ['server:y'],
+    });
     const kept = await committer.permit(outcome);
     if (!kept.ok) throw new Error(kept.error.reason);
     const { session, seen, leaf } = kept.value.commitment;
@@ -165,7 +172,16 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     expect([stored.kind, stored.sessionId, stored.sequence]).toEqual(['exchange', session, 1]);
     expect([stored.txn, stored.tokenHash]).toEqual([transaction, tokenHash]);
     expect([...stored.lineage].sort()).toEqual(
-      ['grant:1', 'key:key-1', 'person:x', `session:${session}`, `token:${tokenHash}`, `txn:${transaction}`].sort(),
+      [
+        'grant:1',
+        `issuer:${ISS}`,
+        'key:key-1',
+        'person:x',
+        'server:y',
+        `session:${session}`,
+        `token:${tokenHash}`,
+        `txn:${transaction}`,
+      ].sort(),
     );
     expect(await spentKeys(key)).toEqual([[key, outcome.requestId]]);
     expect(kept.value.token).toBe(outcome.token);
@@ -298,6 +314,46 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     const child = permitted({ parent: parent.token.tokenHash });
     await commit(child);
     expect((await leafOf(child)).lineage).toEqual(expect.arrayContaining([grant, `token:${parent.token.tokenHash}`]));
+  });
+
+  it('ends what was got before a cut-off, and not what is got after it', async () => {
+    for (const which of ['agent', 'server']) {
+      const [agent, server] = [`agent:${fresh('agt')}`, `server:${fresh('rs')}`];
+      const cut = which === 'agent' ? agent : server;
+      const parent = permitted({ lineage: [agent], marks: [server] });
+      await commit(parent);
+      const child = (): Permitted => permitted({ parent: parent.token.tokenHash });
+      expect(await commit(child())).toBe('permitted');
+      await revoke(database().prisma, [cut], 'admin', 'test');
+      expect(await commit(child())).toEqual({ reason: 'revoked' });
+      const anew = permitted({ lineage: [agent], marks: [server], issuedAt: now() + 2 });
+      expect(await commit(anew)).toBe('permitted');
+      const kept = await leafOf(anew);
+      expect(kept.lineage).toEqual(expect.arrayContaining([agent, server]));
+      expect(Number(kept.seen)).toBe(kept.record.outcome.seen);
+      expect(await commit(permitted({ parent: anew.token.tokenHash }))).toBe('permitted');
+    }
+  });
+
+  it('refuses a person’s token from before the person, their issuer or the agent was cut off', async () => {
+    const issuer = fresh('https://idp');
+    const personId = await personOf(database(), { issuer });
+    const targets = [`person:${personId}`, `agent:${fresh('agt')}`, `issuer:${issuer}`];
+    const lineage = targets.slice(0, 2);
+    for (const target of targets) {
+      await revoke(database().prisma, [target], 'admin', 'test');
+      const older = permitted({ personId, lineage, issuedAt: now() - 5 });
+      expect([target, await commit(older)]).toEqual([target, { reason: 'revoked' }]);
+      const newer = permitted({ personId, lineage, issuedAt: now() + 2 });
+      expect([target, await commit(newer)]).toEqual([target, 'permitted']);
+      expect((await leafOf(newer)).lineage).toEqual(expect.arrayContaining(targets));
+    }
+  });
+
+  it('leaves a person’s token good for a server and a tool that were cut off', async () => {
+    const marks = [`server:${fresh('rs')}`, `tool:${fresh('rs')}#read`];
+    await revoke(database().prisma, marks, 'admin', 'test');
+    expect(await commit(permitted({ marks, issuedAt: now() - 5 }))).toBe('permitted');
   });
 
   it('refuses what is made from a token of ours that has no record', async () => {

@@ -270,6 +270,8 @@ describe('a registry that changes', () => {
       error_description: 'resource or audience does not name a target that this client may ask for',
     });
     await world.admin('PUT', `/servers/${encodeURIComponent(RS1)}`, { ...server, status: 'active' });
-    expect((await introspect(token, world.rs1)).body).toMatchObject({ active: true });
+    // It was cut off, at introspection as on the feed: what is granted from now on is good again.
+    expect((await introspect(token, world.rs1)).body).toMatchObject({ active: false });
+    expect((await introspect(await mint(), world.rs1)).body).toMatchObject({ active: true });
   });
 });

@@ -147,6 +147,7 @@ const common: Partial<Subject> = {
   person: { id: 'prs_1', issuer: undefined, subject: undefined, attributes: {} },
   scopes: ['files:read', 'files:write'],
   expiresAt: NOW + 600,
+  issuedAt: NOW,
   acr: 'phr',
   authTime: NOW - 60,
   jkt: JKT,

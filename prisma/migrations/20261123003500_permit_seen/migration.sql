@@ -1,0 +1,2 @@
+-- AlterTable
+ALTER TABLE "log_leaf" ADD COLUMN "seen" BIGINT;

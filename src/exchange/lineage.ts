@@ -1,0 +1,15 @@
+import type { Delegation } from '../delegation/index.js';
+import { feedTarget } from '../protocol/index.js';
+import type { PreparedToken } from '../token/index.js';
+
+/** Who acts and for whom: whoever of them is cut off takes with them what was got before. */
+export function actingIn({ actors, presenter }: Delegation, personId: string, issuer: string): readonly string[] {
+  const ours = actors.filter(({ iss }) => iss === issuer).map(({ sub }) => sub);
+  return [feedTarget.person(personId), ...new Set([presenter.clientId, ...ours].map(feedTarget.agent))];
+}
+
+/** Where a token is good, and for what. */
+export function marksOf({ grant: { audience, details } }: PreparedToken): readonly string[] {
+  const tools = details?.map(({ identifier }) => feedTarget.tool(audience, identifier)) ?? [];
+  return [feedTarget.server(audience), ...tools];
+}
