@@ -14,6 +14,9 @@ export function describeVerdict(verdict: Verdict): readonly string[] {
     ...problems.map(describeProblem),
     ...(more > 0 ? [`  and ${more} more`] : []),
     counted.join(', '),
+    ...(entries.unread > 0
+      ? ["by their hashes alone: with an auditor's token (--token-file) their content is read too"]
+      : []),
     ...limitWords(about),
     ...pruningWords(verdict),
     ...Object.entries(verdict.people).map(

@@ -144,6 +144,13 @@ describe('writ audit verify', () => {
   it('proves a whole log by its address, with every entry of it', async () => {
     const { code, out } = await verify(log, '--key', vkey);
     expect(out).toMatch(/^PROVED: the whole log\n\d+ entries/);
+    expect(out).not.toContain('by their hashes alone');
+    expect(code).toBe(0);
+  });
+
+  it('proves a whole log by its hashes for whoever may not read the entries, and says so', async () => {
+    const { code, out } = await verifyAt('https://another.example', log, '--key', vkey);
+    expect(out).toMatch(/\nPROVED: the whole log\n\d+ entries\nby their hashes alone: with an auditor's token /);
     expect(code).toBe(0);
   });
 

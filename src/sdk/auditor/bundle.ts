@@ -81,7 +81,7 @@ class BundleReader {
       more: this.#problems.more,
       checkpoint: opening && { ...headOf(opening), signedBy: heads?.signedBy ?? [] },
       witnessed: heads?.witnessed,
-      entries: { included, claimed: included - (this.#below.get(size) ?? 0), pruned, unknown },
+      entries: { included, claimed: included - (this.#below.get(size) ?? 0), pruned, unknown, unread: 0 },
       pruning,
       people: this.#entries.openings.proved(),
       sessions,

@@ -64,6 +64,7 @@ class LogReader {
     const sessions = this.#entries.sessions.finish({ coverage: this.#coverage() });
     const { included, pruned, unknown } = this.#entries;
     const size = main?.checkpoint.size ?? 0;
+    const unread = this.#source.hasEntries ? 0 : included;
     return {
       isProved: this.#problems.list.length === 0,
       about: 'log',
@@ -76,7 +77,7 @@ class LogReader {
         signedBy: heads?.signedBy ?? [],
       },
       witnessed: heads?.witnessed,
-      entries: { included, claimed: Math.max(0, size - (heads?.witnessed?.size ?? 0)), pruned, unknown },
+      entries: { included, claimed: Math.max(0, size - (heads?.witnessed?.size ?? 0)), pruned, unknown, unread },
       pruning,
       people: this.#entries.openings.proved(),
       sessions,

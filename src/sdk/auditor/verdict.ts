@@ -75,6 +75,8 @@ export type Verdict = Readonly<{
     pruned: number;
     /** Of a version that this build does not know: their content was not looked at. */
     unknown: number;
+    /** Proved by their hashes alone: their content was not given to whoever asked. */
+    unread: number;
   }>;
   pruning: Readonly<{
     /** Which entries are said to be pruned, as far as they are listed. */

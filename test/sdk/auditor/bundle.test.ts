@@ -24,7 +24,7 @@ describe('a bundle', () => {
         signedBy: [log.options.keys[0]?.text],
       },
       witnessed: undefined,
-      entries: { included: 600, claimed: 600, pruned: 0, unknown: 0 },
+      entries: { included: 600, claimed: 600, pruned: 0, unknown: 0, unread: 0 },
       pruning: { runs: [], recorded: undefined },
       people: {},
       sessions: { complete: 0, open: 3, partial: 0 },

@@ -40,7 +40,7 @@ describe('a whole log', () => {
         signedBy: [log.options.keys[0]?.text],
       },
       witnessed: undefined,
-      entries: { included: SIZE, claimed: SIZE, pruned: 0, unknown: 0 },
+      entries: { included: SIZE, claimed: SIZE, pruned: 0, unknown: 0, unread: 0 },
       pruning: { runs: [], recorded: undefined },
       people: {},
       sessions: { complete: 0, open: 3, partial: 0 },
@@ -53,7 +53,7 @@ describe('a whole log', () => {
     const asked: string[] = [];
     const read: LogSource['read'] = (path) => Promise.resolve((asked.push(path), log.served(path)));
     const verdict = await verifyLog(sourceOf(log, { hasEntries: false, read }), log.options);
-    expect(verdict).toMatchObject({ isProved: true, entries: { included: SIZE } });
+    expect(verdict).toMatchObject({ isProved: true, entries: { included: SIZE, unread: SIZE } });
     expect(asked.toSorted()).toEqual([
       'checkpoint',
       'tile/0/000',
