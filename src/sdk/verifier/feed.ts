@@ -26,7 +26,6 @@ const LATE_MS = 700;
 const LATE_FOR_MS = 2_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
-const FORGET_EVERY_MS = 30_000;
 
 /** See {@link Feed}. It begins at once, and begins again whatever happens until it is closed. */
 export const followFeed = (options: FeedOptions): Feed => new FollowedFeed(options);
@@ -42,7 +41,6 @@ class FollowedFeed implements Feed {
   #hasGap = false;
   #streamed = 0;
   #lateSince: number | undefined;
-  #forgotAt = 0;
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -99,7 +97,11 @@ class FollowedFeed implements Feed {
       const asked = performance.now();
       const batches = await snapshotAfter(after, this.#options, this.#connection.signal);
       let last: FeedBatch | undefined;
-      for (const text of batches) last = await this.#take(text, asked);
+      for (const text of batches) {
+        last = await this.#take(text, asked);
+        // A long snapshot is no reason to let requests wait.
+        await new Promise(setImmediate);
+      }
       if (last?.more === undefined) return;
       if (last.to <= after) throw new Error('the feed repeats itself');
       after = last.to;
@@ -149,7 +151,7 @@ class FollowedFeed implements Feed {
       this.#distrustKeys();
       onNews();
     }
-    this.#forget(came);
+    this.#state.forget(this.#options.clock.now());
     return batch;
   }
 
@@ -157,12 +159,6 @@ class FollowedFeed implements Feed {
   #distrustKeys(): void {
     const { issuer } = this.#options;
     for (const kid of issuer.kids()) if (this.isRevoked([feedId(feedTarget.key(kid))], 0)) issuer.distrust(kid);
-  }
-
-  #forget(now: number): void {
-    if (now - this.#forgotAt < FORGET_EVERY_MS) return;
-    this.#forgotAt = now;
-    this.#state.forget(this.#options.clock.now());
   }
 
   #leaveIfLate(): void {
