@@ -19,7 +19,14 @@ export const rooms = {
   },
   corridor: {
     mutate: ['src/exchange/exchange.ts', 'src/exchange/endpoint.ts'],
-    tests: ['spec/exchange', 'spec/derived', 'spec/dpop-exchange', 'spec/policy-exchange', 'spec/operations'],
+    tests: [
+      'spec/exchange',
+      'spec/commit',
+      'spec/derived',
+      'spec/dpop-exchange',
+      'spec/policy-exchange',
+      'spec/operations',
+    ],
   },
   committer: {
     mutate: ['src/storage/committer.ts'],

@@ -57,6 +57,13 @@ describe.each(databaseKinds)('the commit (%s)', (kind) => {
     expect(answers.map(({ status }) => status).sort()).toEqual([...Array.from({ length: 11 }, () => 200), 401]);
   });
 
+  it('decides again with the registry of now when another process changed it, and answers once', async () => {
+    await sql(world, kind, 'UPDATE registry_state SET version = version + 1');
+    const { session } = receiptOf(await world.exchange({ subject_token: await world.personToken('dora') }));
+    const items = itemsOf(await world.admin('GET', `/log?session=${session}`));
+    expect(items.map(({ outcome }) => outcome.decision)).toEqual(['permit']);
+  });
+
   it('refuses a person who was disabled, in the words of any unacceptable subject', async () => {
     await world.exchange({ subject_token: await world.personToken('mallory') });
     await sql(world, kind, `UPDATE person SET status = 'disabled' WHERE subject = 'mallory'`);

@@ -408,6 +408,7 @@ describe('what an operator sees of a process at level trace', () => {
     expect([...labels.keys()].sort()).toEqual([
       'code',
       'database',
+      'follower',
       'le',
       'method',
       'node',
@@ -420,6 +421,7 @@ describe('what an operator sees of a process at level trace', () => {
     const routes = [...(labels.get('route') ?? [])].filter((route) => !/^(\/[a-z0-9_.:*-]+)+$/.test(route));
     expect(routes.sort()).toEqual(['none', 'other']);
     expect(metrics).toMatch(/^writ_exchanges_total\{outcome="permitted",reason="permitted"\} 2$/m);
+    expect(metrics).toMatch(/^writ_exchanges_total\{outcome="refused",reason="subject_invalid"\} [1-9]/m);
     expect(metrics).toMatch(/^writ_person_tokens_total 1$/m);
     expect(metrics).toMatch(/^writ_commit_batch_size_count [1-9]/m);
   });

@@ -146,6 +146,8 @@ describe('a policy set decides each tool', () => {
     ]);
     const record = await lastRecord();
     expect(record?.outcome).toMatchObject({ decision: 'ask', reason: 'approval_required' });
+    const metrics = await (await fetch(`${world.issuer}/metrics`)).text();
+    expect(metrics).toMatch(/^writ_exchanges_total\{outcome="asked",reason="approval_required"\} [1-9]/m);
     expect(record?.facts).toMatchObject({ decision, evidence: { policies: 'payments-ask', tool: 'pay' } });
   });
 
