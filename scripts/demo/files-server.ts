@@ -1,21 +1,39 @@
+import { once } from 'node:events';
 import { McpServer } from '@modelcontextprotocol/server';
-import { createVerifier } from 'writ/verifier';
+import { createVerifier, type IntrospectionClient } from 'writ/verifier';
 import { z } from 'zod';
 import { type McpProcess, type Notes, serveMcp, text } from './serve-mcp.js';
 
-/** Files can be taken over: whoever holds it describes read_file in other words. */
-export type FilesServer = McpProcess & Readonly<{ describe(words: string): void }>;
+/**
+ * Files can be taken over: whoever holds it describes read_file in other words. `asked` is every path of Writ that it went
+ * to, the last one last.
+ */
+export type FilesServer = McpProcess & Readonly<{ describe(words: string): void; asked: readonly string[] }>;
 
 /**
- * An MCP server that checks tokens offline, with nothing but the public keys of Writ. What Writ adds to a server of the
- * official SDK is `createVerifier`, `guard.fetch` around the server and `guard.tool` around each handler.
+ * An MCP server that checks tokens offline, with the public keys of Writ and the feed of what is revoked. What Writ adds to
+ * a server of the official SDK is `createVerifier`, `guard.fetch` around the server and `guard.tool` around each handler.
  */
-export async function startFilesServer(issuer: string, port: number, notes: Notes): Promise<FilesServer> {
+export async function startFilesServer(
+  issuer: string,
+  port: number,
+  { follower, registered, notes }: Readonly<{ follower: IntrospectionClient; registered: Promise<void>; notes: Notes }>,
+): Promise<FilesServer> {
   const resource = `http://127.0.0.1:${port}/files`;
   const stored = new Map([['notes/week-47.md', 'Shipped the importer. Two invoices are open.']]);
 
-  // All of this runs on one machine with one clock, so no difference of clocks is forgiven. The default is 30 s.
-  const verifier = createVerifier({ issuer, resource, clockSkewSeconds: 0 });
+  const asked: string[] = [];
+  const verifier = createVerifier({
+    ...{ issuer, resource, introspection: follower, feed: true },
+    // All of this runs on one machine with one clock, so no difference of clocks is forgiven. The default is 30 s.
+    clockSkewSeconds: 0,
+    // Writ does not know Files before an administrator has said what it is.
+    fetch: async (url, init) => {
+      await registered;
+      asked.push(new URL(url).pathname);
+      return fetch(url, init);
+    },
+  });
   const guard = verifier.guard({ onRefused: notes.refused });
 
   let description = 'Reads a file.';
@@ -27,6 +45,15 @@ export async function startFilesServer(issuer: string, port: number, notes: Note
       guard.tool('read_file', ({ path }, { delegation }) => {
         notes.ran('read_file', delegation);
         return text(stored.get(path) ?? 'There is no such file.');
+      }),
+    );
+    server.registerTool(
+      'watch_file',
+      { description: 'Watches a file until it is told to stop.', inputSchema: z.object({ path: z.string() }) },
+      guard.tool('watch_file', async ({ path }, { delegation, signal }) => {
+        notes.ran('watch_file', delegation);
+        if (!signal.aborted) await once(signal, 'abort');
+        throw new Error(`Stopped watching ${path}.`);
       }),
     );
     server.registerTool(
@@ -61,5 +88,5 @@ export async function startFilesServer(issuer: string, port: number, notes: Note
   const describe = (words: string): void => {
     description = words;
   };
-  return { ...served, describe };
+  return { ...served, describe, asked };
 }

@@ -84,7 +84,10 @@ async function furnish(
     ran: (tool) => notebook.push(`ran ${tool}`),
     refused: ({ reason }) => notebook.push(`refused ${reason}`),
   };
-  const files = await startFilesServer(issuer, filesPort, notes);
+  const follower = { clientId: 'srv_files', key: keys.files.privateJwk };
+  let isRegistered = (): void => undefined;
+  const registered = new Promise<void>((resolve) => (isRegistered = resolve));
+  const files = await startFilesServer(issuer, filesPort, { follower, registered, notes });
   opened(files, files.stop);
   const introspection = { clientId: 'srv_payments', key: keys.payments.privateJwk };
   const payments = await startPaymentsServer(issuer, paymentsPort, { introspection, notes });
@@ -102,6 +105,7 @@ async function furnish(
   const registryFile = join(folder, 'registry.yaml');
   await writeFile(registryFile, stringify(registry));
   await writ('apply', '-f', registryFile);
+  isRegistered();
   await writ('policy', 'stage', await policies(folder), '--activate');
 
   const wire = new Wire();

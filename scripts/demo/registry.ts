@@ -31,6 +31,7 @@ export function demoRegistry({ files, payments, companyIssuer, redirectUri, keys
         scopes: ['files:read', 'files:write'],
         tools: [
           file('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+          file('watch_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
           file('write_file', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
           file('delete_file', { scopes: ['files:write'], tier: 'high', action: 'delete' }),
           file('share_file', { scopes: ['files:write'], tier: 'medium', action: 'send' }),
@@ -62,7 +63,7 @@ export function demoRegistry({ files, payments, companyIssuer, redirectUri, keys
           {
             resource: filesUrl,
             scopes: ['files:read', 'files:write'],
-            tools: ['read_file', 'write_file', 'delete_file'],
+            tools: ['read_file', 'watch_file', 'write_file', 'delete_file'],
           },
           { resource: paymentsUrl, scopes: ['payments:read', 'payments:write'], tools: '*' },
         ],

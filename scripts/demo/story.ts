@@ -17,6 +17,7 @@ import { wrap } from './terminal.js';
 import { callByHand, type Reply, type ToolCall } from './wire.js';
 
 const NOTES = { tool: 'read_file', arguments: { path: 'notes/week-47.md' } };
+const WATCH = { tool: 'watch_file', arguments: { path: 'notes/week-47.md' } };
 const REPORT = { tool: 'write_file', arguments: { path: 'reports/week-47.md', text: 'A good week.' } };
 const PAYMENT = { tool: 'pay_invoice', arguments: { invoice: 'INV-7', euros: 120 } };
 const INVOICES = { tool: 'list_invoices', arguments: {} };
@@ -42,6 +43,7 @@ export function makeStory(house: House): Readonly<{ steps: readonly Step[]; told
     step('A token used twice', (stage) => usedTwice(stage, house, told)),
     step('Planner hands over to Writer', (stage) => handedOver(stage, house, told)),
     step('Revoked', (stage) => revoked(stage, house, told)),
+    step('A session that ends while a call is running', (stage) => endedWhileRunning(stage, house, told)),
     step('The log', (stage) => theLog(stage, house, told)),
     step('The proof', (stage) => theProof(stage, house, told)),
   ];
@@ -320,13 +322,11 @@ async function handedOver({ terminal, expect }: Stage, house: House, told: Told)
 async function revoked({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
   terminal.say(
     'Planner gives a token back before its end (RFC 7009). Payments asks Writ before every call, so the next',
-
-    'one is refused. Then the administrator ends the session, and with it all that Planner holds for Alice.',
+    'one is refused.',
   );
   terminal.show('');
-  const { issuer, keys, payments, planner, writ } = house;
-  const reusable = { ...wish(payments.resource, told, INVOICES), tools: [{ name: INVOICES.tool, uses: 5 }] };
-  const { accessToken } = await planner.exchange(reusable);
+  const { issuer, keys, payments, planner } = house;
+  const { accessToken } = await planner.exchange(wishFor(5, wish(payments.resource, told, INVOICES)));
   const before = await callByHand(payments.resource, accessToken, INVOICES);
   expect('a token for five calls works', [before.status, lastNote(house)], [200, 'ran list_invoices']);
   await revoke({ issuer, clientId: 'agt_planner', key: keys.planner }, accessToken);
@@ -335,29 +335,59 @@ async function revoked({ terminal, expect }: Stage, house: House, told: Told): P
   });
   const after = await callByHand(payments.resource, accessToken, INVOICES);
   expect('and refused', [...refusedBy(after), lastNote(house)], [401, 'invalid_token', 'refused inactive']);
+}
 
-  const other = await planner.exchange(reusable);
-  const { writ: receipt } = z.object({ writ: z.object({ session: z.string() }) }).parse(claimsOf(other.accessToken));
-  await writ('sessions', 'end', receipt.session, '--reason', 'the demo');
+async function endedWhileRunning({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    'Planner has Files watch a file, with a token that is good for three minutes. The administrator ends the session',
+    'meanwhile. Files asks Writ about no token: it follows one signed feed of what is revoked, and knows.',
+  );
+  terminal.show('');
+  const { files, payments, planner, writ, notes } = house;
+  const { accessToken } = await planner.exchange(wishFor(5, wish(files.resource, told, WATCH)));
+  const other = await planner.exchange(wishFor(5, wish(payments.resource, told, INVOICES)));
+  const asked = files.asked.length;
+  const watching = callByHand(files.resource, accessToken, WATCH);
+  while (lastNote(house) !== 'ran watch_file') await wait(10);
+  expect('the call runs', notes.filter((note) => note === 'ran watch_file').length, 1);
+  const { session } = Receipt.parse(claimsOf(accessToken)).writ;
+  await writ('sessions', 'end', session, '--reason', 'the demo');
+  const ended = performance.now();
+  const stopped = await watching;
+  expect('Files stops it', stopped.words, `Stopped watching ${WATCH.arguments.path}.`);
+  const next = await callByHand(files.resource, accessToken, WATCH);
   expect(
-    'after the end of the session another token of it is inactive',
+    'and refuses the next with the same token, which has not expired',
+    [...refusedBy(next), lastNote(house)],
+    [401, 'invalid_token', 'refused revoked'],
+  );
+  const ms = Math.round(performance.now() - ended);
+  expect('all within a second', ms < 1_000 || `${String(ms)} ms`, true);
+  const questions = files.asked.slice(asked).filter((path) => path === '/introspect' || path.startsWith('/access'));
+  expect('Files asked nobody about the token', questions, []);
+  terminal.show(`It took ${String(ms)} ms.`, '');
+  expect(
+    'at introspection another token of the session is inactive',
     await payments.verifier.introspect(other.accessToken),
     {
       active: false,
     },
   );
-  const refusal = await refusalOf(planner.exchange(reusable));
+  const refusal = await refusalOf(planner.exchange(wish(files.resource, told, NOTES)));
   expect(
     'and there is no new one until Alice says so',
     [refusal?.code, refusal?.message],
     ['transaction_denied', 'the agent session has ended; the person has to authorise again'],
   );
-  terminal.show(
-    '',
-    'Files neither asks nor follows the feed of revocations here: a token that it would take stays',
-    'good until its end, 180 s at most.',
-  );
 }
+
+const Receipt = z.object({ writ: z.object({ session: z.string() }) });
+
+/** A token for so many calls of the tool, whatever their arguments. */
+const wishFor = (uses: number, { tools = [], ...request }: ExchangeRequest): ExchangeRequest => ({
+  ...request,
+  tools: tools.map(({ name }) => ({ name, uses })),
+});
 
 /** The payment of an earlier step, from the person who let it happen to what came of it. */
 async function theProof({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
