@@ -32,6 +32,7 @@ import { openActivePolicies } from './policy/index.js';
 import { feedPrefix, feedRoutes } from './signals/index.js';
 import {
   openAccessLog,
+  openAccountablePeople,
   openCommitter,
   openDecisions,
   openEngineLog,
@@ -183,13 +184,15 @@ const beginningLimits = ({ limits }: Config): BeginningLimits => ({
   perClient: windowLimit(limits.signInsPerClient, ENGINE_LIFETIMES.interaction),
 });
 
-function adminOf(house: House, { failures }: Pick<Shared, 'failures'>): readonly Route[] {
+function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 'persons'>): readonly Route[] {
   const { config, secrets, clock, operations, database, keys, registry, inputs } = house;
   return createAdmin({
     registry,
     writer: registry,
     sessions: openSessions(database, clock),
     persons: openPersonNames(database, clock),
+    people: openAccountablePeople(database, persons),
+    agentLife: config.agentLifetimeDays * 86_400,
     access: openAccessLog(database, clock),
     failures,
     policies: openPolicies(database, clock),

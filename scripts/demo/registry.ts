@@ -1,11 +1,15 @@
-import type { AgentInput, McpServerInput, Tool, TrustedIssuerInput } from '../../src/registry/index.js';
+import type { AgentDraftInput, McpServerInput, Tool, TrustedIssuerInput } from '../../src/registry/index.js';
 import { TokenType } from '../../src/protocol/index.js';
 import type { KeyPair } from './keys.js';
 import type { McpProcess } from './serve-mcp.js';
 import { reviewedTool, type ReviewedTool } from '../reviewed-tool.js';
 
 /** What an administrator writes down: who exists, and the most that each may do. */
-export type Registry = Readonly<{ agents: AgentInput[]; servers: McpServerInput[]; issuers: TrustedIssuerInput[] }>;
+export type Registry = Readonly<{
+  agents: AgentDraftInput[];
+  servers: McpServerInput[];
+  issuers: TrustedIssuerInput[];
+}>;
 
 export type Facts = Readonly<{
   files: Pick<McpProcess, 'resource' | 'definitions'>;
@@ -17,6 +21,8 @@ export type Facts = Readonly<{
 
 export function demoRegistry({ files, payments, companyIssuer, redirectUri, keys }: Facts): Registry {
   const owner = 'platform team';
+  // People as their issuer knows them; nobody has to have been here before.
+  const answerable = { owner: `${companyIssuer}#bob`, sponsor: `${companyIssuer}#carol` };
   const [filesUrl, paymentsUrl] = [files.resource, payments.resource];
   const [file, payment] = [reviewed(files), reviewed(payments)];
   const by = ({ publicJwk }: KeyPair) => ({ method: 'private_key_jwt' as const, jwks: { keys: [publicJwk] } });
@@ -54,7 +60,7 @@ export function demoRegistry({ files, payments, companyIssuer, redirectUri, keys
       {
         client_id: 'agt_planner',
         name: 'Planner',
-        owner,
+        ...answerable,
         purpose: 'Plans and publishes the weekly report',
         authentication: by(keys.planner),
         redirect_uris: [redirectUri],
@@ -68,16 +74,14 @@ export function demoRegistry({ files, payments, companyIssuer, redirectUri, keys
           { resource: paymentsUrl, scopes: ['payments:read', 'payments:write'], tools: '*' },
         ],
         hand_over_to: ['agt_writer'],
-        expires_at: '2099-01-01T00:00:00Z',
       },
       {
         client_id: 'agt_writer',
         name: 'Writer',
-        owner,
+        ...answerable,
         purpose: 'Writes what Planner asks it to write',
         authentication: by(keys.writer),
         allow: [{ resource: filesUrl, scopes: ['files:write'], tools: ['write_file'] }],
-        expires_at: '2099-01-01T00:00:00Z',
       },
     ],
     issuers: [

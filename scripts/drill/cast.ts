@@ -52,12 +52,12 @@ export class Cast {
         {
           client_id: 'agt_planner',
           name: 'Planner',
-          owner: 'drill',
+          owner: 'https://people.example#owner',
+          sponsor: 'https://people.example#sponsor',
           purpose: 'to be tried',
           authentication: by('agt_planner'),
           redirect_uris: [REDIRECT_URI],
           allow: [{ resource: RESOURCE, scopes, tools: '*' }],
-          expires_at: '2099-01-01T00:00:00Z',
         },
       ],
       servers: [

@@ -7,7 +7,7 @@ import { agentKind, type Contents, issuerKind, KINDS, type ObjectKind, serverKin
 import { EXAMPLE_ISSUER, SENT_AGENT, SENT_SERVER } from './examples.js';
 import type { Flaw } from './flaw.js';
 import { type Operation, operation } from './operation.js';
-import { ObjectChange, type Wish } from './plan.js';
+import { ObjectChange, type Wanted, type Wish } from './plan.js';
 import { AgentBody, DryRun, IssuerBody, ServerBody } from './shapes.js';
 
 const MANY = 10_000;
@@ -73,9 +73,9 @@ export function applyOperation(deps: ChangeDeps): Operation {
   });
 }
 
-function wishOf({ agents, servers, issuers, prune }: Document, before: Contents): Wish {
+function wishOf({ agents, servers, issuers, prune }: Document, before: Contents): Wanted {
   const named = {
-    agent: agents && new Set(agents.map(agentKind.idOf)),
+    agent: agents && new Set(agents.map(({ client_id: id }) => id)),
     server: servers && new Set(servers.map(serverKind.idOf)),
     issuer: issuers && new Set(issuers.map(issuerKind.idOf)),
   };

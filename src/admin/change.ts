@@ -1,25 +1,29 @@
-import { type Clock, err, Fault, ok, type Result } from '../base/index.js';
+import { type Clock, err, Fault, ok, type Result, type Seconds } from '../base/index.js';
 import type { Problem } from '../http/index.js';
 import { digest } from '../protocol/index.js';
-import type { RegistryReader, RegistryWriter } from '../registry/index.js';
+import type { AccountablePeople, RegistryReader, RegistryWriter } from '../registry/index.js';
 import { type Contents, contentsOf } from './contents.js';
 import { plain } from './difference.js';
 import type { Flaw } from './flaw.js';
-import { type Plan, plan, type Wish } from './plan.js';
+import { type Plan, plan, type Wanted, type Wish } from './plan.js';
 import { policyFlaws } from './policy-rules.js';
 import { flawsOf, type Ourselves } from './rules.js';
+import { dated, named, peopleFlaws } from './settle.js';
 
 export type ChangeDeps = Readonly<{
   registry: RegistryReader;
   writer: RegistryWriter;
   clock: Clock;
   us: Ourselves;
+  people: AccountablePeople;
+  /** How far ahead the end of an agent may be. */
+  agentLife: Seconds;
   inTurn: InTurn;
 }>;
 
 /** A change that is asked for. `object` may refuse it in view of what is there; `refuse` puts flaws into an answer's words. */
 export type ChangeRequest = Readonly<{
-  wish: (before: Contents) => Wish;
+  wish: (before: Contents) => Wanted;
   object?: (before: Contents) => Problem | undefined;
   refuse: (flaws: readonly Flaw[], wish: Wish) => Problem;
   dryRun?: boolean;
@@ -45,17 +49,22 @@ async function tryChange(request: ChangeRequest, deps: ChangeDeps): Promise<Resu
   const before = contentsOf(snapshot);
   const objection = request.object?.(before);
   if (objection !== undefined) return err(objection);
-  const wish = request.wish(before);
+  const { us, people } = deps;
+  const [now, latest] = [deps.clock.now(), deps.clock.now() + deps.agentLife];
+  const known = async (issuer: string, subject: string): Promise<string | undefined> =>
+    (await people.find(issuer, subject))?.id;
+  const wish = await named(dated(request.wish(before), before, latest), known);
   const planned = plan(before, wish);
   const flaws = [
-    ...flawsOf(wish, planned, { us: deps.us, now: deps.clock.now() }),
+    ...flawsOf(wish, planned, { us, now, latest }),
     ...policyFlaws(planned, snapshot.policies),
+    ...(await peopleFlaws(planned, people)),
   ];
   if (flaws.length > 0) return err(request.refuse(flaws, wish));
-  const { changes, after, writes } = planned;
-  const isQuiet = request.dryRun === true || writes.length === 0;
-  const version = isQuiet ? snapshot.version : await deps.writer.write(writes, ADMINISTRATOR, snapshot.version);
-  return ok({ changes, after, version });
+  if (request.dryRun === true || planned.writes.length === 0) return ok({ ...planned, version: snapshot.version });
+  const final = plan(before, await named(wish, people.meet));
+  const version = await deps.writer.write(final.writes, ADMINISTRATOR, snapshot.version);
+  return ok({ ...final, version });
 }
 
 /** Tries again while the registry moves under a change; after that the caller is told to come back. */

@@ -1,13 +1,20 @@
 import type { z } from 'zod';
-import type { Agent, Authentication, McpServer, RegistrySnapshot, TrustedIssuer } from '../registry/index.js';
+import type {
+  Agent,
+  AgentDraft,
+  Authentication,
+  McpServer,
+  RegistrySnapshot,
+  TrustedIssuer,
+} from '../registry/index.js';
 import { withPending } from '../registry/index.js';
 import { agentKind, type Contents, issuerKind, type Kind, type ObjectKind, serverKind, split } from './contents.js';
 import { EXAMPLE_AGENT, EXAMPLE_ISSUER, EXAMPLE_SERVER, SENT_AGENT, SENT_SERVER } from './examples.js';
-import type { Wish } from './plan.js';
+import type { Wanted } from './plan.js';
 import { AgentBody, AgentView, IssuerBody, IssuerView, ServerBody, ServerView } from './shapes.js';
 
-/** One kind of object as the API serves it: `T` as it is written, `V` as it is shown. */
-export type Collection<T extends object, V extends T> = Readonly<{
+/** One kind of object as the API serves it: `T` as it is written, `V` as it is shown, `S` as it is sent. */
+export type Collection<T extends object, V extends T, S extends object = T> = Readonly<{
   name: ObjectKind;
   plural: string;
   title: string;
@@ -15,18 +22,19 @@ export type Collection<T extends object, V extends T> = Readonly<{
   idField: string;
   kind: Kind<T>;
   view: z.ZodType<V>;
-  body: z.ZodType<T>;
+  body: z.ZodType<S>;
   example: V;
-  sent: T;
+  sent: S;
+  sentId: (object: S) => string;
   among: (contents: Contents) => ReadonlyMap<string, T>;
   shown: (snapshot: RegistrySnapshot) => readonly V[];
   /** As the object would be shown in the place of the one that is there. */
   would: (object: T, there: V | undefined) => V;
   /** What to write when this was sent; the registry may know what has to stay. */
-  wish: (object: T, before: Contents) => Partial<Wish>;
+  wish: (object: S, before: Contents) => Partial<Wanted>;
 }>;
 
-export const agents: Collection<Agent, AgentView> = {
+export const agents: Collection<Agent, AgentView, AgentDraft> = {
   name: 'agent',
   plural: 'agents',
   title: 'agent',
@@ -37,6 +45,7 @@ export const agents: Collection<Agent, AgentView> = {
   body: AgentBody,
   example: EXAMPLE_AGENT,
   sent: SENT_AGENT,
+  sentId: ({ client_id }) => client_id,
   among: (contents) => contents.agent,
   shown: (snapshot) => [...snapshot.agents].map(shownClient),
   would: (object, there) => ({ ...object, has_secret: keepsSecret(object, there) }),
@@ -54,6 +63,7 @@ export const servers: Collection<McpServer, ServerView> = {
   body: ServerBody,
   example: EXAMPLE_SERVER,
   sent: SENT_SERVER,
+  sentId: serverKind.idOf,
   among: (contents) => contents.server,
   shown: (snapshot) => [...snapshot.servers].map(shownClient),
   would: (object, there) => ({ ...object, has_secret: keepsSecret(object, there) }),
@@ -71,6 +81,7 @@ export const issuers: Collection<TrustedIssuer, TrustedIssuer> = {
   body: IssuerBody,
   example: EXAMPLE_ISSUER,
   sent: EXAMPLE_ISSUER,
+  sentId: issuerKind.idOf,
   among: (contents) => contents.issuer,
   shown: (snapshot) => [...snapshot.issuers],
   would: (object) => object,

@@ -1,8 +1,8 @@
-import type { Clock } from '../base/index.js';
+import type { Clock, Seconds } from '../base/index.js';
 import type { LogReader, LogRecovery, PersonNames } from '../audit/index.js';
 import type { Route } from '../http/index.js';
 import type { KeptInputs, PolicyStore } from '../policy/index.js';
-import type { RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
+import type { AccountablePeople, RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
 import type { SessionsAdmin } from '../session/index.js';
 import type { KeysAdmin } from '../token/index.js';
 import { applyOperation } from './apply.js';
@@ -29,6 +29,8 @@ export type AdminDeps = ServeDeps &
     writer: RegistryWriter;
     sessions: SessionsAdmin;
     persons: PersonNames;
+    people: AccountablePeople;
+    agentLife: Seconds;
     keys: KeysAdmin;
     policies: PolicyStore;
     inputs: KeptInputs;

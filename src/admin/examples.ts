@@ -1,4 +1,4 @@
-import type { Agent, McpServer, TrustedIssuer } from '../registry/index.js';
+import type { AgentDraft, McpServer, TrustedIssuer } from '../registry/index.js';
 import type { AgentView, ServerView } from './shapes.js';
 
 /** Objects that the description of the API shows; a test registers them. */
@@ -21,10 +21,11 @@ export const SENT_SERVER: McpServer = {
   reports_outcomes: true,
 };
 
-export const SENT_AGENT: Agent = {
+export const SENT_AGENT: AgentDraft = {
   client_id: 'agt_planner',
   name: 'Planner',
-  owner: 'platform@example.com',
+  owner: 'https://login.example.com#8c1f0c6e',
+  sponsor: 'https://login.example.com#b72d44a1',
   purpose: 'Plans and publishes the weekly report.',
   status: 'active',
   authentication: { method: 'private_key_jwt', jwks_uri: 'https://agents.example.com/planner/jwks.json' },
@@ -33,7 +34,6 @@ export const SENT_AGENT: Agent = {
   hand_over_to: [],
   transaction_tokens: false,
   dpop_required: false,
-  expires_at: '2036-01-01T00:00:00Z',
 };
 
 export const EXAMPLE_ISSUER: TrustedIssuer = {
@@ -56,4 +56,10 @@ export const EXAMPLE_ISSUER: TrustedIssuer = {
 
 /** The same as they are shown. */
 export const EXAMPLE_SERVER: ServerView = { ...SENT_SERVER, has_secret: false };
-export const EXAMPLE_AGENT: AgentView = { ...SENT_AGENT, has_secret: false };
+export const EXAMPLE_AGENT: AgentView = {
+  ...SENT_AGENT,
+  owner: 'prs_7HqXb2c4d6e8f0a1b2c3d4',
+  sponsor: 'prs_k1L2m3N4o5P6q7R8s9T0uA',
+  expires_at: '2027-11-22T09:00:00.000Z',
+  has_secret: false,
+};

@@ -10,14 +10,17 @@ import { NOTHING } from './plan.js';
 import { DryRun, pageOf, Paging } from './shapes.js';
 
 /** List, read, write and remove the objects of one kind. */
-export function objectOperations<T extends object, V extends T>(
-  of: Collection<T, V>,
+export function objectOperations<T extends object, V extends T, S extends object>(
+  of: Collection<T, V, S>,
   deps: ChangeDeps,
 ): readonly Operation[] {
   return [listThem(of, deps), getOne(of, deps), putOne(of, deps), removeOne(of, deps)];
 }
 
-function listThem<T extends object, V extends T>(of: Collection<T, V>, { registry }: ChangeDeps): Operation {
+function listThem<T extends object, V extends T, S extends object>(
+  of: Collection<T, V, S>,
+  { registry }: ChangeDeps,
+): Operation {
   return operation({
     id: `list${of.schemaName}s`,
     method: 'GET',
@@ -36,7 +39,10 @@ function listThem<T extends object, V extends T>(of: Collection<T, V>, { registr
   });
 }
 
-function getOne<T extends object, V extends T>(of: Collection<T, V>, { registry }: ChangeDeps): Operation {
+function getOne<T extends object, V extends T, S extends object>(
+  of: Collection<T, V, S>,
+  { registry }: ChangeDeps,
+): Operation {
   return operation({
     ...pathOf(of),
     id: `get${of.schemaName}`,
@@ -51,7 +57,7 @@ function getOne<T extends object, V extends T>(of: Collection<T, V>, { registry 
   });
 }
 
-function putOne<T extends object, V extends T>(of: Collection<T, V>, deps: ChangeDeps): Operation {
+function putOne<T extends object, V extends T, S extends object>(of: Collection<T, V, S>, deps: ChangeDeps): Operation {
   return operation({
     ...pathOf(of),
     id: `put${of.schemaName}`,
@@ -67,7 +73,7 @@ function putOne<T extends object, V extends T>(of: Collection<T, V>, deps: Chang
       { status: 201, about: 'It is new.', schema: of.view, example: of.example },
     ],
     run: async ({ params: { id = '' }, query, body, ...conditions }) => {
-      if (of.kind.idOf(body) !== id) {
+      if (of.sentId(body) !== id) {
         return err(fieldProblem([{ param: of.idField, detail: 'differs from the id in the path' }]));
       }
       const request = {
@@ -80,12 +86,17 @@ function putOne<T extends object, V extends T>(of: Collection<T, V>, deps: Chang
       if (!changed.ok) return changed;
       const status = changed.value.changes.some(({ change }) => change === 'created') ? 201 : 200;
       const snapshot = await deps.registry.refresh();
-      return dryRun ? ok({ status, body: of.would(body, shownOf(of, snapshot, id)) }) : show(of, snapshot, id, status);
+      const would = of.among(changed.value.after).get(id);
+      if (!dryRun || would === undefined) return show(of, snapshot, id, status);
+      return ok({ status, body: of.would(would, shownOf(of, snapshot, id)) });
     },
   });
 }
 
-function removeOne<T extends object, V extends T>(of: Collection<T, V>, deps: ChangeDeps): Operation {
+function removeOne<T extends object, V extends T, S extends object>(
+  of: Collection<T, V, S>,
+  deps: ChangeDeps,
+): Operation {
   return operation({
     ...pathOf(of),
     id: `remove${of.schemaName}`,
@@ -121,13 +132,15 @@ function removeOne<T extends object, V extends T>(of: Collection<T, V>, deps: Ch
   });
 }
 
-const pathOf = <T extends object, V extends T>(of: Collection<T, V>): Pick<Operation, 'path' | 'params'> => ({
+const pathOf = <T extends object, V extends T, S extends object>(
+  of: Collection<T, V, S>,
+): Pick<Operation, 'path' | 'params'> => ({
   path: `/admin/v1/${of.plural}/:id`,
   params: { id: `Its ${of.idField}, percent-encoded.` },
 });
 
-function show<T extends object, V extends T>(
-  of: Collection<T, V>,
+function show<T extends object, V extends T, S extends object>(
+  of: Collection<T, V, S>,
   snapshot: RegistrySnapshot,
   id: string,
   status: 200 | 201,
@@ -138,13 +151,13 @@ function show<T extends object, V extends T>(
   return ok({ status, body: shown, headers: { ETag: etagOf(object) } });
 }
 
-const shownOf = <T extends object, V extends T>(
-  of: Collection<T, V>,
+const shownOf = <T extends object, V extends T, S extends object>(
+  of: Collection<T, V, S>,
   snapshot: RegistrySnapshot,
   id: string,
 ): V | undefined => of.shown(snapshot).find((candidate) => of.kind.idOf(candidate) === id);
 
-const missing = <T extends object, V extends T>(of: Collection<T, V>, id: string): Problem =>
+const missing = <T extends object, V extends T, S extends object>(of: Collection<T, V, S>, id: string): Problem =>
   plainProblem('not_found', `There is no ${of.title} ${id}`);
 
 /** RFC 9110 sections 13.1.1 and 13.1.2. */

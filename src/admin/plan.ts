@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Agent, McpServer, RegistryChange, TrustedIssuer } from '../registry/index.js';
+import type { Agent, AgentDraft, McpServer, RegistryChange, TrustedIssuer } from '../registry/index.js';
 import { agentKind, type Contents, issuerKind, type Kind, KINDS, type ObjectKind, serverKind } from './contents.js';
 import { difference, FieldChange } from './difference.js';
 
@@ -10,7 +10,9 @@ export type Wish = Readonly<{
   issuer: readonly TrustedIssuer[];
   remove: readonly Readonly<{ kind: ObjectKind; id: string }>[];
 }>;
-export const NOTHING: Wish = { agent: [], server: [], issuer: [], remove: [] };
+/** A wish as it was sent: agents may lack their end, and name people as others know them. See settle.ts. */
+export type Wanted = Omit<Wish, 'agent'> & Readonly<{ agent: readonly AgentDraft[] }>;
+export const NOTHING: Wanted = { agent: [], server: [], issuer: [], remove: [] };
 
 /** What a wish does to one object. */
 export const ObjectChange = z.strictObject({

@@ -15,7 +15,7 @@ export type Ourselves = Readonly<{ issuer: string; trustDomain: string }>;
 export function flawsOf(
   wish: Wish,
   { after, changes }: Plan,
-  { us, now }: Readonly<{ us: Ourselves; now: Seconds }>,
+  { us, now, latest }: Readonly<{ us: Ourselves; now: Seconds; latest: Seconds }>,
 ): readonly Flaw[] {
   const touched = new Set(changes.filter(isWritten).map(({ kind, id }) => `${kind} ${id}`));
   const renewed = new Set(changes.filter(isNewLife).map(({ id }) => id));
@@ -25,7 +25,7 @@ export function flawsOf(
   return [
     ...twiceIn(wish),
     ...agents.filter(({ client_id: id }) => touched.has(`agent ${id}`)).flatMap((agent) => agentFlaws(agent, us)),
-    ...agents.filter(({ client_id: id }) => renewed.has(id)).flatMap((agent) => lifeFlaws(agent, now)),
+    ...agents.filter(({ client_id: id }) => renewed.has(id)).flatMap((agent) => lifeFlaws(agent, now, latest)),
     ...servers.filter(({ resource: id }) => touched.has(`server ${id}`)).flatMap((server) => serverFlaws(server, us)),
     ...issuers.filter(({ issuer: id }) => touched.has(`issuer ${id}`)).flatMap((issuer) => issuerFlaws(issuer, us)),
     ...agents.flatMap((agent) => agentReferences(agent, after)),
@@ -80,9 +80,11 @@ function agentReferences(agent: Agent, after: Contents): readonly Flaw[] {
   ];
 }
 
-function lifeFlaws({ client_id, expires_at }: Agent, now: Seconds): readonly Flaw[] {
-  const isOver = Date.parse(expires_at) / 1000 <= now;
-  return isOver ? [at('agent', client_id)('expires_at', 'must be in the future')] : [];
+/** OWASP NHI7: an agent ends by itself, unless somebody says again that it is wanted. */
+function lifeFlaws({ client_id, expires_at }: Agent, now: Seconds, latest: Seconds): readonly Flaw[] {
+  const [flaw, end] = [at('agent', client_id), Date.parse(expires_at) / 1000];
+  if (end <= now) return [flaw('expires_at', 'must be in the future')];
+  return end > latest ? [flaw('expires_at', `must be at most ${(latest - now) / 86_400} days from now`)] : [];
 }
 
 function serverFlaws(server: McpServer, us: Ourselves): readonly Flaw[] {

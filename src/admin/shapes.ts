@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Text } from '../protocol/index.js';
-import { Agent, McpServer, TrustedIssuer } from '../registry/index.js';
+import { Agent, AgentDraft, McpServer, TrustedIssuer } from '../registry/index.js';
 
 const hasSecret = {
   has_secret: z.boolean().describe('Whether it has a client secret, which nobody can read.').meta({ readOnly: true }),
@@ -15,7 +15,7 @@ export type ServerView = z.infer<typeof ServerView>;
 export const IssuerView = TrustedIssuer;
 
 /** Objects as they are sent. */
-export const AgentBody = Agent.extend(maybeHasSecret).transform(withoutView);
+export const AgentBody = AgentDraft.extend(maybeHasSecret).transform(withoutView);
 export const ServerBody = McpServer.safeExtend(maybeHasSecret).transform(withoutView);
 export const IssuerBody = TrustedIssuer;
 

@@ -12,6 +12,7 @@ export type Draft = Readonly<Record<string, unknown>>;
 export type Flags = Readonly<{
   name?: string;
   owner?: string;
+  sponsor?: string;
   purpose?: string;
   status?: string;
   clientId?: string;
@@ -84,9 +85,10 @@ export const fillIssuer: Fill = (flags, before, { io }) => {
 
 const present = (field: string, value: unknown): Draft => (value === undefined ? {} : { [field]: value });
 
-const plainFields = ({ name, owner, purpose, status, clientId, dpop }: Flags): Draft => ({
+const plainFields = ({ name, owner, sponsor, purpose, status, clientId, dpop }: Flags): Draft => ({
   ...present('name', name),
   ...present('owner', owner),
+  ...present('sponsor', sponsor),
   ...present('purpose', purpose),
   ...present('status', status),
   ...present('client_id', clientId),

@@ -1,9 +1,8 @@
 import { Command, Option } from 'commander';
 import { stringify } from 'yaml';
-import type { Seconds } from '../base/index.js';
 import { connect } from './api.js';
 import { type Connected, connected, list, listPage, print } from './command.js';
-import { type Draft, type Fill, fillAgent, fillIssuer, fillServer, instantOf } from './fields.js';
+import { type Draft, type Fill, fillAgent, fillIssuer, fillServer } from './fields.js';
 import type { Io } from './io.js';
 import { type ObjectPlace, type WriteOptions, writeObject } from './write-object.js';
 
@@ -13,7 +12,7 @@ type Objects = ObjectPlace &
     columns: readonly string[];
     hasSecrets: boolean;
     /** What a new one is before its flags. */
-    fresh(id: string, now: Seconds): Draft;
+    fresh(id: string): Draft;
     fill: Fill;
     withFlags(command: Command): Command;
     examples: readonly string[];
@@ -26,7 +25,6 @@ const many = (flags: string, about: string): Option =>
 const withClientFlags = (command: Command): Command =>
   command
     .option('--name <text>', 'its name, for people (else its id)')
-    .option('--owner <text>', 'the person or team that answers for it')
     .option('--new-key <file>', 'make a key pair; the private half goes into this new file, Writ gets the public one')
     .option('--jwks <file>', 'its public keys: a file with a JWK or a JWK Set')
     .option('--jwks-uri <url>', 'where its public keys are')
@@ -45,16 +43,19 @@ const AGENTS: Objects = {
   idField: 'client_id',
   columns: ['client_id', 'status', 'owner', 'expires_at', 'name'],
   hasSecrets: true,
-  fresh: (id, now) => ({ client_id: id, name: id, expires_at: instantOf('90d', now) }),
+  fresh: (id) => ({ client_id: id, name: id }),
   fill: fillAgent,
   withFlags: (command) =>
     withClientFlags(command)
+      .option('--owner <person>', 'the person who answers for it: prs_… or <issuer>#<subject>')
+      .option('--sponsor <person>', 'the person who wants it to exist')
       .option('--purpose <text>', 'what it is for, for the people who are asked')
       .addOption(many('--redirect-uri <url>', 'where it receives codes'))
       .addOption(many('--hand-over-to <id>', 'an agent that it may hand over to'))
-      .option('--expires <when>', 'days such as 90d, or an instant (a new agent: 90d)'),
+      .option('--expires <when>', 'days such as 90d, or an instant (without it a new agent gets one)'),
   examples: [
-    'writ agents create agt_planner --owner me@example.com --purpose "Plans the week" \\',
+    'writ agents create agt_planner --owner https://login.example.com#8c1f0c6e \\',
+    '  --sponsor https://login.example.com#b72d44a1 --purpose "Plans the week" \\',
     '  --new-key planner.jwk.json --allow https://mcp.example.com/files#read_file',
     'writ agents change agt_planner --expires 30d',
     'writ agents retire agt_planner',
@@ -71,6 +72,7 @@ const SERVERS: Objects = {
   fill: fillServer,
   withFlags: (command) =>
     withClientFlags(command)
+      .option('--owner <text>', 'the person or team that answers for it')
       .option('--client-id <id>', 'as what it introspects tokens (a new server: made from its address)')
       .addOption(
         many('--tool <name:tier=scopes>', 'a tool: name:tier=scope,scope or name:tier:action:data=scope,scope'),

@@ -84,7 +84,7 @@ First steps, beside a Writ that runs on this machine (npm start):
   writ doctor
   writ servers create https://mcp.example.com/files --owner me@example.com --new-key files.jwk.json \\
     --tool read_file:low:read:internal=files:read
-  writ agents create agt_planner --owner me@example.com --purpose "Plans the week" \\
+  writ agents create agt_planner --owner <issuer>#<subject> --sponsor <issuer>#<subject> --purpose "Plans the week" \\
     --new-key planner.jwk.json --allow https://mcp.example.com/files#read_file
   writ agents get agt_planner
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Seconds, systemClock } from '../base/index.js';
+import { systemClock } from '../base/index.js';
 import { parseYaml } from '../config/index.js';
 import { type AdminApi, connect, type ConnectionOptions, type Tagged } from './api.js';
 import { describeField, readInput } from './apply.js';
@@ -14,7 +14,7 @@ export type WriteOptions = Flags &
   Readonly<{ file?: string; dryRun?: boolean; ifMatch?: string; json?: boolean }>;
 
 type Order = Readonly<{ id: string; place: ObjectPlace; fill: Fill }> &
-  (Readonly<{ verb: 'create'; fresh(id: string, now: Seconds): Draft }> | Readonly<{ verb: 'change' | 'retire' }>);
+  (Readonly<{ verb: 'create'; fresh(id: string): Draft }> | Readonly<{ verb: 'change' | 'retire' }>);
 
 /** Reads the object, puts the flags into it, has Writ check it, and writes it only where it still is what was read. */
 export async function writeObject(order: Order, options: WriteOptions, io: Io): Promise<void> {
@@ -23,7 +23,7 @@ export async function writeObject(order: Order, options: WriteOptions, io: Io): 
   const before = order.verb === 'create' ? undefined : await seen(api, path, options.ifMatch);
   const whole = options.file === undefined ? undefined : await wholeObject(options.file, order.place, io);
   const now = systemClock.now();
-  const start = whole ?? before?.object ?? ('fresh' in order ? order.fresh(order.id, now) : {});
+  const start = whole ?? before?.object ?? ('fresh' in order ? order.fresh(order.id) : {});
   const saves: (() => void)[] = [];
   const draft = await order.fill(options, start, { api, io, now, later: (save) => saves.push(save) });
   const send = (dryRun: boolean): Promise<unknown> =>

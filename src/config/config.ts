@@ -46,6 +46,7 @@ export type Config = Readonly<{
   lifetimes: Readonly<Settings['lifetimes']>;
   limits: Readonly<Settings['limits']>;
   /** 0: nothing is kept of what decisions looked at. */
+  agentLifetimeDays: number;
   decisionInputDays: number;
   logLevel: Settings['logLevel'];
   metricsToken: string | undefined;

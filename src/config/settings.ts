@@ -294,6 +294,14 @@ export const Settings = z.strictObject({
     .refine((all) => new Set(all.map(({ id }) => id)).size === all.length, { error: 'names one id twice' }),
   lifetimes: Lifetimes.prefault({}),
   limits: Limits.prefault({}),
+  agentLifetimeDays: z
+    .number({ error: 'must be a whole number of days' })
+    .int({ error: 'must be a whole number of days' })
+    .min(1, { error: 'must be at least 1 day' })
+    .max(1_096, { error: 'must be at most 1096 days' })
+    .default(365)
+    .describe('How far ahead the end of an agent may be set, and how long one lives that is registered without an end.')
+    .meta({ env: 'WRIT_AGENT_LIFETIME_DAYS' }),
   decisionInputDays: z
     .number({ error: 'must be a whole number of days' })
     .int({ error: 'must be a whole number of days' })

@@ -1,7 +1,7 @@
 import type { ParameterizedContext } from 'koa';
 import { z } from 'zod';
 import { consentPage, type ConsentRequest, consentRequest, continuePage, type Person } from '../human/index.js';
-import { isUsable } from '../registry/index.js';
+import { isUsable, personIdIn } from '../registry/index.js';
 import { readForm } from './requests.js';
 import { finish, type Interaction, type InteractionDeps, refusal, type Step } from './step.js';
 import { answer, outdated } from './troubles.js';
@@ -27,10 +27,21 @@ async function whatIsAsked({ deps }: Step, interaction: Interaction): Promise<Co
   const person = await personOf(deps, interaction);
   if (agent === undefined || !isUsable(agent, deps.clock.now()) || person === undefined) return undefined;
   const { own, resource } = missing(interaction, deps.issuer);
-  return consentRequest(registry, { agent, person, redirectUri, scopes: [...own, ...resource] });
+  const owner = await nameOf(deps, agent.owner);
+  return consentRequest(registry, {
+    ...{ agent: { ...agent, owner }, person, redirectUri },
+    scopes: [...own, ...resource],
+  });
 }
 
 const Asked = z.looseObject({ client_id: z.string(), redirect_uri: z.string() });
+
+/** Who answers for an agent, as people call them. */
+async function nameOf({ people }: InteractionDeps, owner: string): Promise<string> {
+  const id = personIdIn(owner);
+  const attributes = id === undefined ? undefined : (await people.byId(id))?.attributes;
+  return attributes?.name ?? attributes?.email ?? owner;
+}
 
 async function personOf({ people }: InteractionDeps, interaction: Interaction): Promise<Person | undefined> {
   const id = interaction.session?.accountId;

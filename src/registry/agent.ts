@@ -31,11 +31,18 @@ const authentication = Authentication.refine(
   { error: 'give exactly one of jwks and jwks_uri' },
 );
 
+const Accountable = Text.min(1).max(1_024);
+const NAMING = 'Shown as the id of a person (prs_…); may be sent as <issuer>#<subject> too.';
+
 /** An AI agent: an OAuth client that acts for people. */
 export const Agent = z.strictObject({
   client_id: ClientId,
   name: Name,
-  owner: Text.min(1).max(256).describe('The person or team that answers for this agent.'),
+  // Text, so that agents from before people were asked for can be read; whoever writes one has to name people.
+  owner: Accountable.describe(`The person who answers for this agent. ${NAMING}`),
+  sponsor: Accountable.exactOptional().describe(
+    `The person who wants this agent to exist, and who says so again when it is renewed. Mandatory for an active agent. ${NAMING}`,
+  ),
   purpose: Text.min(1).max(512),
   status: Status.default('active'),
   authentication,
@@ -48,5 +55,16 @@ export const Agent = z.strictObject({
 });
 export type Agent = z.infer<typeof Agent>;
 export type AgentInput = z.input<typeof Agent>;
+
+/** An agent as it is sent: without an end it gets one. */
+export const AgentDraft = Agent.extend({
+  expires_at: Agent.shape.expires_at
+    .exactOptional()
+    .describe(
+      'After this instant the agent is refused. Without it: what it was, or as late as may be for a new agent.',
+    ),
+});
+export type AgentDraft = z.infer<typeof AgentDraft>;
+export type AgentDraftInput = z.input<typeof AgentDraft>;
 
 export { authentication as AuthenticationOfClient, WebUrl, Name };

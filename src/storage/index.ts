@@ -1,5 +1,6 @@
 export { type WritesBehind, writesBehind } from './behind.js';
 export { openAccessLog } from './access-log.js';
+export { openAccountablePeople } from './accountable-people.js';
 export { openDecisions } from './decision-log.js';
 export { type Database, type DatabaseOptions, openDatabase } from './database.js';
 export { guarded, isOutage } from './outage.js';

@@ -83,7 +83,7 @@ describe('AU-01 a text that is made to break out of its record', () => {
       await world.exchange({ authorization_details: tools(tool(text)) }),
       await world.exchange({}, world.a1, { traceparent: encodeURIComponent(text) }),
       await world.exchange({ subject_token: await world.personToken('alice', { client_id: text }) }),
-      await world.admin('PUT', '/agents/agt_a2', { ...agent, name: text, owner: text, purpose: text }),
+      await world.admin('PUT', '/agents/agt_a2', { ...agent, name: text, purpose: text }),
       await world.admin('POST', '/sessions/ses_x/end', { reason: text }),
     ];
     for (const { status } of answers) expect([200, 400, 401, 404, 422]).toContain(status);

@@ -333,10 +333,10 @@ describe('CA-03 a server that dies', () => {
           {
             client_id: agent.id,
             name: 'k1',
-            owner: 'tests',
+            owner: 'https://people.example#ada',
+            sponsor: 'https://people.example#bob',
             purpose: 'tests',
             authentication: { method: 'private_key_jwt', jwks: { keys: [agent.key.jwk] } },
-            expires_at: '2036-01-01T00:00:00Z',
           },
         ],
       }),

@@ -52,10 +52,10 @@ describe.each(databaseKinds.filter((kind) => kind === 'server'))('two processes 
     const agent = {
       client_id: 'agt_a',
       name: 'A',
-      owner: 'platform team',
+      owner: 'https://people.example#ada',
+      sponsor: 'https://people.example#bob',
       purpose: 'tests',
       authentication: { method: 'client_secret_basic' },
-      expires_at: '2036-01-01T00:00:00Z',
     };
     expect((await ask(ports[0], 'PUT', '/agents/agt_a', { body: agent })).status).toBe(201);
     for (let round = 0; round < ROUNDS; round++) {

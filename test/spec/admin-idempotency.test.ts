@@ -1,17 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { AgentInput } from '../../src/registry/index.js';
+import type { AgentDraftInput } from '../../src/registry/index.js';
 import { openIdempotency } from '../../src/storage/index.js';
+import { OWNER, SPONSOR } from '../support/accountable.js';
 import { type AdminServer, type Answer, problem, startAdmin, statusAndBody } from '../support/admin.js';
 import { describeDatabases } from '../support/databases.js';
 
-const agent: AgentInput = {
+const agent: AgentDraftInput = {
   client_id: 'agt_planner',
   name: 'Planner',
-  owner: 'platform team',
+  owner: OWNER,
+  sponsor: SPONSOR,
   purpose: 'Plans.',
   authentication: { method: 'client_secret_basic' },
-  expires_at: '2036-01-01T00:00:00Z',
 };
 
 let admin: AdminServer;

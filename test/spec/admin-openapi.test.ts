@@ -5,8 +5,10 @@ import {
   openDecisionInputs,
   openIdempotency,
   openAccessLog,
+  openAccountablePeople,
   openLog,
   openPersonNames,
+  openPersons,
   openPolicies,
   openSessions,
 } from '../../src/storage/index.js';
@@ -68,6 +70,8 @@ describe('the description of the admin API', () => {
       failures: { note: () => undefined },
       access: openAccessLog(admin.fresh.database, { now: () => NOW }),
       persons: openPersonNames(admin.fresh.database, { now: () => NOW }),
+      people: openAccountablePeople(admin.fresh.database, openPersons(admin.fresh.database, { now: () => NOW })),
+      agentLife: 1,
       readTools: readTools({ allowLoopback: true }),
       idempotency: openIdempotency(admin.fresh.database),
       encryptionKeys: [new Uint8Array(32)],
@@ -117,7 +121,12 @@ describe('the description of the admin API', () => {
       ['issuers', 'TrustedIssuer'],
     ] as const) {
       const shown = document.paths[`/admin/v1/${plural}`]?.['get']?.responses['200']?.content?.['application/json'];
-      expect((await admin.ask('GET', `/${plural}`)).body).toStrictEqual(shown?.example);
+      const people = { owner: expect.any(String), sponsor: expect.any(String), expires_at: expect.any(String) };
+      const [listed] = (shown?.example as { items: object[] }).items;
+      expect((await admin.ask('GET', `/${plural}`)).body).toStrictEqual({
+        items: [plural === 'agents' ? { ...listed, ...people } : listed],
+        next: null,
+      });
       expect(document.components.schemas[schema]).toMatchObject({ type: 'object', additionalProperties: false });
     }
   });

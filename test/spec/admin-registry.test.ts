@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { verifySecret } from '../../src/client/index.js';
 import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
+import { OWNER, SPONSOR } from '../support/accountable.js';
 import {
   ADMIN,
   type AdminServer,
@@ -39,7 +40,8 @@ const server: McpServerInput = {
 const agent: AgentInput = {
   client_id: 'agt_planner',
   name: 'Planner',
-  owner: 'team-a',
+  owner: OWNER,
+  sponsor: SPONSOR,
   purpose: 'plans',
   authentication: { method: 'private_key_jwt', jwks_uri: 'https://agents.example/planner/jwks' },
   redirect_uris: ['https://agents.example/cb', 'http://127.0.0.1:8080/cb'],
@@ -72,6 +74,8 @@ const serverView = {
   reports_outcomes: null,
   has_secret: false,
 };
+const without = (whole: object, field: string): object =>
+  Object.fromEntries(Object.entries(whole).filter(([name]) => name !== field));
 const at = (id: string): string => encodeURIComponent(id);
 
 const records = async (): Promise<unknown[]> => {
@@ -358,6 +362,27 @@ describe('a registration is refused by field', () => {
       ['authentication.jwks_uri', `is used by server ${FILES} too; everyone needs a key of their own`],
     ],
     ['an end in the past', { expires_at: '2026-11-22T11:59:59Z' }, ['expires_at', 'must be in the future']],
+    [
+      'an end that is too far away',
+      { expires_at: '2027-11-22T12:00:01Z' },
+      ['expires_at', 'must be at most 365 days from now'],
+    ],
+    [
+      'a team for an owner and a mailbox for a sponsor',
+      { owner: 'platform team', sponsor: 'platform@example.com' },
+      ['owner', 'must be a person by id (prs_…) or as <issuer>#<subject>, not a team or a mailbox'],
+      ['sponsor', 'must be a person by id (prs_…) or as <issuer>#<subject>, not a team or a mailbox'],
+    ],
+    [
+      'no sponsor',
+      { sponsor: undefined },
+      ['sponsor', 'is missing: name a person by id (prs_…) or as <issuer>#<subject>'],
+    ],
+    [
+      'an owner whom nobody knows',
+      { owner: 'prs_nobody7890123456789012' },
+      ['owner', 'there is no person prs_nobody7890123456789012'],
+    ],
     ['an end that is no instant', { expires_at: 'tomorrow' }, ['expires_at', 'Invalid ISO datetime']],
     ['an unknown field', { tenant_id: 't2' }, ['tenant_id', 'is not a field']],
     ['an operator for text', { name: { not: '' } }, ['name', 'Invalid input: expected string, received object']],
@@ -435,6 +460,35 @@ describe('a registration is refused by field', () => {
     );
   });
 
+  it('when an agent has an owner who is disabled', async () => {
+    const { prisma } = admin.fresh.database;
+    const left = 'prs_left567890123456789012';
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO person (id, issuer, subject, status) VALUES ('${left}', 'https://people.example', 'left', 'disabled')`,
+    );
+    expect(statusAndBody(await admin.ask('PUT', '/agents/agt_planner', { ...agent, owner: left }))).toStrictEqual(
+      problem('invalid_field', undefined, ['owner', `the person ${left} is disabled`]),
+    );
+  });
+
+  it('but an agent from before people were asked for stays as it is, and may be disabled', async () => {
+    await admin.ask('PUT', '/agents/agt_planner', agent);
+    const { prisma } = admin.fresh.database;
+    await prisma.$executeRawUnsafe(
+      `UPDATE agent SET document = (document - 'sponsor') || '{"owner": "platform team"}'`,
+    );
+    await prisma.$executeRawUnsafe('UPDATE registry_state SET version = version + 1');
+    const { body } = await admin.ask('GET', '/agents/agt_planner');
+    const old = body as object;
+    expect(body).toStrictEqual({ ...without(agentView, 'sponsor'), owner: 'platform team' });
+    expect((await admin.ask('PUT', '/agents/agt_planner', old)).status).toBe(200);
+    expect((await admin.ask('PUT', '/agents/agt_planner', { ...old, name: 'New' })).body).toMatchObject({
+      code: 'invalid_field',
+      errors: [{ param: 'owner' }, { param: 'sponsor' }],
+    });
+    expect((await admin.ask('PUT', '/agents/agt_planner', { ...old, status: 'disabled' })).status).toBe(200);
+  });
+
   it('but an agent that has expired may still be disabled', async () => {
     await admin.ask('PUT', '/agents/agt_planner', agent);
     await admin.fresh.database.prisma.$executeRawUnsafe(
@@ -453,6 +507,38 @@ describe('a registration is refused by field', () => {
       problem('too_large', 'The body may have at most 65536 bytes'),
     );
     expect(admin.thrown).toStrictEqual([]);
+  });
+});
+
+describe('the people who answer for an agent', () => {
+  const alone = { ...agent, allow: [] };
+  it('may be named as an issuer knows them, before they were ever here, and are shown by id', async () => {
+    const named = { ...alone, owner: 'https://people.example#ada#1', sponsor: 'https://people.example#sponsor' };
+    const tried = await admin.ask('PUT', '/agents/agt_planner?dry_run=true', named);
+    expect(tried.body).toMatchObject({ owner: named.owner, sponsor: SPONSOR });
+    const find = () => admin.ask('GET', `/persons?issuer=${at('https://people.example')}&subject=${at('ada#1')}`);
+    expect((await find()).body).toStrictEqual({ items: [] });
+    const made = await admin.ask('PUT', '/agents/agt_planner', named);
+    const { items } = (await find()).body as { items: { id: string }[] };
+    expect(statusAndBody(made)).toStrictEqual({
+      status: 201,
+      body: { ...agentView, allow: [], owner: items[0]?.id, sponsor: SPONSOR },
+    });
+    expect(await admin.ask('POST', '/apply', { agents: [named] })).toMatchObject({
+      body: { changes: [{ change: 'unchanged' }] },
+    });
+  });
+});
+
+describe('an agent without an end', () => {
+  it('gets one when it is new, and keeps the one that it has', async () => {
+    const dated = { ...agent, allow: [] };
+    const draft = without(dated, 'expires_at');
+    const end = async (body: object) =>
+      ((await admin.ask('PUT', '/agents/agt_planner', body)).body as { expires_at: string }).expires_at;
+    expect(await end(draft)).toBe('2027-11-22T12:00:00.000Z');
+    expect(await end(dated)).toBe('2027-01-01T00:00:00Z');
+    expect(await end({ ...draft, name: 'Later' })).toBe('2027-01-01T00:00:00Z');
   });
 });
 

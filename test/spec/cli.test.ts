@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { openSessions } from '../../src/storage/index.js';
+import { OWNER, PEOPLE, SPONSOR } from '../support/accountable.js';
 import { ADMIN, type AdminServer, NOW, OUR_ISSUER, startAdmin } from '../support/admin.js';
 import { close, listen } from '../support/company.js';
 import { type Compiled, compileSource } from '../support/compiled.js';
@@ -220,8 +221,8 @@ describe('writ agents, servers and issuers', () => {
     await writ(['apply', '-f', EXAMPLE]);
     expect((await writ(['agents', 'list'])).out).toBe(
       [
-        'CLIENT_ID    STATUS  OWNER                 EXPIRES_AT            NAME',
-        'agt_planner  active  platform@example.com  2036-01-01T00:00:00Z  Planner\n',
+        'CLIENT_ID    STATUS  OWNER                       EXPIRES_AT                NAME',
+        `agt_planner  active  ${admin.registry.current().agent('agt_planner')?.owner ?? ''}  2027-11-22T12:00:00.000Z  Planner\n`,
       ].join('\n'),
     );
     const issuers: unknown = JSON.parse((await writ(['issuers', 'list', '--json'])).out);
@@ -268,19 +269,20 @@ describe('writ agents, servers and issuers', () => {
 
 describe('writ agents, servers and issuers, one by one', () => {
   const RESOURCE = 'https://mcp.example.com/files';
-  const OWNER = ['--owner', 'me@example.com'];
+  const OWNED = ['--owner', 'me@example.com'];
+  const ANSWERED = ['--owner', OWNER, '--sponsor', `${PEOPLE}#sponsor`];
   const TOOLS = ['--tool', 'read_file:low:read:internal=files:read', '--tool', 'write_file:high=files:write'];
   const createServer = (...more: string[]): Promise<Result> =>
-    writ(['servers', 'create', RESOURCE, ...OWNER, ...TOOLS, '--secret', ...more]);
+    writ(['servers', 'create', RESOURCE, ...OWNED, ...TOOLS, '--secret', ...more]);
   const createAgent = (...more: string[]): Promise<Result> =>
-    writ(['agents', 'create', 'agt_planner', ...OWNER, '--purpose', 'Plans', ...more]);
+    writ(['agents', 'create', 'agt_planner', ...ANSWERED, '--purpose', 'Plans', ...more]);
   const planner = (): unknown => admin.registry.current().agent('agt_planner');
   const files = (): unknown => admin.registry.current().serverByResource(RESOURCE);
   const privateFile = (name: string): string => join(directory, `${name}-${randomUUID()}.jwk.json`);
 
   it('are registered by flags alone, with a key of their own that only their owner may read', async () => {
     const [serverKey, agentKey] = [privateFile('server'), privateFile('agent')];
-    expect(await writ(['servers', 'create', RESOURCE, ...OWNER, ...TOOLS, '--new-key', serverKey])).toStrictEqual({
+    expect(await writ(['servers', 'create', RESOURCE, ...OWNED, ...TOOLS, '--new-key', serverKey])).toStrictEqual({
       code: 0,
       out: `created MCP server ${RESOURCE}\n  its private key is in ${serverKey}, and nowhere else: give it to the MCP server\n`,
       err: '',
@@ -300,7 +302,8 @@ describe('writ agents, servers and issuers, one by one', () => {
     expect(statSync(agentKey).mode & 0o777).toBe(0o600);
     expect(planner()).toMatchObject({
       name: 'agt_planner',
-      owner: 'me@example.com',
+      owner: OWNER,
+      sponsor: SPONSOR,
       allow: [{ resource: RESOURCE, scopes: ['files:read'], tools: ['read_file'] }],
       authentication: { method: 'private_key_jwt', jwks: { keys: [publicHalf] } },
     });
@@ -435,7 +438,7 @@ describe('writ agents, servers and issuers, one by one', () => {
 
   it('are listed page by page when asked so', async () => {
     await createAgent('--secret');
-    await writ(['agents', 'create', 'agt_writer', ...OWNER, '--purpose', 'Writes', '--secret']);
+    await writ(['agents', 'create', 'agt_writer', ...ANSWERED, '--purpose', 'Writes', '--secret']);
     const first = await writ(['agents', 'list', '--limit', '1']);
     expect([first.out.split('\n').length, first.err]).toStrictEqual([3, 'more: --after agt_planner\n']);
     const rest = await writ(['agents', 'list', '--limit', '1', '--after', 'agt_planner', '--json']);
@@ -460,7 +463,7 @@ describe('writ agents, servers and issuers, one by one', () => {
     const { code, err } = await createAgent('--jwks', path);
     expect([code, err]).toStrictEqual([2, expect.stringContaining('holds a private key, which nobody but its owner')]);
     expect(err).not.toContain('canary');
-    expect((await writ(['servers', 'create', RESOURCE, ...OWNER, '--tool', 'x'])).err).toContain(
+    expect((await writ(['servers', 'create', RESOURCE, ...OWNED, '--tool', 'x'])).err).toContain(
       '--tool x: write <name>',
     );
   });

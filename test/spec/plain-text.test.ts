@@ -114,7 +114,8 @@ describe('text that an administrator sends', () => {
   const agent = {
     client_id: 'agt_a',
     name: 'A',
-    owner: 'ops',
+    owner: 'https://people.example#ada',
+    sponsor: 'https://people.example#bob',
     purpose: 'tests',
     authentication: { method: 'client_secret_basic' },
     expires_at: '2027-01-01T00:00:00Z',

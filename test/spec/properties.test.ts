@@ -49,11 +49,12 @@ function registry(): object {
   return {
     agents: agents.map((agent, n) => ({
       ...common(agent),
+      owner: 'https://people.example#ada',
+      sponsor: 'https://people.example#bob',
       purpose: 'p',
       // The first one has everything, or no tree would get far.
       allow: allow(n + 3),
       hand_over_to: agents.filter((other) => other !== agent).map(({ id }) => id),
-      expires_at: '2099-01-01T00:00:00Z',
     })),
     servers: servers.map((server, n) => ({
       ...common(server),

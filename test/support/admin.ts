@@ -12,8 +12,10 @@ import {
   openIdempotency,
   openKeys,
   openAccessLog,
+  openAccountablePeople,
   openLog,
   openPersonNames,
+  openPersons,
   openPolicies,
   openRegistry,
   openSessions,
@@ -21,6 +23,7 @@ import {
   type RegistryStore,
 } from '../../src/storage/index.js';
 import { type KeysAdmin, keysAdmin, openKeyRing } from '../../src/token/index.js';
+import { haveTheAccountable } from './accountable.js';
 import { freshDatabase, type TestDatabase } from './databases.js';
 
 export const ADMIN = '0123456789-abcdef-0123456789-abcdef';
@@ -76,6 +79,7 @@ async function openTestKeys({ database }: TestDatabase, clock: Parameters<typeof
 /** The admin API alone, over real HTTP, on a database of its own. */
 export async function startAdmin(): Promise<AdminServer> {
   const fresh = await freshDatabase('embedded');
+  await haveTheAccountable(fresh.database);
   const clock = { now: () => NOW };
   const registry = await openRegistry(fresh.database, { hashSecret, recordOf });
   const keys = await openTestKeys(fresh, clock);
@@ -94,6 +98,8 @@ export async function startAdmin(): Promise<AdminServer> {
     access: openAccessLog(fresh.database, clock),
     failures: { note: () => undefined },
     persons: openPersonNames(fresh.database, clock),
+    people: openAccountablePeople(fresh.database, openPersons(fresh.database, clock)),
+    agentLife: 365 * 86_400,
     readTools: readTools({ allowLoopback: true }),
     idempotency: openIdempotency(fresh.database),
     encryptionKeys: [randomBytes(32)],

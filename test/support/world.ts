@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, expect } from '@jest/globals';
 import { SignJWT } from 'jose';
 import { leafFlaws } from '../../src/audit/index.js';
-import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
+import type { AgentDraftInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
+import { haveTheAccountable, OWNER, SPONSOR } from './accountable.js';
 import { reviewedTool } from './tools.js';
 import {
   bearerAssertion,
@@ -53,8 +54,6 @@ export const tool = (
 
 export const tools = (...list: Record<string, unknown>[]): string => JSON.stringify(list);
 
-const inAYear = (): string => new Date(Date.now() + 365 * 86_400_000).toISOString();
-
 /** A world for one file of tests. It ends with the file, and nothing may have broken in it. */
 export async function ownWorld(options: Parameters<typeof startWorld>[0] = {}): Promise<World> {
   const world = await startWorld(options);
@@ -85,10 +84,11 @@ export async function startWorld(options: Parameters<typeof startTestWrit>[0] = 
     Client,
   ];
   const companyKey = makeKey('company-1');
-  const agent = ({ id, key }: Client, more: Partial<AgentInput> = {}): AgentInput => ({
+  const agent = ({ id, key }: Client, more: Partial<AgentDraftInput> = {}): AgentDraftInput => ({
     client_id: id,
     name: id,
-    owner: 'platform team',
+    owner: OWNER,
+    sponsor: SPONSOR,
     purpose: 'tests',
     authentication: { method: 'private_key_jwt', jwks: { keys: [key.jwk] } },
     allow: [
@@ -98,7 +98,6 @@ export async function startWorld(options: Parameters<typeof startTestWrit>[0] = 
         tools: ['read_file', 'list_files', 'write_file', 'delete_repo'],
       },
     ],
-    expires_at: inAYear(),
     ...more,
   });
   const server = ({ id, key }: Client, resource: string, more: Partial<McpServerInput> = {}): McpServerInput => ({
@@ -124,6 +123,7 @@ export async function startWorld(options: Parameters<typeof startTestWrit>[0] = 
     accepts: [{ token_type: ACCESS_TOKEN, typ: 'at+jwt' }],
     agents: [a1.id, ax.id],
   };
+  await haveTheAccountable(writ.writ.database);
   const applied = await writ.admin('POST', '/apply', {
     agents: [
       agent(a1, { hand_over_to: [a2.id], transaction_tokens: true }),

@@ -67,6 +67,7 @@ describe('the configuration', () => {
       trustedProxies: [],
       tls: undefined,
       identityProviders: [],
+      agentLifetimeDays: 365,
       decisionInputDays: 7,
       decisionPoints: [],
       lifetimes: {
