@@ -17,7 +17,11 @@ export type FilesServer = McpProcess & Readonly<{ describe(words: string): void;
 export async function startFilesServer(
   issuer: string,
   port: number,
-  { follower, registered, notes }: Readonly<{ follower: IntrospectionClient; registered: Promise<void>; notes: Notes }>,
+  {
+    follower,
+    isRegistered,
+    notes,
+  }: Readonly<{ follower: IntrospectionClient; isRegistered: () => boolean; notes: Notes }>,
 ): Promise<FilesServer> {
   const resource = `http://127.0.0.1:${port}/files`;
   const stored = new Map([['notes/week-47.md', 'Shipped the importer. Two invoices are open.']]);
@@ -27,9 +31,11 @@ export async function startFilesServer(
     ...{ issuer, resource, introspection: follower, feed: true },
     // All of this runs on one machine with one clock, so no difference of clocks is forgiven. The default is 30 s.
     clockSkewSeconds: 0,
+    // A machine that does much besides must not spoil the story. The default is 2 s.
+    timeoutMs: 10_000,
     // Writ does not know Files before an administrator has said what it is.
-    fetch: async (url, init) => {
-      await registered;
+    fetch: (url, init) => {
+      if (!isRegistered()) return Promise.reject(new Error('not yet'));
       asked.push(new URL(url).pathname);
       return fetch(url, init);
     },

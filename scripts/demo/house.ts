@@ -85,9 +85,8 @@ async function furnish(
     refused: ({ reason }) => notebook.push(`refused ${reason}`),
   };
   const follower = { clientId: 'srv_files', key: keys.files.privateJwk };
-  let isRegistered = (): void => undefined;
-  const registered = new Promise<void>((resolve) => (isRegistered = resolve));
-  const files = await startFilesServer(issuer, filesPort, { follower, registered, notes });
+  let isRegistered = false;
+  const files = await startFilesServer(issuer, filesPort, { follower, isRegistered: () => isRegistered, notes });
   opened(files, files.stop);
   const introspection = { clientId: 'srv_payments', key: keys.payments.privateJwk };
   const payments = await startPaymentsServer(issuer, paymentsPort, { introspection, notes });
@@ -105,7 +104,7 @@ async function furnish(
   const registryFile = join(folder, 'registry.yaml');
   await writeFile(registryFile, stringify(registry));
   await writ('apply', '-f', registryFile);
-  isRegistered();
+  isRegistered = true;
   await writ('policy', 'stage', await policies(folder), '--activate');
 
   const wire = new Wire();
