@@ -4,7 +4,7 @@ import type { Problem, Verdict } from '../sdk/auditor/index.js';
 export function describeVerdict(verdict: Verdict): readonly string[] {
   const { isProved, about, problems, more, sessions, entries, keys } = verdict;
   const counted = [
-    `${entries.included} entries`,
+    some(entries.included, 'entry', 'entries'),
     ...(entries.pruned > 0 ? [`${entries.pruned} of them without their content`] : []),
     ...(entries.unknown > 0 ? [`${entries.unknown} of a version that this build does not know`] : []),
     ...sessionWords(sessions),
@@ -26,6 +26,8 @@ export function describeVerdict(verdict: Verdict): readonly string[] {
     against(verdict),
   ];
 }
+
+const some = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
 function aboutWords(about: Verdict['about']): string {
   if (about === undefined) return '';
@@ -61,9 +63,9 @@ function pruningWords({ pruning: { runs, recorded } }: Verdict): readonly string
 }
 
 const sessionWords = ({ complete, open, partial }: Verdict['sessions']): readonly string[] => [
-  ...(complete > 0 ? [`${complete} sessions closed and whole`] : []),
-  ...(open > 0 ? [`${open} sessions open and whole so far`] : []),
-  ...(partial > 0 ? [`${partial} sessions that begin or end elsewhere`] : []),
+  ...(complete > 0 ? [`${some(complete, 'session', 'sessions')} closed and whole`] : []),
+  ...(open > 0 ? [`${some(open, 'session', 'sessions')} open and whole so far`] : []),
+  ...(partial > 0 ? [`${some(partial, 'session', 'sessions')} with a beginning or end elsewhere`] : []),
 ];
 
 function describeProblem({ code, detail, entry, run, line }: Problem): string {

@@ -90,7 +90,7 @@ describe('writ audit verify', () => {
   it('proves a session of a bundle that was saved, without the server', async () => {
     const { code, out } = await verify(file('session.jsonl', bundle), '--key', vkey);
     expect(out).toMatch(
-      /^PROVED: session \S+\n1 entries, 1 sessions open and whole so far\nproved against the checkpoint of .*\/audit at /,
+      /^PROVED: session \S+\n1 entry, 1 session open and whole so far\nproved against the checkpoint of .*\/audit at /,
     );
     expect(out).toContain('which nobody witnessed; 1 newer entry is only claimed');
     expect(code).toBe(0);
