@@ -136,7 +136,7 @@ function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): E
 }
 
 function exchangeOf(
-  { operations, database, registry, clock, behind, ...house }: House,
+  { config, operations, database, registry, clock, behind, ...house }: House,
   shared: Shared,
 ): TokenExchangeDeps {
   return {
@@ -145,7 +145,7 @@ function exchangeOf(
     people: openPeople(shared.persons, clock),
     decisionPoints: house.decisionPoints,
     inputs: house.inputs,
-    committer: operations.log.guard(openCommitter(database, operations.commits)),
+    committer: operations.log.guard(openCommitter(database, operations.commits, config.lifetimes.sessionIdleSeconds)),
     drift: {
       seen: (sighting) => {
         const sent = { ...sighting, definition: undefined, seenBy: 'agent' } as const;

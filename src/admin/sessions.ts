@@ -7,7 +7,7 @@ import { ADMINISTRATOR } from './change.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { Id, instant, pageOf, Paging } from './shapes.js';
 
-const Status = z.enum(['active', 'ended']);
+const Status = z.enum(['active', 'paused', 'ended']);
 
 /** A session as the API shows it. */
 export const SessionView = z.strictObject({
@@ -19,8 +19,22 @@ export const SessionView = z.strictObject({
   opened_at: z.iso.datetime(),
   last_used_at: z.iso.datetime(),
   expires_at: z.iso.datetime(),
+  idle_until: z.iso.datetime().nullable().describe('Unused until then it ends.'),
+  parent: z.string().nullable().describe('The session of the agent that handed over to this one.'),
+  purpose: z.string().nullable(),
+  acr: z
+    .string()
+    .nullable()
+    .describe('How the person was authenticated in every exchange of it; null where that differed or was not said.'),
+  jkt: z.string().nullable().describe('RFC 9449: the thumbprint of the key that alone continues it.'),
+  paused_at: z.iso.datetime().nullable(),
+  paused_by: z.string().nullable(),
+  paused_reason: z.string().nullable(),
+  paused_with: z.string().nullable().describe('The session whose pause it is: itself, or one above it.'),
+  resumes_at: z.iso.datetime().nullable().describe('When the pause ends by itself.'),
   ended_at: z.iso.datetime().nullable(),
   ended_by: z.string().nullable(),
+  ended_reason: z.string().nullable(),
 });
 type SessionView = z.infer<typeof SessionView>;
 
@@ -33,29 +47,52 @@ const EXAMPLE: SessionView = {
   opened_at: '2026-11-22T09:00:00.000Z',
   last_used_at: '2026-11-22T09:12:30.000Z',
   expires_at: '2026-11-22T17:00:00.000Z',
+  idle_until: '2026-11-22T09:43:00.000Z',
+  parent: null,
+  purpose: 'publish-report',
+  acr: null,
+  jkt: null,
+  paused_at: null,
+  paused_by: null,
+  paused_reason: null,
+  paused_with: null,
+  resumes_at: null,
   ended_at: null,
   ended_by: null,
+  ended_reason: null,
 };
 
 const Ended = z.strictObject({ id: z.string(), result: z.enum(['ended', 'already_ended']) });
+const Paused = z.strictObject({ id: z.string(), result: z.enum(['paused', 'already_paused']) });
+const Resumed = z.strictObject({ id: z.string(), result: z.enum(['resumed', 'not_paused']) });
+const WEEK = 604_800;
 
-/** List, read and end the sessions of agents. */
+const Reason = Text.min(1).max(256).default('administrator');
+const REASON = 'administrator';
+
+/** List, read, pause, resume and end the sessions of agents. */
 export const sessionOperations = (sessions: SessionsAdmin): readonly Operation[] => [
   operation({
     id: 'listSessions',
     method: 'GET',
     path: '/admin/v1/sessions',
-    about: 'Lists sessions, those of one person or agent or status when asked so.',
-    query: Paging.extend({ person: Id.optional(), agent: Id.optional(), status: Status.optional() }),
+    about: 'Lists sessions, those of one person or agent or status or parent when asked so.',
+    query: Paging.extend({
+      person: Id.optional(),
+      agent: Id.optional(),
+      status: Status.optional(),
+      parent: Id.optional(),
+    }),
     body: NoBody,
     answers: [
       { status: 200, about: 'A page.', schema: pageOf(SessionView), example: { items: [EXAMPLE], next: null } },
     ],
-    run: async ({ query: { limit, after, person, agent, status } }) => {
+    run: async ({ query: { limit, after, person, agent, status, parent } }) => {
       const filter: SessionFilter = {
         ...(person === undefined ? {} : { person }),
         ...(agent === undefined ? {} : { agent }),
         ...(status === undefined ? {} : { status }),
+        ...(parent === undefined ? {} : { parent }),
       };
       const page = await sessions.list(filter, after === undefined ? { limit } : { limit, after });
       return ok({ status: 200, body: { items: page.sessions.map(viewOf), next: page.next ?? null } });
@@ -78,13 +115,73 @@ export const sessionOperations = (sessions: SessionsAdmin): readonly Operation[]
     },
   }),
   operation({
+    id: 'pauseSession',
+    method: 'POST',
+    path: '/admin/v1/sessions/:id/pause',
+    params: { id: 'The id of the session.' },
+    about:
+      'Pauses a session and every session below it: nothing more is minted in them, and every token of them is cut off at once.',
+    query: NoQuery,
+    body: z
+      .strictObject({
+        reason: Reason.describe('Its agent is told this.'),
+        seconds: z.number().int().min(1).max(WEEK).optional().describe('After so long the pause ends by itself.'),
+      })
+      .optional(),
+    bodyExample: { reason: 'INC-4711', seconds: 3600 },
+    answers: [
+      {
+        status: 200,
+        about: 'It is paused, now or since earlier.',
+        schema: Paused,
+        example: { id: EXAMPLE.id, result: 'paused' },
+      },
+    ],
+    problems: ['not_found', 'conflict'],
+    run: async ({ params: { id = '' }, body }) => {
+      const wish = { by: ADMINISTRATOR, reason: body?.reason ?? REASON, seconds: body?.seconds };
+      const result = await sessions.pause(id, wish);
+      if (result === 'unknown') return err(plainProblem('not_found', `There is no session ${id}`));
+      if (result === 'already_ended') return err(plainProblem('conflict', `Session ${id} has ended`));
+      return ok({ status: 200, body: { id, result } });
+    },
+  }),
+  operation({
+    id: 'resumeSession',
+    method: 'POST',
+    path: '/admin/v1/sessions/:id/resume',
+    params: { id: 'The id of the session.' },
+    about:
+      'Ends the pause of a session and of every session below it that was paused with it. Tokens from before it stay dead.',
+    query: NoQuery,
+    body: z.strictObject({ reason: Reason }).optional(),
+    bodyExample: { reason: 'INC-4711 is over' },
+    answers: [
+      {
+        status: 200,
+        about: 'It is not paused any more.',
+        schema: Resumed,
+        example: { id: EXAMPLE.id, result: 'resumed' },
+      },
+    ],
+    problems: ['not_found', 'conflict'],
+    run: async ({ params: { id = '' }, body }) => {
+      const result = await sessions.resume(id, { by: ADMINISTRATOR, reason: body?.reason ?? REASON });
+      if (result === 'unknown') return err(plainProblem('not_found', `There is no session ${id}`));
+      if (result === 'already_ended') return err(plainProblem('conflict', `Session ${id} has ended`));
+      if (result === 'paused_above')
+        return err(plainProblem('conflict', `Session ${id} is below a paused one: resume that one`));
+      return ok({ status: 200, body: { id, result } });
+    },
+  }),
+  operation({
     id: 'endSession',
     method: 'POST',
     path: '/admin/v1/sessions/:id/end',
     params: { id: 'The id of the session.' },
-    about: 'Ends a session and with it every token of it, at once.',
+    about: 'Ends a session and every session below it, and with them every token of them, at once.',
     query: NoQuery,
-    body: z.strictObject({ reason: Text.min(1).max(256).default('administrator') }).optional(),
+    body: z.strictObject({ reason: Reason }).optional(),
     bodyExample: { reason: 'INC-4711' },
     answers: [
       {
@@ -96,7 +193,7 @@ export const sessionOperations = (sessions: SessionsAdmin): readonly Operation[]
     ],
     problems: ['not_found'],
     run: async ({ params: { id = '' }, body }) => {
-      const result = await sessions.end(id, ADMINISTRATOR, body?.reason ?? 'administrator');
+      const result = await sessions.end(id, { by: ADMINISTRATOR, reason: body?.reason ?? REASON });
       if (result === 'unknown') return err(plainProblem('not_found', `There is no session ${id}`));
       return ok({ status: 200, body: { id, result } });
     },
@@ -112,6 +209,19 @@ const viewOf = (session: AgentSession): SessionView => ({
   opened_at: instant(session.openedAt),
   last_used_at: instant(session.lastUsedAt),
   expires_at: instant(session.expiresAt),
-  ended_at: session.endedAt === undefined ? null : instant(session.endedAt),
+  idle_until: at(session.idleUntil),
+  parent: session.parentId ?? null,
+  purpose: session.purpose ?? null,
+  acr: session.acr ?? null,
+  jkt: session.jkt ?? null,
+  paused_at: at(session.paused?.at),
+  paused_by: session.paused?.by ?? null,
+  paused_reason: session.paused?.reason ?? null,
+  paused_with: session.paused?.with ?? null,
+  resumes_at: at(session.paused?.resumesAt),
+  ended_at: at(session.endedAt),
   ended_by: session.endedBy ?? null,
+  ended_reason: session.endedReason ?? null,
 });
+
+const at = (seconds: number | undefined): string | null => (seconds === undefined ? null : instant(seconds));

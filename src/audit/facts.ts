@@ -113,7 +113,17 @@ const Registry = z.strictObject({
 });
 
 const Session = z.union([
-  z.strictObject({ what: z.literal('ended'), by }),
+  z.strictObject({
+    what: z.enum(['ended', 'resumed']),
+    by,
+    with: id.optional().describe('The session above it with which it ended or was resumed.'),
+  }),
+  z.strictObject({
+    what: z.literal('paused'),
+    by,
+    with: id.optional().describe('The session above it with which it was paused.'),
+    resumes_at: z.number().int().optional().describe('When the pause ends by itself.'),
+  }),
   z
     .strictObject({
       what: z.literal('closed'),

@@ -6,11 +6,11 @@ import { parseVerifierKey, SignatureType } from '../tlog/index.js';
 const FilePath = z.string().min(1).max(4_096);
 
 /** A whole number of seconds with its default; the cap is not negotiable by configuration. */
-const seconds = (standard: number, cap: number): z.ZodDefault<z.ZodNumber> =>
+const seconds = (standard: number, cap: number, least = 1): z.ZodDefault<z.ZodNumber> =>
   z
     .number({ error: 'must be a whole number of seconds' })
     .int({ error: 'must be a whole number of seconds' })
-    .min(1, { error: 'must be at least 1 second' })
+    .min(least, { error: `must be at least ${least === 1 ? '1 second' : `${least} seconds`}` })
     .max(cap, { error: `must be at most ${cap} seconds` })
     .default(standard);
 
@@ -118,6 +118,9 @@ const Lifetimes = z.strictObject({
   sessionSeconds: seconds(28_800, 86_400)
     .describe('Longest life of an agent session, however busy it is.')
     .meta({ env: 'WRIT_SESSION_SECONDS' }),
+  sessionIdleSeconds: seconds(1_800, 86_400, 600)
+    .describe('How long an agent session may be unused before it ends.')
+    .meta({ env: 'WRIT_SESSION_IDLE_SECONDS' }),
   outcomeGraceSeconds: seconds(600, 3_600)
     .describe(
       'How long after the end of a token the outcome of its calls may come before a session is closed or a finding is made.',

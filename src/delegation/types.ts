@@ -28,8 +28,11 @@ export type Subject = Readonly<{
   details: readonly McpToolCall[] | undefined;
   context: Readonly<{ task: string | undefined; purpose: string | undefined }>;
   transaction: string | undefined;
-  /** The session: one that the token names, or the run (a consent, a foreign token) that has or will get one. */
-  run: Readonly<{ key: string }> | Readonly<{ session: string }>;
+  /**
+   * The session: one that the token names, or the run (a consent, a foreign token, what an agent was handed from the session
+   * `above`) that has or will get one.
+   */
+  run: Readonly<{ key: string; above?: string }> | Readonly<{ session: string }>;
   expiresAt: Seconds;
   issuedAt: Seconds;
   acr: string | undefined;

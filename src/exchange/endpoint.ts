@@ -1,3 +1,4 @@
+import type { Seconds } from '../base/index.js';
 import { asClient, type AsClientDeps } from '../client/index.js';
 import type { Answer, FormRequest, Notes } from '../protocol/index.js';
 import type { Issued } from '../token/index.js';
@@ -8,10 +9,10 @@ export type TokenExchangeDeps = ExchangeDeps & AsClientDeps;
 
 /** POST /token for the token-exchange grant: who calls, then the main job, then the wire. */
 export function tokenExchangeEndpoint(http: FormRequest, deps: TokenExchangeDeps): Promise<Answer> {
-  return asClient(http, '/token', deps, async (caller, registry) => {
+  return asClient(http, '/token', deps, async (caller, registry, now) => {
     const issued = await exchange(http, caller, registry, deps);
     if (issued.ok) return answer(issued.value);
-    return isStale(issued.error) ? 'stale' : refused(issued.error);
+    return isStale(issued.error) ? 'stale' : refused(issued.error, now);
   });
 }
 
@@ -31,10 +32,13 @@ function answer({ token, issuedTokenType, tokenType, expiresIn, scope, details }
   return { status: 200, headers: NO_STORE, body, notes: { outcome: 'permitted' } };
 }
 
-function refused(refusal: Refusal): Answer {
+function refused(refusal: Refusal, now: Seconds): Answer {
   const body = toWire(refusal);
+  const resetsAt = body.session_state?.resets_at;
+  const headers =
+    resetsAt === undefined ? NO_STORE : { ...NO_STORE, 'Retry-After': String(Math.max(1, resetsAt - now)) };
   const notes: Notes = { outcome: 'ask' in refusal ? 'asked' : 'refused', reason: reasonOf(refusal) };
-  return { status: body.error === 'invalid_client' ? 401 : 400, headers: NO_STORE, body, notes };
+  return { status: body.error === 'invalid_client' ? 401 : 400, headers, body, notes };
 }
 
 const isStale = (error: Refusal | { readonly reason: 'stale' }): error is { readonly reason: 'stale' } =>

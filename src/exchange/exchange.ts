@@ -216,6 +216,7 @@ async function record(
     spends: story.spends,
     registryVersion,
     now,
+    acr: subject.acr,
     isOver: http.isOver,
     session:
       'session' in subject.run
@@ -225,8 +226,11 @@ async function record(
               runKey: subject.run.key,
               newId: newId('ses'),
               personId,
-              agentId: subject.rootAgent,
+              agentId: delegation.presenter.clientId,
               expiresAt: now + settings.sessionLife,
+              above: subject.run.above,
+              jkt: subject.jkt !== undefined || subject.mustBind ? delegation.jkt : undefined,
+              purpose: delegation.context.purpose,
             },
           },
     token,
@@ -278,6 +282,7 @@ async function refuse(refusal: Refusal, story: Story, deps: ExchangeDeps): Promi
     spends,
     registryVersion: known.registryVersion,
     now: known.now,
+    acr: known.delegation?.subject.acr,
     isOver: known.http.isOver,
     transaction: known.delegation?.subject.transaction,
     session: sessionOf(known.delegation),

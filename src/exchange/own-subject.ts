@@ -82,7 +82,10 @@ function readPersons(jws: Jws, facts: OwnFacts): Result<Subject, SubjectFlaw> {
     kind: receipt === undefined ? 'person' : 'hand-over',
     exchangeableBy: claims.may_act?.sub ?? claims.client_id,
     rootAgent: claims.client_id,
-    run: receipt === undefined ? { key: sha256(`grant ${grant ?? ''}`) } : { session: receipt.session },
+    run:
+      receipt === undefined
+        ? { key: sha256(`grant ${grant ?? ''}`) }
+        : { key: sha256(`below ${receipt.session} ${claims.may_act?.sub ?? ''}`), above: receipt.session },
     mustBind: receipt?.bind === true,
     mayAct: claims.may_act,
     recordedAs: receipt === undefined ? undefined : sha256(claims.jti),

@@ -13,6 +13,8 @@ type Brought = Readonly<{
   spends: readonly Spend[];
   registryVersion: number;
   now: Seconds;
+  /** How the person was authenticated, by the subject token. */
+  acr?: string | undefined;
   /** True once nobody waits for the verdict any more: what has not been begun by then is not committed. */
   isOver: () => boolean;
 }>;

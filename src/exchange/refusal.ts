@@ -1,6 +1,7 @@
 import type { DelegationRefusal } from '../delegation/index.js';
 import type { Ask, PolicyRefusal } from '../policy/index.js';
-import type { DpopFlaw, OAuthErrorBody } from '../protocol/index.js';
+import type { DpopFlaw, OAuthErrorBody, SessionState } from '../protocol/index.js';
+import type { SessionStanding } from '../session/index.js';
 import type { ActorFlaw } from './actor.js';
 import { adviceOf } from './advice.js';
 import type { SubjectFlaw } from './own-subject.js';
@@ -9,7 +10,8 @@ import type { RequestRefusal } from './request.js';
 /** What the commit itself may refuse: what was true when it was decided is no longer. */
 export type CommitRefusal =
   | Readonly<{ reason: 'replayed'; what: 'assertion' | 'dpop' | 'actor' }>
-  | Readonly<{ reason: 'revoked' | 'person_disabled' | 'session_ended' | 'session_expired' }>;
+  | Readonly<{ reason: 'revoked' | 'person_disabled' | 'session_of_another_key' }>
+  | Readonly<{ reason: 'session_paused' | 'session_ended'; standing?: SessionStanding }>;
 
 /** Every no of the main job, with its evidence for the log. */
 export type Refusal =
@@ -168,11 +170,30 @@ export function toWire(refusal: Refusal): Wire {
       return wire('invalid_dpop_proof', 'the DPoP proof is not acceptable');
     case 'replayed':
       return replayed(refusal.what);
+    case 'session_of_another_key':
+      return wire('invalid_dpop_proof', 'the agent session is bound to another key');
+    case 'session_paused':
+      return {
+        ...wire('transaction_denied', 'the agent session is paused; try again when it is resumed'),
+        ...stateOf('paused', refusal.standing),
+      };
     case 'session_ended':
-    case 'session_expired':
-      return wire('transaction_denied', 'the agent session has ended; the person has to authorise again');
+      return {
+        ...wire('transaction_denied', 'the agent session has ended; the person has to authorise again'),
+        ...stateOf(isOverByTime(refusal.standing) ? 'needs_reauth' : 'ended', refusal.standing),
+      };
   }
 }
+
+/** For the agent's program: why its session gives nothing, and until when. */
+function stateOf(status: SessionState['status'], standing: SessionStanding | undefined): Pick<Wire, 'session_state'> {
+  if (standing === undefined) return {};
+  const { session, reason, resumesAt } = standing;
+  return { session_state: { status, session, reason, ...(resumesAt === undefined ? {} : { resets_at: resumesAt }) } };
+}
+
+const isOverByTime = (standing: SessionStanding | undefined): boolean =>
+  standing?.reason === 'expired' || standing?.reason === 'idle';
 
 function asking({ ask, decision, tool }: Ask): Wire {
   switch (ask) {

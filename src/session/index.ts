@@ -1,2 +1,2 @@
-export type { SessionFilter, SessionPage, SessionsAdmin } from './ports.js';
-export type { AgentSession, SessionWish } from './types.js';
+export type { PauseWish, SessionChange, SessionFilter, SessionPage, SessionsAdmin } from './ports.js';
+export type { AgentSession, SessionPause, SessionStanding, SessionWish } from './types.js';

@@ -1,9 +1,20 @@
+import type { Seconds } from '../base/index.js';
 import type { AgentSession } from './types.js';
 
-export type SessionFilter = Readonly<{ person?: string; agent?: string; status?: AgentSession['status'] }>;
+export type SessionFilter = Readonly<{
+  person?: string;
+  agent?: string;
+  status?: AgentSession['status'];
+  parent?: string;
+}>;
 
 /** `after` is the id of the last session seen. */
 export type SessionPage = Readonly<{ after?: string; limit: number }>;
+
+export type SessionChange = Readonly<{ by: string; reason: string }>;
+
+/** `seconds`: the pause ends by itself after so long. */
+export type PauseWish = SessionChange & Readonly<{ seconds: Seconds | undefined }>;
 
 /** The administrator's side of sessions. */
 export interface SessionsAdmin {
@@ -12,6 +23,13 @@ export interface SessionsAdmin {
     page: SessionPage,
   ): Promise<Readonly<{ sessions: readonly AgentSession[]; next: string | undefined }>>;
   get(id: string): Promise<AgentSession | undefined>;
-  /** Ends a session and with it every token of it, at once; recorded and numbered in the same transaction. */
-  end(id: string, by: string, reason: string): Promise<'ended' | 'already_ended' | 'unknown'>;
+  /** Pauses a session and those below it, and cuts off every token of them; recorded and numbered in the same transaction. */
+  pause(id: string, wish: PauseWish): Promise<'paused' | 'already_paused' | 'already_ended' | 'unknown'>;
+  /** Ends the pause of a session, and of those below it that were paused with it. */
+  resume(
+    id: string,
+    change: SessionChange,
+  ): Promise<'resumed' | 'not_paused' | 'paused_above' | 'already_ended' | 'unknown'>;
+  /** Ends a session, those below it and every token of them, at once; recorded and numbered in the same transaction. */
+  end(id: string, change: SessionChange): Promise<'ended' | 'already_ended' | 'unknown'>;
 }

@@ -1,4 +1,8 @@
 import { isEnding } from './revocations.js';
+import { isIdle } from './session-idle.js';
+
+/** DANGER: this is in an index. To the minute, so that most exchanges change no index at all (a heap-only update). */
+const IDLE_UNTIL = `date_trunc('minute', clock_timestamp() + make_interval(secs => $31::int)) + interval '1 minute'`;
 
 /**
  * The statement that is the verdict. One row of input for each exchange; whatever it refuses is written nowhere but in
@@ -32,12 +36,20 @@ import { isEnding } from './revocations.js';
  *                           made from, ends this one; without its record there is none
  * $25 marks        text[]   what else ends the token once it is cut off, each list joined by spaces: its server and tools
  * $26 issued       bigint[] when the subject token was issued, seconds
+ * $27 above        text[]   the session of the agent that handed over to this one, for a session that is opened below it, or null
+ * $28 jkt          text[]   the DPoP key that a session is bound to when it is opened, and that joining it needs, or null
+ * $29 purpose      text[]   of a new session, or null
+ * $30 acr          text[]   how the person was authenticated, or null; a session keeps what all its exchanges have in common
+ * $31 idle         int      how long a session may be unused, seconds
  *
  * What is ended for good ends all that comes of it. What was cut off and may begin anew (an agent, a person, a paused
  * session) ends what comes of a token that its commit had not seen; a person's own token, which has no commit, is older
  * by when it was issued.
  *
- * A session must outlive the tokens of it: one that ends sooner is closed first (session_expired), or refuses.
+ * A session must outlive the tokens of it: one that ends sooner is closed first (session_expired), or refuses. One that is
+ * paused mints nothing, and what is refused in it is numbered in it; one whose pause is over is resumed first (session_due).
+ * One below another opens only while that one is active, and holds it until then: DANGER: without FOR KEY SHARE whoever
+ * pauses or ends the upper one (under FOR UPDATE) would miss what is opened below it at the same moment.
  *
  * A key that was withdrawn signs nothing that is committed afterwards: stale, since another one signs by now.
  *
@@ -54,19 +66,28 @@ export const COMMIT_SQL = `
 WITH input AS MATERIALIZED (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bool[],
     $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[],
-    $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::text[], $26::bigint[])
+    $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::text[], $26::bigint[],
+    $27::text[], $28::text[], $29::text[], $30::text[])
   WITH ORDINALITY AS i(request, decision, reason, head, registry, run_key, session_id, opens, expires, person, agent, txn,
-    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, parent, marks, issued, n)
+    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, parent, marks, issued, above, jkt, purpose, acr, n)
 ), state AS MATERIALIZED (
   SELECT (SELECT version FROM registry_state WHERE id = 1) AS registry,
          (SELECT coalesce(max(number), 0) FROM revocation) AS seen,
          extract(epoch FROM clock_timestamp())::bigint AS clock
 ), checked AS MATERIALIZED (
   SELECT i.*, state.seen, ancestors.targets AS ancestry, coalesce(by_id.run_key, i.run_key) AS run, coalesce(by_id.id, by_run.id) AS known_session,
+    coalesce(by_id.id, by_run.id, upper.id) AS about,
+    coalesce(by_id.paused_reason, by_id.ended_reason, by_run.paused_reason, by_run.ended_reason, upper.paused_reason, upper.ended_reason,
+      CASE WHEN coalesce(by_id.status, upper.status) <> 'ended' AND least(by_id.expires_at, upper.expires_at) < to_timestamp(i.token_ends) THEN 'expired' END) AS about_reason,
+    coalesce(by_id.resumes_at, by_run.resumes_at, upper.resumes_at) AS about_resumes,
+    least(i.expires, floor(extract(epoch FROM upper.expires_at))) AS until,
     CASE
       WHEN i.registry IS DISTINCT FROM state.registry THEN 'stale'
       WHEN abs(state.clock - i.made_at) > $19::int THEN 'clock'
       WHEN i.decision <> 'permit' THEN NULL
+      WHEN coalesce(by_id.status, by_run.status, upper.status) = 'paused' THEN
+        CASE WHEN coalesce(by_id.resumes_at, by_run.resumes_at, upper.resumes_at) <= clock_timestamp() THEN 'session_due' ELSE 'session_paused' END
+      WHEN i.above IS NOT NULL AND coalesce(by_run.status, upper.status) = 'ended' THEN 'session_ended'
       WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'key:' || i.kid) THEN 'stale'
       WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(ancestors.targets) AND ${isEnding('parent.seen', 'i.parent IS NULL AND r.revoked_at < to_timestamp(i.issued)')})
         THEN 'revoked'
@@ -78,9 +99,13 @@ WITH input AS MATERIALIZED (
       WHEN person.status IS DISTINCT FROM 'active' THEN 'person_disabled'
       WHEN voucher.status <> 'active' THEN 'revoked'
       WHEN coalesce(by_id.status, by_run.status) = 'ended' THEN 'session_ended'
-      WHEN by_id.expires_at < to_timestamp(i.token_ends) THEN 'session_ended'
+      WHEN i.above IS NOT NULL AND by_run.id IS NULL AND upper.status IS DISTINCT FROM 'active' THEN 'session_ended'
+      WHEN least(by_id.expires_at, upper.expires_at) < to_timestamp(i.token_ends) THEN 'session_ended'
       WHEN by_run.expires_at < to_timestamp(i.token_ends) THEN 'session_expired'
-      WHEN coalesce(by_id.person_id, by_run.person_id) <> i.person THEN 'revoked'
+      WHEN ${isIdle('by_run')} THEN 'session_expired'
+      WHEN coalesce(by_id.person_id, by_run.person_id, upper.person_id) <> i.person THEN 'revoked'
+      WHEN by_run.agent_id <> i.agent THEN 'revoked'
+      WHEN by_run.jkt <> coalesce(i.jkt, '') THEN 'session_of_another_key'
     END AS verdict
   FROM input i CROSS JOIN state
   LEFT JOIN person ON person.id = i.person
@@ -90,10 +115,11 @@ WITH input AS MATERIALIZED (
     || ('issuer:' || coalesce(i.new_issuer, person.issuer, '')) AS targets) ancestors
   LEFT JOIN agent_session by_id ON NOT i.opens AND by_id.id = i.session_id
   LEFT JOIN agent_session by_run ON by_run.run_key = i.run_key
+  LEFT JOIN agent_session upper ON upper.id = i.above
 ), wanted_spend AS MATERIALIZED (
   SELECT c.request, s.key, s.ends::bigint AS ends
   FROM checked c, unnest(string_to_array(c.spends, ' '), string_to_array(c.spend_ends, ' ')) AS s(key, ends)
-  WHERE NOT coalesce(c.verdict IN ('stale', 'clock', 'session_expired'), false) AND c.spends <> ''
+  WHERE NOT coalesce(c.verdict IN ('stale', 'clock', 'session_expired', 'session_due'), false) AND c.spends <> ''
 ), spent AS (
   INSERT INTO replay (key, spender, expires_at)
   SELECT key, request, to_timestamp(ends) FROM wanted_spend ORDER BY key
@@ -112,29 +138,43 @@ WITH input AS MATERIALIZED (
   INSERT INTO person (id, issuer, subject, attributes, salt)
   SELECT person, new_issuer, new_subject, attributes::jsonb -> 'attributes', attributes::jsonb ->> 'salt' FROM judged
   WHERE decision = 'permit' AND ruling IS NULL AND new_issuer IS NOT NULL ORDER BY new_issuer, new_subject, n
+), held AS MATERIALIZED (
+  SELECT upper.id FROM judged j JOIN agent_session upper ON upper.id = j.above
+  WHERE j.decision = 'permit' AND j.ruling IS NULL AND j.known_session IS NULL AND upper.status = 'active'
+  ORDER BY upper.run_key FOR KEY SHARE OF upper
 ), session AS (
-  INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at)
+  INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at, parent_id, jkt, purpose, acr, idle_until)
   SELECT coalesce((array_agg(session_id ORDER BY n) FILTER (WHERE opens))[1], max(known_session)), run,
     coalesce((array_agg(person ORDER BY n) FILTER (WHERE opens))[1], ''),
     coalesce((array_agg(agent ORDER BY n) FILTER (WHERE opens))[1], ''), 'active', count(*),
-    to_timestamp(coalesce(max(expires), 0))
+    to_timestamp(coalesce(max(until), 0)), max(above),
+    (array_agg(jkt ORDER BY n) FILTER (WHERE opens))[1], (array_agg(purpose ORDER BY n) FILTER (WHERE opens))[1],
+    CASE WHEN count(*) = count(acr) AND min(acr) = max(acr) THEN min(acr) END, ${IDLE_UNTIL}
   FROM judged
-  WHERE run IS NOT NULL AND NOT coalesce(ruling IN ('stale', 'clock', 'session_expired', 'session_ended'), false)
+  WHERE run IS NOT NULL AND (above IS NULL OR known_session IS NOT NULL OR above IN (SELECT id FROM held)) AND NOT coalesce(ruling IN ('stale', 'clock', 'session_expired', 'session_due', 'session_ended'), false)
   GROUP BY run
   HAVING bool_or(known_session IS NOT NULL) OR bool_or(decision = 'permit' AND ruling IS NULL)
   ORDER BY run
   ON CONFLICT (run_key) DO UPDATE
-    SET last_sequence = agent_session.last_sequence + EXCLUDED.last_sequence, last_used_at = clock_timestamp()
-    WHERE agent_session.status = 'active' AND agent_session.expires_at > clock_timestamp()
-  RETURNING id, run_key, last_sequence
+    SET last_sequence = agent_session.last_sequence + EXCLUDED.last_sequence, last_used_at = clock_timestamp(),
+      idle_until = EXCLUDED.idle_until, acr = CASE WHEN agent_session.acr = EXCLUDED.acr THEN agent_session.acr END
+    WHERE agent_session.status <> 'ended' AND agent_session.expires_at > clock_timestamp()
+  RETURNING id, run_key, last_sequence, status, paused_reason, resumes_at
 ), placed AS MATERIALIZED (
-  SELECT j.n, session.id,
+  SELECT j.n, session.id, session.status, session.paused_reason, session.resumes_at,
     session.last_sequence - count(*) OVER (PARTITION BY j.run) + row_number() OVER (PARTITION BY j.run ORDER BY j.n) AS sequence
   FROM judged j JOIN session ON session.run_key = j.run
-  WHERE NOT coalesce(j.ruling IN ('stale', 'clock', 'session_expired', 'session_ended'), false)
+  WHERE NOT coalesce(j.ruling IN ('stale', 'clock', 'session_expired', 'session_due', 'session_ended'), false)
 ), ruled AS MATERIALIZED (
   SELECT j.*, placed.id AS session, placed.sequence,
-    CASE WHEN j.decision = 'permit' AND j.ruling IS NULL AND placed.id IS NULL THEN 'session_ended' ELSE j.ruling END AS final
+    coalesce(placed.paused_reason, j.about_reason) AS session_reason,
+    extract(epoch FROM coalesce(placed.resumes_at, j.about_resumes))::bigint::text AS resumes,
+    CASE
+      WHEN j.decision <> 'permit' OR j.ruling IS NOT NULL THEN j.ruling
+      WHEN placed.id IS NULL AND j.above IS NOT NULL AND j.known_session IS NULL THEN 'stale'
+      WHEN placed.id IS NULL THEN 'session_ended'
+      WHEN placed.status = 'paused' THEN 'session_paused'
+    END AS final
   FROM judged j LEFT JOIN placed ON placed.n = j.n
 ), written AS MATERIALIZED (
   SELECT r.*, convert_to(
@@ -154,9 +194,9 @@ WITH input AS MATERIALIZED (
       THEN ARRAY(SELECT DISTINCT unnest(ancestry || string_to_array(marks, ' '))) || ARRAY['token:' || token_hash, 'session:' || session, 'txn:' || txn, 'key:' || kid]
       ELSE ARRAY[]::text[] END
   FROM hashed
-  WHERE NOT coalesce(final IN ('stale', 'clock', 'session_expired'), false)
+  WHERE NOT coalesce(final IN ('stale', 'clock', 'session_expired', 'session_due'), false)
   ORDER BY n
 )
-SELECT request, final AS verdict, lost_key, session, sequence::int AS sequence, seen::text AS seen,
+SELECT request, final AS verdict, lost_key, session, coalesce(session, about) AS about, session_reason, resumes, sequence::int AS sequence, seen::text AS seen,
   encode(leaf_hash, 'base64') AS leaf
 FROM hashed ORDER BY n`;

@@ -1,11 +1,13 @@
 import { z } from 'zod';
-import { err, Fault, ok } from '../base/index.js';
+import { err, Fault, ok, type Seconds } from '../base/index.js';
 import type { CommitRefusal, Committer, NotPermitted, Permitted, Stale } from '../exchange/index.js';
+import type { SessionStanding, SessionWish } from '../session/index.js';
 import { Recorded } from '../token/recorded.js';
 import { COMMIT_SQL } from './commit-sql.js';
 import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
 import type { Database } from './database.js';
 import { faultOf, sqlState } from './outage.js';
+import { resumeDue } from './session-changes.js';
 import { closeExpiredRun } from './session-store.js';
 
 type Outcome = Permitted | NotPermitted;
@@ -14,10 +16,25 @@ type Waiting = Readonly<{ outcome: Outcome; settle: (row: Row) => void; fail: (e
 const Row = z.object({
   request: z.string(),
   verdict: z
-    .enum(['stale', 'clock', 'revoked', 'person_disabled', 'session_ended', 'session_expired', 'replayed'])
+    .enum([
+      'stale',
+      'clock',
+      'revoked',
+      'person_disabled',
+      'session_paused',
+      'session_due',
+      'session_ended',
+      'session_expired',
+      'session_of_another_key',
+      'replayed',
+    ])
     .nullable(),
   lost_key: z.string().nullable(),
   session: z.string().nullable(),
+  /** The session that refuses, why it does and until when (seconds). */
+  about: z.string().nullable(),
+  session_reason: z.string().nullable(),
+  resumes: z.coerce.number().nullable(),
   sequence: z.number().nullable(),
   seen: z.string(),
   leaf: z.string(),
@@ -28,6 +45,8 @@ const Rows = z.array(Row);
 /** As many exchanges as one statement takes, and how long the first of them waits for company. */
 const BATCH = 32;
 const GATHER_MS = 2;
+/** How long a session may be unused where nothing else is configured. */
+const IDLE: Seconds = 1_800;
 /** What waits beyond this is told to come back: it would be answered too late to be of use. */
 const MAX_QUEUE = 2_048;
 
@@ -38,7 +57,7 @@ export type CommitWatch = Readonly<{
 }>;
 
 /** Group commit: one statement in flight at a time, everything that came meanwhile in the next. */
-export function openCommitter(database: Database, watch?: CommitWatch): Committer {
+export function openCommitter(database: Database, watch?: CommitWatch, idle: Seconds = IDLE): Committer {
   const queue: Waiting[] = [];
   let busy = false;
   const pump = async (): Promise<void> => {
@@ -48,7 +67,7 @@ export function openCommitter(database: Database, watch?: CommitWatch): Committe
       const batch = queue.splice(0, BATCH).filter(isAwaited);
       if (batch.length === 0) continue;
       const started = performance.now();
-      await run(database, batch);
+      await run(database, batch, idle);
       watch?.onCommit({ size: batch.length, seconds: (performance.now() - started) / 1000 });
       watch?.onQueue(queue.length);
     }
@@ -90,12 +109,10 @@ function isAwaited({ outcome, fail }: Waiting): boolean {
 const gather = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, GATHER_MS));
 
 /** INVARIANT: each waiting exchange is settled or failed exactly once, and an outage fails all of a batch. */
-async function run(database: Database, batch: readonly Waiting[]): Promise<void> {
+async function run(database: Database, batch: readonly Waiting[], idle: Seconds): Promise<void> {
   try {
-    const rows = await commit(
-      database,
-      batch.map(({ outcome }) => outcome),
-    );
+    const outcomes = batch.map(({ outcome }) => outcome);
+    const rows = await commit(database, [...parameters(outcomes), idle]);
     const byRequest = new Map(rows.map((row) => [row.request, row]));
     for (const { outcome, settle, fail } of batch) {
       const row = byRequest.get(outcome.requestId);
@@ -108,10 +125,10 @@ async function run(database: Database, batch: readonly Waiting[]): Promise<void>
 }
 
 /** Two replicas may lock sessions and keys in a circle, or meet a session that is being closed; the statement is whole, so it is tried again. */
-async function commit(database: Database, outcomes: readonly Outcome[]): Promise<readonly Row[]> {
+async function commit(database: Database, values: readonly unknown[]): Promise<readonly Row[]> {
   for (let tried = 0; ; tried++) {
     try {
-      return Rows.parse(await database.rows(COMMIT_SQL, parameters(outcomes)));
+      return Rows.parse(await database.rows(COMMIT_SQL, values));
     } catch (error) {
       const again = RETRIED.includes(sqlState(error) ?? '') && tried < 5;
       if (!again) throw faultOf(error);
@@ -142,10 +159,10 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
             ? session.continue
             : null,
     ),
-    column(({ session }) => session !== undefined && 'open' in session),
-    column(({ session }) => (session !== undefined && 'open' in session ? session.open.expiresAt : null)),
+    column((outcome) => wishOf(outcome) !== undefined),
+    column((outcome) => wishOf(outcome)?.expiresAt ?? null),
     column((outcome) => (outcome.decision === 'permit' ? outcome.personId : null)),
-    column(({ session }) => (session !== undefined && 'open' in session ? session.open.agentId : null)),
+    column((outcome) => wishOf(outcome)?.agentId ?? null),
     column((outcome) => (outcome.decision === 'permit' ? outcome.token.transaction : (outcome.transaction ?? null))),
     column((outcome) => (outcome.decision === 'permit' ? outcome.token.tokenHash : null)),
     column((outcome) => (outcome.decision === 'permit' ? outcome.lineage.join(' ') : '')),
@@ -161,8 +178,15 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
     column((outcome) => (outcome.decision === 'permit' ? (outcome.parent ?? null) : null)),
     column((outcome) => (outcome.decision === 'permit' ? outcome.marks.join(' ') : '')),
     column((outcome) => (outcome.decision === 'permit' ? outcome.issuedAt : 0)),
+    column((outcome) => wishOf(outcome)?.above ?? null),
+    column((outcome) => wishOf(outcome)?.jkt ?? null),
+    column((outcome) => wishOf(outcome)?.purpose ?? null),
+    column(({ acr }) => acr ?? null),
   ];
 }
+
+const wishOf = ({ session }: Outcome): SessionWish | undefined =>
+  session !== undefined && 'open' in session ? session.open : undefined;
 
 const newcomerOf = (outcome: Outcome): Permitted['newcomer'] =>
   outcome.decision === 'permit' ? outcome.newcomer : undefined;
@@ -170,11 +194,8 @@ const newcomerOf = (outcome: Outcome): Permitted['newcomer'] =>
 const aboutNewcomer = (newcomer: Permitted['newcomer']): object =>
   newcomer === undefined ? {} : { attributes: newcomer.attributes, salt: newcomer.salt };
 
-async function refusalOf(
-  { verdict, lost_key }: Row,
-  outcome: Outcome,
-  database: Database,
-): Promise<CommitRefusal | Stale | undefined> {
+async function refusalOf(row: Row, outcome: Outcome, database: Database): Promise<CommitRefusal | Stale | undefined> {
+  const { verdict, lost_key } = row;
   switch (verdict) {
     case null:
       return undefined;
@@ -189,9 +210,21 @@ async function refusalOf(
       if (outcome.session !== undefined && 'open' in outcome.session)
         await closeExpiredRun(database, outcome.session.open.runKey, outcome.now);
       return { reason: 'stale' };
+    case 'session_due':
+      if (row.about !== null) await resumeDue(database, row.about, outcome.now);
+      return { reason: 'stale' };
+    case 'session_paused':
+    case 'session_ended':
+      return { reason: verdict, ...standingOf(row) };
     case 'revoked':
     case 'person_disabled':
-    case 'session_ended':
+    case 'session_of_another_key':
       return { reason: verdict };
   }
+}
+
+/** Of a session that was never there nothing can be told. */
+function standingOf({ about, session_reason, resumes }: Row): Readonly<{ standing?: SessionStanding }> {
+  if (about === null) return {};
+  return { standing: { session: about, reason: session_reason ?? 'ended', resumesAt: resumes ?? undefined } };
 }

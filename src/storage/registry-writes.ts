@@ -121,8 +121,11 @@ async function endWhatWasGranted(transaction: Prisma.TransactionClient, planned:
     removed,
   );
   await transaction.$executeRawUnsafe(
-    `UPDATE agent_session SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'registry'
-     WHERE status = 'active' AND agent_id = ANY($1::text[])`,
+    `WITH RECURSIVE gone AS (
+       SELECT id FROM agent_session WHERE status <> 'ended' AND agent_id = ANY($1::text[])
+       UNION SELECT below.id FROM agent_session below JOIN gone ON below.parent_id = gone.id WHERE below.status <> 'ended')
+     UPDATE agent_session SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'registry', ended_reason = 'agent removed'
+     WHERE status <> 'ended' AND id IN (SELECT id FROM gone)`,
     removed,
   );
 }

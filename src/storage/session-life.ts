@@ -3,6 +3,7 @@ import { type EndedSession, type NumberedRecord, readRecord, type SessionLife } 
 import type { Seconds } from '../base/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
+import { isIdle } from './session-idle.js';
 
 /** What was begun before an end of time is written within this many seconds after it; a statement lasts four. */
 const MARGIN: Seconds = 60;
@@ -43,15 +44,23 @@ export function openSessionLife({ prisma }: Database, closesAfter: Seconds): Ses
  */
 const EXPIRE = `
 WITH picked AS MATERIALIZED (
-  SELECT id FROM agent_session WHERE status = 'active' AND expires_at < clock_timestamp()
-  ORDER BY expires_at LIMIT cardinality($1::text[]) FOR UPDATE SKIP LOCKED
+  SELECT s.id, CASE WHEN s.expires_at < clock_timestamp() THEN 'expired' ELSE 'idle' END AS reason FROM agent_session s
+  WHERE s.id IN (
+    (SELECT id FROM agent_session WHERE status IN ('active', 'paused') AND expires_at < clock_timestamp()
+     ORDER BY expires_at LIMIT cardinality($1::text[]))
+    UNION ALL
+    (SELECT id FROM agent_session idle WHERE status = 'active' AND ${isIdle('idle')}
+     ORDER BY idle_until LIMIT cardinality($1::text[])))
+  ORDER BY s.id LIMIT cardinality($1::text[]) FOR UPDATE SKIP LOCKED
 ), ended AS (
-  UPDATE agent_session s SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'writ',
+  UPDATE agent_session s SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'writ', ended_reason = picked.reason,
+    paused_at = NULL, paused_by = NULL, paused_reason = NULL, paused_with = NULL, resumes_at = NULL,
     last_sequence = s.last_sequence + 1, run_key = s.run_key || ' ' || s.id
-  FROM picked WHERE s.id = picked.id AND s.status = 'active' RETURNING s.id, s.last_sequence
+  FROM picked WHERE s.id = picked.id AND (s.expires_at < clock_timestamp() OR (s.status = 'active' AND ${isIdle('s')}))
+  RETURNING s.id, s.last_sequence, s.ended_reason
 ), written AS MATERIALIZED (
   SELECT id, last_sequence, convert_to(($1::text[])[row_number() OVER (ORDER BY id)]
-    || ',"outcome":{"decision":"done","reason":"expired","session":' || to_json(id)::text
+    || ',"outcome":{"decision":"done","reason":' || to_json(ended_reason)::text || ',"session":' || to_json(id)::text
     || ',"sequence":' || last_sequence::text || ',"seen":0}}', 'UTF8') AS leaf
   FROM ended
 ), leaf AS (

@@ -2,13 +2,14 @@ import { z } from 'zod';
 import type { Clock } from '../base/index.js';
 import type { AgentSession, SessionFilter, SessionPage, SessionsAdmin } from '../session/index.js';
 import type { Database } from './database.js';
-import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
-import { revokeWithin } from './revocations.js';
+import { openSessionChanges } from './session-changes.js';
+import { isIdle } from './session-idle.js';
 
-/** Agent sessions for administrators: list, look, end. */
-export function openSessions({ prisma }: Database, clock: Clock): SessionsAdmin {
+/** Agent sessions for administrators: list, look, pause, resume, end. */
+export function openSessions(database: Database, clock: Clock): SessionsAdmin {
+  const { prisma } = database;
   return {
     list: async (filter, page) => {
       const rows = Sessions.parse(await guarded(() => prisma.$queryRawUnsafe(LIST, ...listParameters(filter, page))));
@@ -16,38 +17,8 @@ export function openSessions({ prisma }: Database, clock: Clock): SessionsAdmin 
       return { sessions, next: rows.length > page.limit ? sessions.at(-1)?.id : undefined };
     },
     get: async (id) => Sessions.parse(await guarded(() => prisma.$queryRawUnsafe(`${SELECT} WHERE id = $1`, id)))[0],
-    end: (id, by, reason) =>
-      guarded(() =>
-        prisma.$transaction((transaction) => endSession(transaction, { id, by, reason, now: clock.now() })),
-      ),
+    ...openSessionChanges(database, () => clock.now()),
   };
-}
-
-type Ending = Readonly<{ id: string; by: string; reason: string; now: number }>;
-
-/** The session, its number among the revocations and its last record, all in one transaction. */
-async function endSession(
-  transaction: Prisma.TransactionClient,
-  { id, by, reason, now }: Ending,
-): Promise<'ended' | 'already_ended' | 'unknown'> {
-  const [ended] = Ended.parse(await transaction.$queryRawUnsafe(END, id, by));
-  if (ended === undefined) {
-    const known = z
-      .array(z.unknown())
-      .parse(await transaction.$queryRawUnsafe('SELECT 1 FROM agent_session WHERE id = $1', id));
-    return known.length > 0 ? 'already_ended' : 'unknown';
-  }
-  await revokeWithin(transaction, [`session:${id}`], by, reason);
-  const session = { id, sequence: ended.last_sequence };
-  await append(transaction, {
-    kind: 'session',
-    at: now,
-    facts: { what: 'ended', by },
-    decision: 'done',
-    reason,
-    session,
-  });
-  return 'ended';
 }
 
 /**
@@ -65,37 +36,38 @@ export async function closeExpiredRun({ prisma }: Database, runKey: string, now:
         at: now,
         facts: { what: 'ended', by: 'writ' },
         decision: 'done',
-        reason: 'expired',
+        reason: ended.ended_reason,
         session,
       });
     }),
   );
 }
 
-const Ended = z.array(z.object({ id: z.string(), last_sequence: z.number() }));
-
-const END = `
-  UPDATE agent_session SET status = 'ended', ended_at = clock_timestamp(), ended_by = $2, last_sequence = last_sequence + 1
-  WHERE id = $1 AND status = 'active' RETURNING id, last_sequence`;
+const Ended = z.array(z.object({ id: z.string(), last_sequence: z.number(), ended_reason: z.string() }));
 
 /** Five minutes are the longest life of a token: a session that has less left cannot carry another one. */
 const EXPIRE = `
-  UPDATE agent_session SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'writ',
+  UPDATE agent_session s SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'writ',
+    ended_reason = CASE WHEN expires_at < to_timestamp($2::bigint + 300) THEN 'expired' ELSE 'idle' END,
     last_sequence = last_sequence + 1, run_key = run_key || ' ' || id
-  WHERE run_key = $1 AND status = 'active' AND expires_at < to_timestamp($2::bigint + 300) RETURNING id, last_sequence`;
+  WHERE run_key = $1 AND status = 'active' AND (expires_at < to_timestamp($2::bigint + 300) OR ${isIdle('s')})
+  RETURNING id, last_sequence, ended_reason`;
 
 const COLUMNS = `id, person_id, agent_id, status, last_sequence, extract(epoch FROM opened_at)::int AS opened_at,
   extract(epoch FROM last_used_at)::int AS last_used_at, extract(epoch FROM expires_at)::int AS expires_at,
-  extract(epoch FROM ended_at)::int AS ended_at, ended_by`;
+  extract(epoch FROM ended_at)::int AS ended_at, ended_by, ended_reason, parent_id, purpose, acr, jkt,
+  extract(epoch FROM idle_until)::int AS idle_until, extract(epoch FROM paused_at)::int AS paused_at, paused_by,
+  paused_reason, paused_with, extract(epoch FROM resumes_at)::int AS resumes_at`;
 const SELECT = `SELECT ${COLUMNS} FROM agent_session`;
 const LIST = `${SELECT}
   WHERE ($1::text IS NULL OR person_id = $1) AND ($2::text IS NULL OR agent_id = $2) AND ($3::text IS NULL OR status = $3)
-    AND ($4::text IS NULL OR id > $4) ORDER BY id LIMIT $5::int`;
+    AND ($4::text IS NULL OR parent_id = $4)
+    AND ($5::text IS NULL OR id > $5) ORDER BY id LIMIT $6::int`;
 
 const listParameters = (
-  { person, agent, status }: SessionFilter,
+  { person, agent, status, parent }: SessionFilter,
   { after, limit }: SessionPage,
-): readonly unknown[] => [person ?? null, agent ?? null, status ?? null, after ?? null, limit + 1];
+): readonly unknown[] => [person ?? null, agent ?? null, status ?? null, parent ?? null, after ?? null, limit + 1];
 
 const Sessions = z.array(
   z
@@ -103,13 +75,24 @@ const Sessions = z.array(
       id: z.string(),
       person_id: z.string(),
       agent_id: z.string(),
-      status: z.enum(['active', 'ended']),
+      status: z.enum(['active', 'paused', 'ended']),
       last_sequence: z.number(),
       opened_at: z.number(),
       last_used_at: z.number(),
       expires_at: z.number(),
       ended_at: z.number().nullable(),
       ended_by: z.string().nullable(),
+      ended_reason: z.string().nullable(),
+      parent_id: z.string().nullable(),
+      purpose: z.string().nullable(),
+      acr: z.string().nullable(),
+      jkt: z.string().nullable(),
+      idle_until: z.number().nullable(),
+      paused_at: z.number().nullable(),
+      paused_by: z.string().nullable(),
+      paused_reason: z.string().nullable(),
+      paused_with: z.string().nullable(),
+      resumes_at: z.number().nullable(),
     })
     .transform((row): AgentSession => ({
       id: row.id,
@@ -122,5 +105,21 @@ const Sessions = z.array(
       expiresAt: row.expires_at,
       endedAt: row.ended_at ?? undefined,
       endedBy: row.ended_by ?? undefined,
+      endedReason: row.ended_reason ?? undefined,
+      parentId: row.parent_id ?? undefined,
+      purpose: row.purpose ?? undefined,
+      acr: row.acr ?? undefined,
+      jkt: row.jkt ?? undefined,
+      idleUntil: row.idle_until ?? undefined,
+      paused:
+        row.paused_at === null
+          ? undefined
+          : {
+              at: row.paused_at,
+              by: row.paused_by ?? '',
+              reason: row.paused_reason ?? '',
+              with: row.paused_with ?? row.id,
+              resumesAt: row.resumes_at ?? undefined,
+            },
     })),
 );

@@ -6,6 +6,7 @@ import type { Committer } from '../../src/exchange/index.js';
 import { Permit } from '../../src/policy/permit.js';
 import { prepare } from '../../src/token/index.js';
 import { type Database, openCommitter, revoke } from '../../src/storage/index.js';
+import { openSessionChanges } from '../../src/storage/session-changes.js';
 import { describeDatabases } from '../support/databases.js';
 import { delegation, ISS, RS } from '../support/delegations.js';
 
@@ -105,6 +106,10 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     const kept = await committer.permit(outcome);
     return kept.ok ? 'permitted' : kept.error;
   };
+  const endedOf = (session: string, reason = 'ended'): object => ({
+    reason: 'session_ended',
+    standing: { session, reason, resumesAt: undefined },
+  });
   const sessionOf = async (outcome: Permitted): Promise<string> => {
     const kept = await committer.permit(outcome);
     if (!kept.ok) throw new Error(kept.error.reason);
@@ -508,7 +513,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     await end(id, { status: 'ended', expiresAt: new Date((now() + 100) * 1000) });
     for (const wish of [{ continue: id }, open(session.open.runKey)]) {
       const outcome = permitted({ session: wish });
-      expect(await commit(outcome)).toEqual({ reason: 'session_ended' });
+      expect(await commit(outcome)).toEqual(endedOf(id));
       expect((await leafOf(outcome)).record.outcome).toMatchObject({
         reason: 'session_ended',
         session: null,
@@ -525,7 +530,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     const session = open();
     const id = await sessionOf(permitted({ session }));
     await end(id, { expiresAt: new Date((now() + 100) * 1000) });
-    expect(await commit(permitted({ session: { continue: id } }))).toEqual({ reason: 'session_ended' });
+    expect(await commit(permitted({ session: { continue: id } }))).toEqual(endedOf(id, 'expired'));
     expect(await commit(permitted({ session: { continue: id }, expiresAt: now() + 60 }))).toBe('permitted');
     expect(await commit(permitted({ session: open(session.open.runKey), expiresAt: now() + 60 }))).toBe('permitted');
     const key = fresh('jti');
@@ -546,6 +551,129 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
       expect(await sessionOf(permitted({ session: wish, expiresAt }))).toBe(id);
       expect(await commit(permitted({ session: wish, expiresAt: expiresAt + 1 }))).not.toBe('permitted');
     }
+  });
+
+  it('refuses what a paused session would mint, numbered in it, with why and until when', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    const changes = openSessionChanges(database(), now);
+    expect(await changes.pause(id, { by: 'adm', reason: 'INC-1', seconds: undefined })).toBe('paused');
+    const paused = {
+      reason: 'session_paused',
+      standing: { session: id, reason: 'INC-1', resumesAt: undefined },
+    };
+    for (const wish of [{ continue: id }, open(session.open.runKey)]) {
+      const outcome = permitted({ session: wish });
+      expect(await commit(outcome)).toEqual(paused);
+      expect((await leafOf(outcome)).record.outcome).toMatchObject({ reason: 'session_paused', session: id });
+    }
+    const no = refused({ session: { join: session.open.runKey } });
+    await committer.refuse(no);
+    expect((await leafOf(no)).sequence).toBe(5);
+    expect(await changes.resume(id, { by: 'adm', reason: 'over' })).toBe('resumed');
+    expect(await sessionOf(permitted({ session: open(session.open.runKey) }))).toBe(id);
+  });
+
+  it('says until when a pause lasts, and ends one whose time is over, on the record', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    await openSessionChanges(database(), now).pause(id, { by: 'adm', reason: 'rest', seconds: 600 });
+    const refusal = await commit(permitted({ session: open(session.open.runKey) }));
+    const { resumesAt } = await database().prisma.agentSession.findUniqueOrThrow({ where: { id } });
+    expect(refusal).toEqual({
+      reason: 'session_paused',
+      standing: { session: id, reason: 'rest', resumesAt: Math.round((resumesAt?.getTime() ?? 0) / 1000) },
+    });
+    await end(id, { status: 'paused', resumesAt: new Date(Date.now() - 1000) });
+    expect(await commit(permitted({ session: open(session.open.runKey) }))).toEqual({ reason: 'stale' });
+    expect(await sessionOf(permitted({ session: open(session.open.runKey) }))).toBe(id);
+    const rows = await database().prisma.logLeaf.findMany({ where: { sessionId: id }, orderBy: { sequence: 'asc' } });
+    expect(rows.map(({ kind, sequence }) => [kind, sequence])).toEqual([
+      ['exchange', 1],
+      ['session', 2],
+      ['exchange', 3],
+      ['session', 4],
+      ['exchange', 5],
+    ]);
+  });
+
+  it('opens a session below another that is active, for no longer than that one', async () => {
+    const root = open(fresh('run'), { expiresAt: now() + 1_000, purpose: 'report' });
+    const above = await sessionOf(permitted({ session: root, acr: 'phr' }));
+    const below = open(fresh('run'), { above, agentId: 'agt_b' });
+    const id = await sessionOf(permitted({ session: below, acr: 'phr' }));
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { id } });
+    expect([row.parentId, row.agentId, row.acr, row.expiresAt.getTime() / 1000]).toEqual([
+      above,
+      'agt_b',
+      'phr',
+      root.open.expiresAt,
+    ]);
+    expect((await database().prisma.agentSession.findUniqueOrThrow({ where: { id: above } })).purpose).toBe('report');
+    const changes = openSessionChanges(database(), now);
+    const other = (): Wish => ({ session: open(fresh('run'), { above, agentId: 'agt_b' }) });
+    await changes.pause(above, { by: 'adm', reason: 'INC', seconds: undefined });
+    expect(await commit(permitted(other()))).toEqual({
+      reason: 'session_paused',
+      standing: { session: above, reason: 'INC', resumesAt: undefined },
+    });
+    expect(await commit(permitted({ session: below }))).toEqual({
+      reason: 'session_paused',
+      standing: { session: id, reason: 'INC', resumesAt: undefined },
+    });
+    await changes.end(above, { by: 'adm', reason: 'INC' });
+    expect(await commit(permitted(other()))).toEqual(endedOf(above, 'INC'));
+    expect(await commit(permitted({ session: below }))).toEqual(endedOf(id, 'INC'));
+    expect(await commit(permitted({ session: open(fresh('run'), { above: fresh('ses') }) }))).toEqual({
+      reason: 'session_ended',
+    });
+    const short = await sessionOf(permitted({ session: open(fresh('run'), { expiresAt: now() + 200 }) }));
+    const late = permitted({ session: open(fresh('run'), { above: short }), expiresAt: now() + 250 });
+    expect(await commit(late)).toEqual(endedOf(short, 'expired'));
+  });
+
+  it('refuses a session to another agent and to another key, and to none where there was one', async () => {
+    const session = open(fresh('run'), { jkt: 'key-a' });
+    const id = await sessionOf(permitted({ session }));
+    const join = (changes: object): Promise<unknown> =>
+      commit(permitted({ session: open(session.open.runKey, changes) }));
+    expect(await join({ jkt: 'key-a', agentId: 'agt_z' })).toEqual({ reason: 'revoked' });
+    expect(await join({ jkt: 'key-b' })).toEqual({ reason: 'session_of_another_key' });
+    expect(await join({})).toEqual({ reason: 'session_of_another_key' });
+    expect(await sessionOf(permitted({ session: open(session.open.runKey, { jkt: 'key-a' }) }))).toBe(id);
+    const free = open();
+    expect(await sessionOf(permitted({ session: free }))).toBe(free.open.newId);
+    expect(await sessionOf(permitted({ session: open(free.open.runKey, { jkt: 'key-b' }) }))).toBe(free.open.newId);
+  });
+
+  it('keeps of the authentication only what all exchanges of a session have in common', async () => {
+    const session = open();
+    const acrOf = async (acr: string | undefined): Promise<unknown> => {
+      const id = await sessionOf(permitted({ session: open(session.open.runKey), acr }));
+      return (await database().prisma.agentSession.findUniqueOrThrow({ where: { id } })).acr;
+    };
+    expect([await acrOf('phr'), await acrOf('phr'), await acrOf('pwd'), await acrOf('phr')]).toEqual([
+      'phr',
+      'phr',
+      null,
+      null,
+    ]);
+  });
+
+  it('closes a session that was unused for too long, unless one below it lives', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    const below = await sessionOf(permitted({ session: open(fresh('run'), { above: id }) }));
+    const idle = { idleUntil: new Date(Date.now() - 1000) };
+    await database().prisma.agentSession.update({ where: { id }, data: idle });
+    expect(await sessionOf(permitted({ session: open(session.open.runKey) }))).toBe(id);
+    await database().prisma.agentSession.update({ where: { id }, data: idle });
+    await end(below, { status: 'ended' });
+    const again = open(session.open.runKey);
+    expect(await commit(permitted({ session: again }))).toEqual({ reason: 'stale' });
+    expect(await sessionOf(permitted({ session: again }))).toBe(again.open.newId);
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { id } });
+    expect([row.status, row.endedBy, row.endedReason]).toEqual(['ended', 'writ', 'idle']);
   });
 
   it('leaves no gap for what it does not number: stale, too far off, ended, and to be opened anew', async () => {
@@ -569,7 +697,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
       { reason: 'stale' },
       'outage',
       { reason: 'stale' },
-      { reason: 'session_ended' },
+      endedOf(id, 'expired'),
       'permitted',
     ]);
     expect([(await leafOf(first)).sequence, (await leafOf(last)).sequence]).toEqual([2, 3]);
@@ -583,6 +711,27 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
 
   // The embedded database has one connection, and so no such race.
   if (kind === 'server') {
+    it('refuses what continues a session that is paused while it is committed', async () => {
+      const session = open();
+      const id = await sessionOf(permitted({ session }));
+      const below = permitted({ session: open(fresh('run'), { above: id }) });
+      const outcome = permitted({ session: open(session.open.runKey) });
+      let late: Promise<unknown>[] = [];
+      await database().prisma.$transaction(async (transaction) => {
+        await transaction.$queryRawUnsafe('SELECT 1 AS one FROM agent_session WHERE id = $1 FOR UPDATE', id);
+        const data = { status: 'paused', pausedReason: 'INC', pausedWith: id };
+        await transaction.agentSession.update({ where: { id }, data });
+        late = [commit(outcome), pause(50).then(() => openCommitter(database()).permit(below))];
+        await pause(200);
+      });
+      const [joined, opened] = await Promise.all(late);
+      expect(joined).toEqual({
+        reason: 'session_paused',
+        standing: { session: id, reason: 'INC', resumesAt: undefined },
+      });
+      expect(opened).toEqual({ ok: false, error: { reason: 'stale' } });
+    });
+
     it('refuses what continues a session that ends while it is committed', async () => {
       const session = open();
       const id = await sessionOf(permitted({ session }));
@@ -595,7 +744,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
           late = commit(outcome);
           await pause(100);
         });
-        expect(await late).toEqual({ reason: 'session_ended' });
+        expect(await late).toEqual(endedOf(id));
         expect((await leafOf(outcome)).record.outcome).toMatchObject({ decision: 'refuse', session: null });
       }
     });

@@ -7,6 +7,7 @@ beforeAll(async () => {
 });
 afterAll(() => admin.close());
 
+const UNPAUSED = { paused_at: null, paused_by: null, paused_reason: null, paused_with: null, resumes_at: null };
 const view = (id: string, person: string, agent: string): Record<string, unknown> => ({
   id,
   person,
@@ -16,8 +17,15 @@ const view = (id: string, person: string, agent: string): Record<string, unknown
   opened_at: '2026-11-22T10:00:00.000Z',
   last_used_at: '2026-11-22T11:00:00.000Z',
   expires_at: '2026-11-22T18:00:00.000Z',
+  idle_until: null,
+  parent: null,
+  purpose: null,
+  acr: null,
+  jkt: null,
+  ...UNPAUSED,
   ended_at: null,
   ended_by: null,
+  ended_reason: null,
 });
 
 beforeEach(async () => {
@@ -37,6 +45,11 @@ beforeEach(async () => {
     );
   }
 });
+
+const revoked = async (): Promise<readonly string[]> => {
+  const rows = await admin.fresh.database.prisma.revocation.findMany({ orderBy: { target: 'asc' } });
+  return rows.map(({ target }) => target);
+};
 
 describe('sessions', () => {
   it('are listed whole, in pages, and by person, agent and status', async () => {
@@ -88,6 +101,7 @@ describe('sessions', () => {
       last_sequence: 3,
       ended_at: expect.any(String),
       ended_by: 'admin-token',
+      ended_reason: 'INC-4711',
     });
     expect((await admin.ask('GET', '/log?session=ses_1')).body).toStrictEqual({
       items: [
@@ -103,6 +117,99 @@ describe('sessions', () => {
       ],
       next: null,
     });
+  });
+
+  it('are paused and resumed, with who, why and until when in the log, and are cut off by a number', async () => {
+    const act = (what: string, body?: object): ReturnType<AdminServer['ask']> =>
+      admin.ask('POST', `/sessions/ses_1/${what}`, body);
+    expect(statusAndBody(await act('resume'))).toStrictEqual({
+      status: 200,
+      body: { id: 'ses_1', result: 'not_paused' },
+    });
+    expect(statusAndBody(await act('pause', { reason: 'INC-4711', seconds: 3_600 }))).toStrictEqual({
+      status: 200,
+      body: { id: 'ses_1', result: 'paused' },
+    });
+    expect(statusAndBody(await act('pause'))).toStrictEqual({
+      status: 200,
+      body: { id: 'ses_1', result: 'already_paused' },
+    });
+    expect((await admin.ask('GET', '/sessions?status=paused')).body).toStrictEqual({
+      items: [
+        {
+          ...view('ses_1', 'prs_alice', 'agt_a'),
+          status: 'paused',
+          last_sequence: 3,
+          paused_at: expect.any(String),
+          paused_by: 'admin-token',
+          paused_reason: 'INC-4711',
+          paused_with: 'ses_1',
+          resumes_at: expect.any(String),
+        },
+      ],
+      next: null,
+    });
+    expect(statusAndBody(await act('resume', { reason: 'over' }))).toStrictEqual({
+      status: 200,
+      body: { id: 'ses_1', result: 'resumed' },
+    });
+    expect((await admin.ask('GET', '/sessions/ses_1')).body).toStrictEqual({
+      ...view('ses_1', 'prs_alice', 'agt_a'),
+      last_sequence: 4,
+    });
+    const { items } = (await admin.ask('GET', '/log?session=ses_1')).body as { items: { facts: object }[] };
+    expect(items).toMatchObject([
+      {
+        facts: { what: 'paused', by: 'admin-token', resumes_at: expect.any(Number) },
+        outcome: { decision: 'done', reason: 'INC-4711', session: 'ses_1', sequence: 3 },
+      },
+      {
+        facts: { what: 'resumed', by: 'admin-token' },
+        outcome: { decision: 'done', reason: 'over', session: 'ses_1', sequence: 4 },
+      },
+    ]);
+    expect(await revoked()).toStrictEqual(['session:ses_1']);
+  });
+
+  it('pass pause, resume and end on to those below them, and to no other', async () => {
+    const { prisma } = admin.fresh.database;
+    await prisma.$executeRawUnsafe(`UPDATE agent_session SET parent_id = 'ses_1' WHERE id = 'ses_2'`);
+    await prisma.$executeRawUnsafe(`UPDATE agent_session SET parent_id = 'ses_2' WHERE id = 'ses_3'`);
+    const act = async (id: string, what: string): Promise<unknown> => {
+      const { status, body } = await admin.ask('POST', `/sessions/${id}/${what}`);
+      return status === 200 ? (body as { result: string }).result : status;
+    };
+    const states = async (): Promise<unknown> =>
+      ((await admin.ask('GET', '/sessions')).body as { items: { status: string; paused_with: unknown }[] }).items.map(
+        ({ status, paused_with }) => paused_with ?? status,
+      );
+    expect(await act('ses_2', 'pause')).toBe('paused');
+    expect(await states()).toStrictEqual(['active', 'ses_2', 'ses_2']);
+    expect(await act('ses_1', 'pause')).toBe('paused');
+    expect(await states()).toStrictEqual(['ses_1', 'ses_2', 'ses_2']);
+    expect([await act('ses_2', 'resume'), await act('ses_3', 'resume')]).toStrictEqual([409, 409]);
+    expect(await act('ses_1', 'resume')).toBe('resumed');
+    expect(await states()).toStrictEqual(['active', 'ses_2', 'ses_2']);
+    expect(await act('ses_2', 'resume')).toBe('resumed');
+    expect(await states()).toStrictEqual(['active', 'active', 'active']);
+    expect([await act('ses_1', 'pause'), await act('ses_2', 'pause'), await act('ses_1', 'resume')]).toStrictEqual([
+      'paused',
+      'paused',
+      'resumed',
+    ]);
+    expect(await states()).toStrictEqual(['active', 'ses_2', 'ses_2']);
+    expect((await admin.ask('GET', '/sessions?parent=ses_1')).body).toMatchObject({ items: [{ id: 'ses_2' }] });
+    expect(await act('ses_1', 'end')).toBe('ended');
+    expect(await states()).toStrictEqual(['ended', 'ended', 'ended']);
+    expect([await act('ses_1', 'pause'), await act('ses_1', 'resume')]).toStrictEqual([409, 409]);
+    expect(await revoked()).toStrictEqual(['session:ses_1', 'session:ses_2', 'session:ses_3']);
+  });
+
+  it('are neither paused nor resumed when there is none', async () => {
+    for (const what of ['pause', 'resume'])
+      expect(statusAndBody(await admin.ask('POST', `/sessions/ses_9/${what}`))).toStrictEqual(
+        problem('not_found', 'There is no session ses_9'),
+      );
   });
 
   it('are not ended when there is none, or for a reason that is no text', async () => {

@@ -510,7 +510,7 @@ describe('writ sessions and log', () => {
     await session('ses_1');
     const reason = '\u001b[2J\u009b31m\u202eevil';
     // The API takes no such reason; a record of an earlier version may still hold one.
-    await openSessions(admin.fresh.database, { now: () => NOW }).end('ses_1', 'admin-token', reason);
+    await openSessions(admin.fresh.database, { now: () => NOW }).end('ses_1', { by: 'admin-token', reason });
     const { out } = await writ(['log', '--session', 'ses_1']);
     expect(out).toContain('done/\\u001b[2J\\u009b31m\\u202eevil');
     expect((await writ(['log', '--json'])).out).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);

@@ -88,7 +88,7 @@ describe('text that an administrator sends', () => {
 
   it('is escaped in what is read, when a record of old holds it', async () => {
     const reason = 'a\u001b[2J\u009b31m\u202eb';
-    await openSessions(admin.fresh.database, { now: () => NOW }).end(await oldSession(), 'admin-token', reason);
+    await openSessions(admin.fresh.database, { now: () => NOW }).end(await oldSession(), { by: 'admin-token', reason });
     const answer = await fetch(`${admin.url}/admin/v1/log?session=ses_old`, {
       headers: { authorization: `Bearer ${ADMIN}` },
     });

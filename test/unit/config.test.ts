@@ -75,6 +75,7 @@ describe('the configuration', () => {
         transactionalAccessTokenSeconds: 180,
         transactionTokenSeconds: 60,
         sessionSeconds: 28_800,
+        sessionIdleSeconds: 1_800,
         keyCacheSeconds: 600,
         outcomeGraceSeconds: 600,
       },

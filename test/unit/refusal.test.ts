@@ -94,7 +94,6 @@ describe('RFC 8693 §2.2.2, STANDARDS 10.4: each refusal in the words of OAuth, 
     [{ reason: 'replayed', what: 'actor' }, BAD_ACTOR],
     [{ reason: 'replayed', what: 'assertion' }, ['invalid_client', 'client authentication failed']],
     [{ reason: 'session_ended' }, ENDED],
-    [{ reason: 'session_expired' }, ENDED],
   ])('%j', (refusal, [error, error_description]) => {
     expect(toWire(refusal)).toEqual({ error, error_description });
   });
