@@ -406,7 +406,13 @@ describe('RFC 8693 section 4.1, delegation and hand-over', () => {
       tctx: { call_chain: [{ wl: 'agt_a1' }, { wl: 'agt_a2' }, { wl: RS1, tool: 'read_file' }] },
     });
     expect(decodeJwt(tokenOf(answer))).not.toHaveProperty('may_act');
-    expect(receiptOf(answer).session).toBe(receiptOf(handed).session);
+    const session = async (id: unknown): Promise<unknown> => (await world.admin('GET', `/sessions/${String(id)}`)).body;
+    expect(await session(receiptOf(answer).session)).toMatchObject({
+      agent: 'agt_a2',
+      parent: receiptOf(handed).session,
+    });
+    const second = await world.exchange({ subject_token: tokenOf(handed) }, world.a2);
+    expect(receiptOf(second).session).toBe(receiptOf(answer).session);
   });
 
   it('refuses the agent that handed over: it is not named in may_act', async () => {

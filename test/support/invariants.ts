@@ -26,6 +26,7 @@ export type Wanted = Readonly<{
   /** One-time credentials that were presented and are spent, whatever the verdict. One assertion unless said otherwise. */
   spends?: number;
   /** RFC 7235: the challenge of an answer to an Authorization header. */
+  sessionState?: object;
   challenge?: string;
   /** What has to work after it (I6); the happy exchange unless said otherwise. */
   good?: () => Promise<Reply>;
@@ -73,10 +74,14 @@ const visible = ({ status, headers, text }: Reply): unknown => ({
   headers: [...headers].filter(([name]) => !['date', 'x-request-id'].includes(name)).sort(),
 });
 
-function expectAnswer(answer: Reply, { status, error, description, challenge }: Wanted): void {
+function expectAnswer(answer: Reply, { status, error, description, challenge, sessionState }: Wanted): void {
   expect([answer.status, answer.body]).toEqual([
     status,
-    { error, error_description: description ?? expect.stringMatching(/^[\x20-\x21\x23-\x5B\x5D-\x7E]+$/) },
+    {
+      error,
+      error_description: description ?? expect.stringMatching(/^[\x20-\x21\x23-\x5B\x5D-\x7E]+$/),
+      ...(sessionState === undefined ? {} : { session_state: sessionState }),
+    },
   ]);
   expect(answer.headers.get('cache-control')).toContain('no-store');
   expect(answer.text).not.toContain('access_token"');

@@ -186,7 +186,7 @@ describe('a token of ours becomes a subject', () => {
       context: { task: 'T-1', purpose: 'p' },
       transaction: 't1',
       jkt: undefined,
-      run: { session: 'ses_1' },
+      run: { key: sha256('below ses_1 agt_a'), above: 'ses_1' },
       mustBind: false,
       mayAct: { sub: 'agt_a', iss: ISS },
       lineage: [`token:${sha256('j1')}`, 'session:ses_1', 'txn:t1', 'key:own-1'],
