@@ -25,8 +25,9 @@ export type Wanted = Readonly<{
   unauthenticated?: boolean;
   /** One-time credentials that were presented and are spent, whatever the verdict. One assertion unless said otherwise. */
   spends?: number;
-  /** RFC 7235: the challenge of an answer to an Authorization header. */
+  /** The `session_state` beside the error. */
   sessionState?: object;
+  /** RFC 7235: the challenge of an answer to an Authorization header. */
   challenge?: string;
   /** What has to work after it (I6); the happy exchange unless said otherwise. */
   good?: () => Promise<Reply>;
