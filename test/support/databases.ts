@@ -46,16 +46,17 @@ export async function freshDatabase(kind: DatabaseKind): Promise<TestDatabase> {
   return { database, options, drop };
 }
 
-/** Where a database can be opened without a long start; the embedded one is already migrated. */
+/** Where a database can be opened without a long start: a copy of one that is migrated. */
 export async function migratedAddress(kind: DatabaseKind): Promise<TestAddress> {
-  const address = await emptyAddress(kind);
-  if (kind === 'embedded') cpSync(await embeddedTemplate(), address.options.dataDir, { recursive: true });
+  if (kind === 'server') return serverDatabase(await serverTemplate());
+  const address = emptyDirectory();
+  cpSync(await embeddedTemplate(), address.options.dataDir, { recursive: true });
   return address;
 }
 
 /** Where a database can be opened; it is still empty. */
 export function emptyAddress(kind: DatabaseKind): Promise<TestAddress> {
-  return kind === 'embedded' ? Promise.resolve(emptyDirectory()) : emptyServerDatabase();
+  return kind === 'embedded' ? Promise.resolve(emptyDirectory()) : serverDatabase('template1');
 }
 
 function emptyDirectory(): TestAddress {
@@ -67,10 +68,10 @@ function emptyDirectory(): TestAddress {
   return { options: { dataDir }, remove };
 }
 
-async function emptyServerDatabase(): Promise<TestAddress> {
+async function serverDatabase(template: string): Promise<TestAddress> {
   const admin = await serverUrl();
   const name = `writ_test_${randomBytes(6).toString('hex')}`;
-  await administer(admin, `CREATE DATABASE ${name}`);
+  await administer(admin, `CREATE DATABASE ${name} TEMPLATE ${template}`);
   const url = new URL(admin);
   url.pathname = `/${name}`;
   return {
@@ -107,6 +108,23 @@ async function serverUrl(): Promise<string> {
     if (!existsSync(directory)) await startPostgres(directory);
   });
   return reachPostgres(directory).urlOf('postgres');
+}
+
+/** A migrated database of the server of this run, made once. A server that was given keeps nothing of ours behind. */
+async function serverTemplate(): Promise<string> {
+  const run = process.env['WRIT_TEST_RUN_DIR'];
+  if (process.env['WRIT_TEST_DATABASE_URL'] !== undefined || run === undefined) return 'template1';
+  const [name, made] = ['writ_template', join(run, 'pg-template')];
+  const admin = await serverUrl();
+  await alone(`${made}.lock`, async () => {
+    if (existsSync(made)) return;
+    await administer(admin, `CREATE DATABASE ${name}`);
+    const url = new URL(admin);
+    url.pathname = `/${name}`;
+    await (await openDatabase({ url: url.href, dataDir: '' })).close();
+    mkdirSync(made);
+  });
+  return name;
 }
 
 /** A migrated data directory, made once per set of migrations: the first start of an embedded database takes seconds. */

@@ -4,7 +4,7 @@ import { SignJWT } from 'jose';
 import { type Config, loadConfig } from '../../src/config/index.js';
 import { PublicJwk } from '../../src/protocol/index.js';
 import { startWrit, type Writ } from '../../src/server.js';
-import { databaseKinds, type DatabaseKind, freshDatabase } from './databases.js';
+import { databaseKinds, type DatabaseKind, migratedAddress } from './databases.js';
 
 /** A client's key pair with its public half as it is registered. */
 export type ClientKey = Readonly<{ privateKey: KeyObject; jwk: PublicJwk }>;
@@ -52,8 +52,7 @@ export async function startTestWrit(
   }> = {},
 ): Promise<TestWrit> {
   const kind = options.kind ?? databaseKinds.at(-1) ?? 'embedded';
-  const fresh = await freshDatabase(kind);
-  await fresh.database.close();
+  const fresh = await migratedAddress(kind);
   const { url } = fresh.options;
   const issuer = options.env?.['WRIT_ISSUER'] ?? `http://127.0.0.1:${await freePort()}`;
   const env = {
@@ -81,7 +80,7 @@ export async function startTestWrit(
     ...callsTo(issuer),
     close: async () => {
       await writ.close();
-      await fresh.drop().catch(() => undefined);
+      await fresh.remove().catch(() => undefined);
     },
   };
 }
