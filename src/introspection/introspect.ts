@@ -29,7 +29,8 @@ const INACTIVE: Answer = { status: 200, headers: HEADERS, body: { active: false 
 
 /**
  * RFC 7662 for the tokens that Writ signs. With our parameter `consume` (a tool name) it also takes one use of the token
- * for that tool, once for all verifiers, and answers inactive when none is left.
+ * for that tool, once for all verifiers, and answers inactive when none is left. With `running` (a tool name) a server asks
+ * whether a call that began with the token, expired or not, may still run, and is told until when.
  */
 export function introspectionEndpoint(http: FormRequest, deps: IntrospectionDeps): Promise<Answer> {
   return asClient(http, '/introspect', deps, async (caller, registry, now) => {
@@ -42,7 +43,8 @@ export function introspectionEndpoint(http: FormRequest, deps: IntrospectionDeps
     if ('refusal' in asked) return asked.refusal;
     const { token, question } = asked;
     if (token === undefined || !state.live || (question.consume !== undefined && !state.consumed)) return INACTIVE;
-    return { status: 200, headers: HEADERS, body: answerOf(token), notes: { outcome: 'active' } };
+    const body = http.form.has('running') ? runningOf(token, now) : answerOf(token);
+    return { status: 200, headers: HEADERS, body, notes: { outcome: 'active' } };
   });
 }
 
@@ -64,13 +66,26 @@ function readQuestion(http: FormRequest, caller: Caller, at: Moment): Asked {
   if (text === '') return malformed('token is missing');
   const tool = form.get('consume')?.[0];
   if (tool !== undefined && !ToolName.safeParse(tool).success) return malformed('consume must be a tool name');
-  const token = readOwnToken(text, { keys: at.keys.verification, issuer: at.settings.issuer, now: at.now });
+  const running = form.get('running')?.[0];
+  if (running !== undefined && !ToolName.safeParse(running).success) return malformed('running must be a tool name');
+  if (running !== undefined && tool !== undefined) return malformed('running and consume are two questions');
+  // A call that runs goes on for as long as its session lives, whatever became of its token meanwhile.
+  const since = running === undefined ? at.now : 0;
+  const token = readOwnToken(text, { keys: at.keys.verification, issuer: at.settings.issuer, now: since });
+  if (token !== undefined && running !== undefined && !isOf(running, token))
+    return { token: undefined, question: NOTHING };
   if (token === undefined || !isFor(token, caller, at.settings.trustDomain) || hasGoneActor(token, at))
     return { token: undefined, question: NOTHING };
   const tokenHash = sha256(token.claims.jti);
   if (tool === undefined) return { token, question: { tokenHash, consume: undefined } };
   const consume = useOf(token, tool, { http, caller, now: at.now, tokenHash });
   return consume === undefined ? { token: undefined, question: NOTHING } : { token, question: { tokenHash, consume } };
+}
+
+/** A token without details is good for any tool of its server that its scopes are enough for: the server knows which. */
+function isOf(tool: string, { claims }: OwnToken): boolean {
+  const details = 'authorization_details' in claims ? claims.authorization_details : undefined;
+  return details?.some(({ identifier }) => identifier === tool) ?? true;
 }
 
 type Asking = Readonly<{ http: FormRequest; caller: Caller; now: Seconds; tokenHash: string }>;
@@ -115,6 +130,13 @@ function answerOf({ claims, shape }: OwnToken): JsonObject {
   const tokenType = shape === 'transaction' ? 'N_A' : claims.cnf === undefined ? 'Bearer' : 'DPoP';
   const copy = copyJson(claims);
   return { active: true, token_type: tokenType, ...(isObject(copy) ? copy : {}) };
+}
+
+/** As long again as the token was good for. An expired token stays inactive: nothing new may begin with it. */
+function runningOf(token: OwnToken, now: Seconds): JsonObject {
+  const { jti, iat, exp } = token.claims;
+  const told: JsonObject = exp > now ? answerOf(token) : { active: false, jti };
+  return { ...told, run_until: Math.max(exp, now + exp - iat) };
 }
 
 const malformed = (error_description: string): Asked => ({

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as pause } from 'node:timers/promises';
+import { decodeJwt } from 'jose';
 import { feedTarget } from '../../src/protocol/index.js';
 import {
   type ApprovedCall,
@@ -378,7 +379,7 @@ describe('a call that runs', () => {
   });
 
   it('is told to stop when its token expires, with the feed and without', async () => {
-    for (const options of [{}, { feed: false }]) {
+    for (const options of [{ longCalls: 'stop' as const }, { feed: false, introspection: undefined }]) {
       const clock = { now: () => Math.floor(Date.now() / 1_000) + issuer.ahead };
       const token = await plain('ses_1', { exp: Math.floor(Date.now() / 1_000) + 2 });
       const { stopped, signal } = await start({ ...options, clock }, token);
@@ -388,6 +389,57 @@ describe('a call that runs', () => {
       issuer.ahead = 0;
     }
   });
+
+  /** The token of a call that is to be longer than it: four seconds. */
+  const short = async (more: object = {}): Promise<string> => {
+    const now = Math.floor(Date.now() / 1_000);
+    return plain('ses_1', { iat: now, exp: now + 4, ...more });
+  };
+  const past = async (token: string): Promise<void> => {
+    const { exp = 0 } = decodeJwt(token);
+    while (Date.now() < (exp + 1) * 1_000) await pause(50);
+  };
+
+  it.each([{}, { feed: false }])(
+    'runs on past the end of its token when Writ says that it may (%p)',
+    async (options) => {
+      const token = await short();
+      const { signal, stopped } = await start({ ...options, clockSkewSeconds: 0 }, token);
+      await past(token);
+      expect(signal.aborted).toBe(false);
+      const { send } = serverOf({ clockSkewSeconds: 0 });
+      expect((await send(LIST, token)).status).toBe(401);
+      // It is asked for again and again, and one no ends it; so does the feed, where there is one.
+      if ('feed' in options) issuer.revoked.add(decodeJwt(token).jti);
+      else feed.revoke('txn:before', feedTarget.session('ses_1'));
+      const reason = 'feed' in options ? 'inactive' : 'revoked';
+      await expect(stopped).resolves.toMatchObject({ code: 'invalid_token', reason });
+    },
+    30_000,
+  );
+
+  it('ends with its token when Writ cannot be asked', async () => {
+    issuer.beside.unshift((request, response) => {
+      if (request.url !== '/introspect') return false;
+      response.writeHead(503).end();
+      return true;
+    });
+    const { stopped } = await start({ clockSkewSeconds: 0 }, await short());
+    await expect(stopped).resolves.toMatchObject({ code: 'invalid_token', reason: 'expired' });
+  }, 30_000);
+
+  it('that runs on asks Writ itself when the feed is too old, where that is configured', async () => {
+    const feedOptions = { maxAgeMs: { exact: 500, other: 500 }, onStale: 'introspect' as const };
+    const token = await short();
+    const { signal, stopped } = await start({ clockSkewSeconds: 0, feed: feedOptions }, token);
+    await past(token);
+    const asked = issuer.counts.introspect;
+    feed.isBlind = true;
+    while (issuer.counts.introspect < asked + 3) await pause(20);
+    expect(signal.aborted).toBe(false);
+    issuer.revoked.add(decodeJwt(token).jti);
+    await expect(stopped).resolves.toMatchObject({ reason: 'inactive' });
+  }, 30_000);
 
   it('is told nothing when it is over', async () => {
     const kept: AbortSignal[] = [];

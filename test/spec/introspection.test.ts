@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { type Client, RS1, tool, tools, ownWorld } from '../support/world.js';
@@ -66,6 +67,41 @@ describe('RFC 7662 introspection', () => {
     ];
     for (const cut of [...cuts, await world.personToken('alice')])
       expect((await introspect(cut, world.rs1)).body).toEqual(INACTIVE);
+  });
+
+  it('tells a server until when a call that began with a token may run on, expired or not', async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const token = await mint({ subject_token: await world.personToken('runner', { exp: now + 4 }) });
+    const claims = decodeJwt(token);
+    const life = (claims.exp ?? 0) - (claims.iat ?? 0);
+    const running = (by: Client, tool_ = 'read_file'): Promise<Reply> => introspect(token, by, { running: tool_ });
+    const early = (await running(world.rs1)).body as { run_until: number };
+    expect(early).toEqual({ active: true, token_type: 'Bearer', ...claims, run_until: expect.any(Number) });
+    while (Date.now() <= (claims.exp ?? 0) * 1000) await pause(50);
+    expect((await introspect(token, world.rs1)).body).toEqual(INACTIVE);
+    const late = (await running(world.rs1)).body as { run_until: number };
+    expect(late).toEqual({ active: false, jti: claims.jti, run_until: expect.any(Number) });
+    expect(Math.abs(late.run_until - life - Date.now() / 1000)).toBeLessThan(3);
+    // No use of it, no other tool, no other server, and nothing once its session has ended.
+    expect((await introspect(token, world.rs1, { consume: 'read_file' })).body).toEqual(INACTIVE);
+    expect((await running(world.rs1, 'write_file')).body).toEqual(INACTIVE);
+    for (const other of [world.rs2, world.a1]) expect((await running(other)).body).toEqual(INACTIVE);
+    const { session } = claims['writ'] as { session: string };
+    await world.admin('POST', `/sessions/${session}/end`, { reason: 'test' });
+    expect((await running(world.rs1)).body).toEqual(INACTIVE);
+  }, 30_000);
+
+  it('refuses a question about a call that is none', async () => {
+    const token = await mint();
+    const refused = (error_description: string) => [400, { error: 'invalid_request', error_description }];
+    const answers = [
+      await introspect(token, world.rs1, { running: 'no tool' }),
+      await introspect(token, world.rs1, { running: 'read_file', consume: 'read_file' }),
+    ];
+    expect(answers.map(({ status, body }) => [status, body])).toEqual([
+      refused('running must be a tool name'),
+      refused('running and consume are two questions'),
+    ]);
   });
 
   it('lets members of the trust domain see a transaction token, and agents not', async () => {

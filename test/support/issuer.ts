@@ -155,13 +155,22 @@ export class TestIssuer {
       return;
     }
     const token = form.get('token') ?? '';
-    const verified = await jwtVerify(token, this.signingKey.publicJwk, { issuer: this.url }).catch(() => undefined);
+    const isRunning = form.has('running');
+    const verified = await jwtVerify(token, this.signingKey.publicJwk, {
+      issuer: this.url,
+      ...(isRunning ? { currentDate: new Date(0) } : {}),
+    }).catch(() => undefined);
     const consume = form.get('consume');
     if (verified === undefined || this.revoked.has(verified.payload.jti)) {
       json(response, 200, { active: false });
       return;
     }
     const { payload } = verified;
+    if (isRunning) {
+      const { jti, iat = 0, exp = 0 } = payload;
+      json(response, 200, { active: false, jti, run_until: Math.floor(Date.now() / 1_000) + this.ahead + exp - iat });
+      return;
+    }
     if (consume !== null && !this.#consume(payload, consume)) {
       json(response, 200, { active: false });
       return;

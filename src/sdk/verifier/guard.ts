@@ -17,8 +17,8 @@ export type ApprovedCall = Readonly<{
   arguments: JsonObject;
   delegation: Delegation;
   /**
-   * Fires while the call runs when its token expires and, where the verifier follows the feed, when it is revoked or the
-   * feed is too old to know. The reason is a {@link VerifierError}. Stop then; nobody else stops the work.
+   * Fires while the call runs when its token expires and Writ does not have it run on and, where the verifier follows the
+   * feed, when it is revoked or the feed is too old to know. The reason is a {@link VerifierError}. Stop then; nobody else stops the work.
    */
   signal: AbortSignal;
 }>;

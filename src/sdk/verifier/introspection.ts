@@ -1,9 +1,11 @@
 import { z } from 'zod';
-import type { Clock } from '../../base/index.js';
+import type { Clock, Seconds } from '../../base/index.js';
 import {
   clientAssertion,
   type ClientKey,
   importClientKey,
+  Instant,
+  type Json,
   JWT_BEARER_ASSERTION,
   PrivateJwk,
   TransactionalAccessToken,
@@ -53,26 +55,58 @@ export function createIntrospect(options: IntrospectionOptions): Introspect {
   };
 }
 
+/**
+ * Asks whether a call of this tool that began with this token may still run, and until when; `undefined` is no. Rejects
+ * with `introspection_unavailable` when there is no clear answer.
+ */
+export type Renew = (token: Readonly<{ token: string; tokenId: string }>, tool: string) => Promise<Seconds | undefined>;
+
+const Running = z.looseObject({ active: z.boolean(), jti: z.string().optional(), run_until: Instant.optional() });
+
+/** See {@link Renew}; `undefined` where there is nobody to ask as. */
+export function createRenew(options: IntrospectionOptions): Renew | undefined {
+  const { client, issuer } = options;
+  if (client === undefined) return undefined;
+  return async ({ token, tokenId }, tool) => {
+    try {
+      const answer = Running.parse(
+        await send(await issuer.introspectionEndpoint(), { token, running: tool }, client, options),
+      );
+      if (answer.run_until === undefined && answer.active) throw new Error('says nothing of calls that run');
+      // The answer must be about this token: a cache on the way could give that of another.
+      return answer.jti === tokenId ? answer.run_until : undefined;
+    } catch (cause) {
+      throw new VerifierError('introspection_unavailable', { cause });
+    }
+  };
+}
+
 async function ask(
   url: string,
   fields: Record<string, string>,
   client: Client,
   options: IntrospectionOptions,
 ): Promise<Introspection> {
-  const { headers, ...proof } = authenticate(client, options);
-  const body = new URLSearchParams({ ...fields, ...proof });
-  const { fetch, timeoutMs } = options;
-  const answer = Answer.parse(
-    await fetchJson(fetch, url, {
-      method: 'POST',
-      headers: { accept: 'application/json', ...headers },
-      body,
-      timeoutMs,
-    }),
-  );
+  const answer = Answer.parse(await send(url, fields, client, options));
   if (!answer.active) return { active: false };
   const { active, ...claims } = answer;
   return { active, claims };
+}
+
+function send(
+  url: string,
+  fields: Record<string, string>,
+  client: Client,
+  { fetch, timeoutMs, ...options }: IntrospectionOptions,
+): Promise<Json> {
+  const { headers, ...proof } = authenticate(client, options);
+  const body = new URLSearchParams({ ...fields, ...proof });
+  return fetchJson(fetch, url, {
+    method: 'POST',
+    headers: { accept: 'application/json', ...headers },
+    body,
+    timeoutMs,
+  });
 }
 
 type Credentials = { headers?: Record<string, string>; client_assertion_type?: string; client_assertion?: string };

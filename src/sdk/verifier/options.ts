@@ -49,6 +49,11 @@ const Options = z
      * `maxAgeMs`: of a call with exact arguments (tiers high and critical), and of any other. Close it at the end.
      */
     feed: z.union([z.boolean(), Follow]).default(false),
+    /**
+     * A call that is longer than its token is told to stop at the token's end. With the credentials of `introspection`, and
+     * unless this is `stop`, it is renewed: shortly before that Writ is asked whether it may run on, and so again and again.
+     */
+    longCalls: z.enum(['renew', 'stop']).default('renew'),
     dpopRequired: z.boolean().default(false),
     maxLifetimeSeconds: z.number().int().min(1).max(300).default(300),
     /** Difference between this clock and the issuer's that is forgiven. */

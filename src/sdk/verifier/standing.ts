@@ -3,7 +3,7 @@ import { feedId, feedTarget, targetsOf } from '../../protocol/index.js';
 import type { Delegation } from './delegation.js';
 import { type Reason, VerifierError } from './errors.js';
 import type { Feed } from './feed.js';
-import type { Introspect } from './introspection.js';
+import type { Introspect, Renew } from './introspection.js';
 import type { VerifiedToken } from './token.js';
 
 /** Whether a token that was good when it was verified still is. Everything rejects with a {@link VerifierError}. */
@@ -26,6 +26,8 @@ export type StandingOptions = Readonly<{
   maxAgeMs: Readonly<{ exact: number; other: number }>;
   onStale: 'refuse' | 'introspect';
   introspect: Introspect;
+  /** Absent where a call ends with its token. */
+  renew: Renew | undefined;
   resource: string;
   clock: Clock;
   skew: Seconds;
@@ -38,11 +40,16 @@ type Known = {
   readonly tokenId: string;
   readonly ids: readonly string[];
   readonly seen: number;
-  readonly expiresAt: Seconds;
+  readonly life: Seconds;
   readonly boundMs: number;
+  /** The end of the token; of a call that was renewed, when it has to be again. */
+  expiresAt: Seconds;
   /** Until then Writ's own answer stands in for the feed. */
   vouchedUntil: number;
 };
+
+/** A token in the hands of a call that runs. */
+type Held = Known & { readonly tool: string; isRenewed: boolean };
 
 /** See {@link Standing}. */
 export function createStanding(options: StandingOptions): Standing {
@@ -53,11 +60,11 @@ export function createStanding(options: StandingOptions): Standing {
     watch.look();
   });
   const judge = new Judge(feed, options);
-  const called = (delegation: Delegation, tool: string): Known => {
+  const called = (delegation: Delegation, tool: string): Held => {
     const found = known.get(delegation);
     if (found === undefined) throw new VerifierError('not_admitted');
     const ids = feed === undefined ? [] : [...found.ids, feedId(feedTarget.tool(resource, tool))];
-    return { ...found, ids };
+    return { ...found, ids, tool, isRenewed: false };
   };
   return {
     enter: (delegation, token, { claims, kid }) => {
@@ -67,6 +74,7 @@ export function createStanding(options: StandingOptions): Standing {
         tokenId: claims.jti,
         ids: feed === undefined ? [] : targetsOf(claims, kid).map(feedId),
         seen: claims.writ.seen,
+        life: claims.exp - claims.iat,
         expiresAt: claims.exp,
         boundMs: isExact ? maxAgeMs.exact : maxAgeMs.other,
         vouchedUntil: -Infinity,
@@ -108,45 +116,91 @@ class Judge {
     return this.#feed === undefined || this.#feed.ageMs() <= boundMs || performance.now() < vouchedUntil;
   }
 
+  /** Whether it is time to ask whether a call may run on: shortly before it may not. */
+  isDue({ expiresAt, life }: Held): boolean {
+    const { renew, clock } = this.#options;
+    return renew !== undefined && clock.now() >= expiresAt - Math.min(RENEW_BEFORE, Math.max(2, life / 4));
+  }
+
+  /** Has a call run on, and throws when Writ says that it may not. Without an answer its time goes on running out. */
+  async renew(held: Held): Promise<void> {
+    const until = await this.#options.renew?.(held, held.tool);
+    if (until === undefined || until <= held.expiresAt) throw new VerifierError('inactive');
+    held.expiresAt = until;
+    held.isRenewed = true;
+  }
+
   /** Without a young feed it is Writ itself or nobody. */
   async vouch(token: Known): Promise<void> {
-    const { onStale, introspect } = this.#options;
-    if (onStale === 'refuse') throw new VerifierError('feed_stale', { cause: this.#feed?.trouble() });
-    const asked = performance.now();
-    const answer = await introspect(token.token);
+    const asked = this.#mayAsk();
+    const answer = await this.#options.introspect(token.token);
     if (!answer.active || answer.claims.jti !== token.tokenId) throw new VerifierError('inactive');
     token.vouchedUntil = asked + token.boundMs;
   }
+
+  /** The same for a call that runs on, whose token may have expired. */
+  async revouch(held: Held): Promise<void> {
+    const asked = this.#mayAsk();
+    if ((await this.#options.renew?.(held, held.tool)) === undefined) throw new VerifierError('inactive');
+    held.vouchedUntil = asked + held.boundMs;
+  }
+
+  #mayAsk(): number {
+    if (this.#options.onStale === 'refuse') throw new VerifierError('feed_stale', { cause: this.#feed?.trouble() });
+    return performance.now();
+  }
 }
 
-function hold(token: Known, judge: Judge, watch: Watch): Hold {
+function hold(held: Held, judge: Judge, watch: Watch): Hold {
   const controller = new AbortController();
   let stopped: VerifierError | undefined;
-  let isAsking = false;
   const stop = (error: VerifierError): void => {
     if (!watch.remove(look)) return;
     stopped = error;
     controller.abort(error);
   };
+  const vouch = oneAtATime(
+    () => (held.isRenewed ? judge.revouch(held) : judge.vouch(held)),
+    (cause) => {
+      stop(cause instanceof VerifierError ? cause : new VerifierError('feed_stale', { cause }));
+    },
+  );
+  const renew = oneAtATime(
+    () => judge.renew(held),
+    async (cause) => {
+      if (cause instanceof VerifierError && cause.reason === 'inactive') stop(cause);
+      else await pause(RENEW_PAUSE_MS);
+    },
+  );
   const look = (): void => {
-    const flaw = judge.flawOf(token);
-    if (flaw !== undefined) stop(new VerifierError(flaw));
-    else if (!judge.isFresh(token) && !isAsking) {
-      isAsking = true;
-      void judge
-        .vouch(token)
-        .catch((cause: unknown) => {
-          stop(cause instanceof VerifierError ? cause : new VerifierError('feed_stale', { cause }));
-        })
-        .finally(() => {
-          isAsking = false;
-        });
+    const flaw = judge.flawOf(held);
+    if (flaw !== undefined) {
+      stop(new VerifierError(flaw));
+      return;
     }
+    if (!judge.isFresh(held)) vouch();
+    if (judge.isDue(held)) renew();
   };
   watch.add(look);
   look();
   return { signal: controller.signal, stopped: () => stopped, release: () => void watch.remove(look) };
 }
+
+/** Begins the work unless it is being done. */
+function oneAtATime(work: () => Promise<void>, failed: (cause: unknown) => void | Promise<void>): () => void {
+  let isAtIt = false;
+  return () => {
+    if (isAtIt) return;
+    isAtIt = true;
+    void work()
+      .catch(failed)
+      .finally(() => {
+        isAtIt = false;
+      });
+  };
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms).unref());
 
 /** Looks at every call that runs, ten times a second and when there are news. Without calls it does nothing. */
 class Watch {
@@ -175,3 +229,6 @@ class Watch {
 }
 
 const LOOK_MS = 100;
+/** So long before its end a call is renewed; a quarter of its token's life before it, where that is less. */
+const RENEW_BEFORE: Seconds = 10;
+const RENEW_PAUSE_MS = 1_000;

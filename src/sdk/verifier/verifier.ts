@@ -7,7 +7,7 @@ import { type AuthInfo, toAuthInfo, toDelegation } from './delegation.js';
 import { inClassesOf, type Reason, VerifierError } from './errors.js';
 import { followFeed } from './feed.js';
 import { createGuard, type Guard } from './guard.js';
-import { createIntrospect, type Introspect } from './introspection.js';
+import { createIntrospect, createRenew, type Introspect } from './introspection.js';
 import { createIssuer, type Issuer } from './issuer.js';
 import { memoryOnceStore } from './once.js';
 import { createOutcomes } from './outcomes.js';
@@ -134,6 +134,7 @@ function standingOf(settings: Settings, issuer: Issuer, introspect: Introspect):
     ...(follow ?? { maxAgeMs: { exact: Infinity, other: Infinity }, onStale: 'refuse' }),
     follow: source && ((onNews) => followFeed({ ...source, onNews })),
     introspect,
+    renew: settings.longCalls === 'renew' ? createRenew({ ...settings, client, issuerId, issuer }) : undefined,
     skew,
   });
 }
