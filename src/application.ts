@@ -191,7 +191,7 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     writer: registry,
     sessions: openSessions(database, clock),
     persons: openPersonNames(database, clock),
-    people: openAccountablePeople(database, persons),
+    people: openAccountablePeople(database, persons, clock),
     agentLife: config.agentLifetimeDays * 86_400,
     access: openAccessLog(database, clock),
     failures,

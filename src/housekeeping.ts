@@ -3,7 +3,16 @@ import { followLog } from './audit-routes.js';
 import { every } from './every.js';
 import type { House } from './house.js';
 import { showLog } from './log-witnesses.js';
-import { openEngineStore, openFindings, openIdempotency, openOutcomes, openSessionLife } from './storage/index.js';
+import { stopOrphans } from './registry/index.js';
+import {
+  openAccountablePeople,
+  openEngineStore,
+  openFindings,
+  openIdempotency,
+  openOutcomes,
+  openPersons,
+  openSessionLife,
+} from './storage/index.js';
 
 const LOG_ROUND_MS = 10_000;
 const PRUNE_MS = 60_000;
@@ -19,7 +28,7 @@ export type Kept = Readonly<{
 export function keepHouse(house: House): Kept {
   const stopFollowing = followLog(house);
   const stopWatching = [house.registry.watch(), house.keys.watch()];
-  const stops = [prune(house), showLog(house), closeSessions(house)];
+  const stops = [prune(house), showLog(house), closeSessions(house), stopUnowned(house)];
   return {
     stopFollowing,
     stop: async () => {
@@ -39,6 +48,15 @@ function closeSessions({ config, clock, database, report }: House): () => Promis
     await lookForFindings(findings, closesAfter);
   };
   return every(LOG_ROUND_MS, round, report);
+}
+
+/** An owner who is erased, or disabled while an agent was being written, leaves no agent that acts on. */
+function stopUnowned({ database, clock, registry, report }: House): () => Promise<void> {
+  const people = openAccountablePeople(database, openPersons(database, clock), clock);
+  const round = async (): Promise<void> => {
+    await stopOrphans({ registry, writer: registry, people }, 'writ');
+  };
+  return every(PRUNE_MS, round, report);
 }
 
 /** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */

@@ -5,6 +5,7 @@ import type { KeptInputs, PolicyStore } from '../policy/index.js';
 import type { AccountablePeople, RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
 import type { SessionsAdmin } from '../session/index.js';
 import type { KeysAdmin } from '../token/index.js';
+import { leavingOperations } from './leaving.js';
 import { applyOperation } from './apply.js';
 import { importOperation } from './import.js';
 import { toolOperations } from './tools.js';
@@ -74,6 +75,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     ...replayOperations({ ...deps, inTurn: makeTurns() }),
     ...sessionOperations(sessions),
     ...personOperations(deps.persons, deps.inputs),
+    ...leavingOperations(changes),
     ...keyOperations(keys),
     logOperation(log),
     recoveryOperation(deps.recovery),

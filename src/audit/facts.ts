@@ -97,6 +97,7 @@ const Authentication = z.union([
   z.strictObject({ client: z.string().nullable(), route: z.string(), minute: count, earlier_of_rare: count }),
   z.strictObject({ what: z.literal('met'), person: id, met: Met }),
   z.strictObject({ what: z.literal('erased'), person: id, by }),
+  z.strictObject({ what: z.enum(['person_disabled', 'person_enabled']), person: id, by }),
 ]);
 
 const Registry = z.strictObject({

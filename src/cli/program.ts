@@ -57,6 +57,7 @@ function program(io: Io): Command {
   addObjects(writ, io);
   addTools(writ, connected, io);
   addSessions(writ, io);
+  addPersons(writ, io);
   addKeys(writ, io);
   addLog(writ, io);
   const audit = addAudit(writ, io);
@@ -124,6 +125,30 @@ function addSessions(writ: Command, io: Io): void {
       const body = options.reason === undefined ? undefined : { reason: options.reason };
       const answer = await connect(options, io).send('POST', `/sessions/${encodeURIComponent(id)}/end`, body);
       print(answer, options, io);
+    });
+}
+
+function addPersons(writ: Command, io: Io): void {
+  const group = writ.command('persons').description('Disables people who leave, and enables them again.');
+  connected(group.command('find <issuer> <subject>'))
+    .description('Finds the person whom an issuer knows by this subject.')
+    .action(async (issuer: string, subject: string, options: Connected) => {
+      const asked = new URLSearchParams({ issuer, subject }).toString();
+      print(await connect(options, io).get(`/persons?${asked}`), options, io);
+    });
+  connected(group.command('disable <person>'))
+    .description('Ends what a person may do, at once. Their agents go over to somebody else, or stop.')
+    .option('--hand-over-to <person>', 'who answers for their agents from now on: prs_… or <issuer>#<subject>')
+    .option('--dry-run', 'only print what would be')
+    .action(async (person: string, options: Connected & Readonly<{ handOverTo?: string; dryRun?: boolean }>) => {
+      const body = options.handOverTo === undefined ? undefined : { hand_over_to: options.handOverTo };
+      const path = `/persons/${encodeURIComponent(person)}/disable?dry_run=${String(options.dryRun === true)}`;
+      print(await connect(options, io).send('POST', path, body), options, io);
+    });
+  connected(group.command('enable <person>'))
+    .description('Lets a person act again, who signs in and consents anew.')
+    .action(async (person: string, options: Connected) => {
+      print(await connect(options, io).send('POST', `/persons/${encodeURIComponent(person)}/enable`), options, io);
     });
 }
 

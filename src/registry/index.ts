@@ -1,4 +1,5 @@
 export { Agent, AgentDraft, type AgentDraftInput, type AgentInput, Authentication, Ceiling, Status } from './agent.js';
+export { orphansAmong, stopOrphans } from './orphans.js';
 export { type AccountablePeople, personIdIn, type PersonName, personNameOf } from './people.js';
 export { AcceptedToken, TrustedIssuer, type TrustedIssuerInput } from './issuer.js';
 export type {

@@ -9,6 +9,8 @@ export type AccountablePeople = Readonly<{
   find: (issuer: string, subject: string) => Promise<Readonly<{ id: string }> | undefined>;
   /** Finds the person of this pair, or makes it before they were ever here. */
   meet: (issuer: string, subject: string) => Promise<string>;
+  /** Recorded; disabling also cuts off, with a number, what there is of them: tokens, sign-ins and consents. */
+  setStatus: (id: string, status: 'active' | 'disabled', by: string) => Promise<'done' | 'unchanged' | 'unknown'>;
 }>;
 
 /** What a text names, or `undefined` when it names no person: a team, a mailbox, a word. */

@@ -1,13 +1,18 @@
 import { z } from 'zod';
 import type { AccountablePeople } from '../registry/index.js';
+import type { Clock } from '../base/index.js';
 import type { Database } from './database.js';
+import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import type { PersonStore } from './person-store.js';
+import { append } from './records.js';
+import { revokeWithin } from './revocations.js';
 
 /** The people who answer for agents, among all of them. */
 export function openAccountablePeople(
   { prisma }: Database,
   persons: Pick<PersonStore, 'byIssuerSubject' | 'ensure'>,
+  clock: Clock,
 ): AccountablePeople {
   return {
     statuses: async (ids) => {
@@ -16,8 +21,33 @@ export function openAccountablePeople(
     },
     find: persons.byIssuerSubject,
     meet: async (issuer, subject) => (await persons.ensure(issuer, subject, {})).id,
+    setStatus: (id, status, by) =>
+      guarded(() => prisma.$transaction((transaction) => setStatus(transaction, { id, status, by, at: clock.now() }))),
   };
 }
 
+type Setting = Readonly<{ id: string; status: 'active' | 'disabled'; by: string; at: number }>;
+
+async function setStatus(
+  transaction: Prisma.TransactionClient,
+  { id, status, by, at }: Setting,
+): Promise<'done' | 'unchanged' | 'unknown'> {
+  if ((await transaction.$executeRawUnsafe(SET, id, status)) === 0) {
+    const known = z
+      .array(z.unknown())
+      .parse(await transaction.$queryRawUnsafe('SELECT 1 FROM person WHERE id = $1', id));
+    return known.length > 0 ? 'unchanged' : 'unknown';
+  }
+  if (status === 'disabled') {
+    await transaction.$executeRawUnsafe(`DELETE FROM engine_record WHERE payload ->> 'accountId' = $1`, id);
+    await revokeWithin(transaction, [`person:${id}`], by, 'disabled');
+  }
+  const what = status === 'disabled' ? 'person_disabled' : 'person_enabled';
+  const facts = { what, person: id, by };
+  await append(transaction, { kind: 'authentication', at, facts, decision: 'done', reason: what });
+  return 'done';
+}
+
+const SET = 'UPDATE person SET status = $2 WHERE id = $1 AND status <> $2';
 const STATUSES = 'SELECT id, status FROM person WHERE id = ANY($1::text[])';
 const Statuses = z.array(z.object({ id: z.string(), status: z.enum(['active', 'disabled']) }));

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Koa from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from '../../src/admin/index.js';
+import type { AccountablePeople } from '../../src/registry/index.js';
 import { readTools } from '../../src/mcp/index.js';
 import { hashSecret } from '../../src/client/index.js';
 import { catchThrown, router } from '../../src/http/index.js';
@@ -44,6 +45,7 @@ export type AdminServer = Readonly<{
   fresh: TestDatabase;
   registry: RegistryStore;
   keys: KeysAdmin;
+  people: AccountablePeople;
   thrown: unknown[];
   /** Asks as the administrator, with an `X-Request-Id` that the answer's bodies repeat. */
   ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
@@ -83,6 +85,7 @@ export async function startAdmin(): Promise<AdminServer> {
   const clock = { now: () => NOW };
   const registry = await openRegistry(fresh.database, { hashSecret, recordOf });
   const keys = await openTestKeys(fresh, clock);
+  const people = openAccountablePeople(fresh.database, openPersons(fresh.database, clock), clock);
   const thrown: unknown[] = [];
   const app = new Koa();
   app.use(catchThrown((fault) => thrown.push(fault), OUR_ISSUER));
@@ -98,7 +101,7 @@ export async function startAdmin(): Promise<AdminServer> {
     access: openAccessLog(fresh.database, clock),
     failures: { note: () => undefined },
     persons: openPersonNames(fresh.database, clock),
-    people: openAccountablePeople(fresh.database, openPersons(fresh.database, clock)),
+    people,
     agentLife: 365 * 86_400,
     readTools: readTools({ allowLoopback: true }),
     idempotency: openIdempotency(fresh.database),
@@ -119,6 +122,7 @@ export async function startAdmin(): Promise<AdminServer> {
     fresh,
     registry,
     keys,
+    people,
     thrown,
     ask: async (method, path, body, headers = {}) => {
       const response = await fetch(`${url}/admin/v1${path}`, {

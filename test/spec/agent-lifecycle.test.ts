@@ -1,0 +1,96 @@
+import { describe, expect, it } from '@jest/globals';
+import { decodeJwt } from 'jose';
+import { OWNER, PEOPLE, SPONSOR } from '../support/accountable.js';
+import { ownWorld } from '../support/world.js';
+import { bearerAssertion, type Reply, tokenOf } from '../support/writ.js';
+
+const world = await ownWorld();
+
+const agentOf = async (id: string): Promise<Record<string, unknown>> =>
+  (await world.admin('GET', `/agents/${id}`)).body as Record<string, unknown>;
+const disable = (person: string, body?: object, query = '') =>
+  world.admin('POST', `/persons/${person}/disable${query}`, body);
+const introspected = async (token: string): Promise<Reply> =>
+  world.post('/introspect', { ...(await bearerAssertion(world.issuer, world.rs1)), token });
+/** With a token that the company issued after what was cut off: within one second nobody could tell. */
+const exchangeAnew = async (): Promise<Reply> =>
+  world.exchange({ subject_token: await world.personToken('alice', { iat: Math.floor(Date.now() / 1000) + 2 }) });
+const makePerson = async (n: number): Promise<string> => {
+  const id = `prs_heir${String(n).padStart(18, '0')}`;
+  await world.writ.database.prisma.$executeRawUnsafe(
+    `INSERT INTO person (id, issuer, subject) VALUES ('${id}', '${PEOPLE}', 'heir ${String(n)}')`,
+  );
+  return id;
+};
+const restored = async (): Promise<void> => {
+  await world.admin('POST', `/persons/${OWNER}/enable`);
+  for (const id of [world.a1.id, world.a2.id]) {
+    const agent = { ...(await agentOf(id)), owner: OWNER, sponsor: SPONSOR, status: 'active' };
+    expect((await world.admin('PUT', `/agents/${id}`, agent)).status).toBe(200);
+  }
+};
+
+describe('an owner who leaves (OWASP NHI1)', () => {
+  it('stops the agents that nobody else answers for, and every token of them', async () => {
+    const token = tokenOf(await world.exchange());
+    const agents = [world.a1.id, world.a2.id];
+    const tried = await disable(OWNER, undefined, '?dry_run=true');
+    expect([tried.status, tried.body]).toEqual([
+      200,
+      { id: OWNER, result: 'would_be_disabled', handed_over: [], stopped: expect.arrayContaining(agents) },
+    ]);
+    expect((await world.exchange()).status).toBe(200);
+    const left = await disable(OWNER);
+    expect([left.status, left.body]).toEqual([
+      200,
+      { id: OWNER, result: 'disabled', handed_over: [], stopped: expect.arrayContaining(agents) },
+    ]);
+    expect(await agentOf(world.a1.id)).toMatchObject({ status: 'disabled', owner: OWNER });
+    expect((await world.exchange()).status).toBe(401);
+    expect((await introspected(token)).body).toEqual({ active: false });
+    expect((await disable(OWNER)).body).toEqual({
+      id: OWNER,
+      result: 'already_disabled',
+      handed_over: [],
+      stopped: [],
+    });
+    const { text } = await world.admin('GET', '/log?kind=authentication&limit=200');
+    expect(text).toContain(`"what":"person_disabled","person":"${OWNER}","by":"admin-token"`);
+    await restored();
+    expect((await exchangeAnew()).status).toBe(200);
+  });
+
+  it('hands them over to somebody who answers for them, and they go on', async () => {
+    const heir = await makePerson(1);
+    const refused = await disable(OWNER, { hand_over_to: 'platform team' });
+    expect([refused.status, (refused.body as { code: string }).code]).toEqual([400, 'invalid_field']);
+    const left = await disable(OWNER, { hand_over_to: `${PEOPLE}#heir 1` });
+    expect([left.status, left.body]).toEqual([
+      200,
+      {
+        ...{ id: OWNER, result: 'disabled', stopped: [] },
+        handed_over: expect.arrayContaining([world.a1.id, world.a2.id]),
+      },
+    ]);
+    expect(await agentOf(world.a1.id)).toMatchObject({ status: 'active', owner: heir, sponsor: SPONSOR });
+    expect((await exchangeAnew()).status).toBe(200);
+    await restored();
+  });
+
+  it('may act no more, and again after being enabled', async () => {
+    const token = tokenOf(await world.exchange());
+    const person = String(decodeJwt(token).sub);
+    expect((await disable(person)).body).toMatchObject({ result: 'disabled', handed_over: [], stopped: [] });
+    expect((await introspected(token)).body).toEqual({ active: false });
+    expect((await world.exchange()).status).toBe(400);
+    expect((await world.admin('POST', `/persons/${person}/enable`)).body).toEqual({ id: person, result: 'enabled' });
+    expect((await exchangeAnew()).status).toBe(200);
+  });
+
+  it('is nobody when the id is unknown, and no heir of their own', async () => {
+    const nobody = 'prs_nobody7890123456789012';
+    for (const verb of ['disable', 'enable'])
+      expect((await world.admin('POST', `/persons/${nobody}/${verb}`)).status).toBe(404);
+    expect((await disable(OWNER, { hand_over_to: OWNER })).body).toMatchObject({ param: 'hand_over_to' });
+  });
+});
