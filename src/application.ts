@@ -46,6 +46,7 @@ import {
   openPersonNames,
   openPersons,
   openPolicies,
+  openRevocations,
   openSessions,
   openTokenStates,
 } from './storage/index.js';
@@ -190,6 +191,7 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     registry,
     writer: registry,
     sessions: openSessions(database, clock),
+    revocations: openRevocations(database, clock),
     persons: openPersonNames(database, clock),
     people: openAccountablePeople(database, persons, clock),
     agentLife: config.agentLifetimeDays * 86_400,

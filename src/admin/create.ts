@@ -3,7 +3,7 @@ import type { LogReader, LogRecovery, PersonNames } from '../audit/index.js';
 import type { Route } from '../http/index.js';
 import type { KeptInputs, PolicyStore } from '../policy/index.js';
 import type { AccountablePeople, RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
-import type { SessionsAdmin } from '../session/index.js';
+import type { RevocationsAdmin, SessionsAdmin } from '../session/index.js';
 import type { KeysAdmin } from '../token/index.js';
 import { leavingOperations } from './leaving.js';
 import { applyOperation } from './apply.js';
@@ -20,6 +20,7 @@ import { personOperations } from './persons.js';
 import { policyOperations } from './policies.js';
 import { problemOperations } from './problems.js';
 import { replayOperations } from './replay.js';
+import { revocationOperations } from './revocations.js';
 import { secretOperations } from './secrets.js';
 import { serve, type ServeDeps } from './serve.js';
 import { sessionOperations } from './sessions.js';
@@ -29,6 +30,7 @@ export type AdminDeps = ServeDeps &
     registry: RegistryReader;
     writer: RegistryWriter;
     sessions: SessionsAdmin;
+    revocations: RevocationsAdmin;
     persons: PersonNames;
     people: AccountablePeople;
     agentLife: Seconds;
@@ -77,6 +79,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     ...personOperations(deps.persons, deps.inputs),
     ...leavingOperations(changes),
     ...keyOperations(keys),
+    ...revocationOperations({ revocations: deps.revocations, keys }),
     logOperation(log),
     recoveryOperation(deps.recovery),
     ...problemOperations(),

@@ -15,6 +15,7 @@ import {
 } from './operation.js';
 import { ObjectChange } from './plan.js';
 import { ProblemView } from './problems.js';
+import { RevocationView } from './revocations.js';
 import { SessionView } from './sessions.js';
 
 type Described = Readonly<Record<string, unknown>>;
@@ -63,6 +64,7 @@ const TAGS = [
   ['policies', 'Sets of policies, of which one decides.'],
   ['apply', 'The whole registry from one document.'],
   ['sessions', 'Runs of agents for people.'],
+  ['revocations', 'What is ended or cut off, in one write, for every verifier.'],
   ['keys', 'The keys that sign tokens.'],
   ['persons', 'The people whom tokens are about, by id and by name, and their erasure.'],
   ['log', 'What was decided and done.'],
@@ -96,6 +98,7 @@ const NAMES = new Map<z.ZodType, string>([
   [servers.view, servers.schemaName],
   [issuers.view, issuers.schemaName],
   [SessionView, 'Session'],
+  [RevocationView, 'Revocation'],
   [KeyView, 'SigningKey'],
   [LogEntryView, 'LogEntry'],
   [ObjectChange, 'ObjectChange'],

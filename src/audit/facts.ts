@@ -147,7 +147,23 @@ const Session = z.union([
     .describe('The summary of a session: how many records of it there were before this one, and of which outcome.'),
 ]);
 
-const Revocation = z.strictObject({ what: z.literal('token'), token: digest, by });
+const Revocation = z.union([
+  z.strictObject({ what: z.literal('token'), token: digest, by }),
+  z
+    .strictObject({
+      what: z.literal('scope'),
+      kind: z
+        .string()
+        .describe('token, transaction, session, agent, owner, person, issuer, server, tool or agent_key.'),
+      id: id.describe('Of a token the SHA-256 of its `jti`.'),
+      number: count.describe('Its place among all revocations.'),
+      sessions: count.describe('Sessions that ended with it, each with a record of its own.'),
+      consents: count,
+      tokens: count.describe('Tokens made from the one that was revoked.'),
+      by,
+    })
+    .describe('A revocation by an administrator, with all that it took with it.'),
+]);
 
 const Introspection = z.strictObject({
   what: z.literal('use'),

@@ -14,6 +14,7 @@ import { addObjects } from './objects.js';
 import { addPolicySets } from './policy-sets.js';
 import { addPolicy } from './policy.js';
 import { addReplay } from './replay.js';
+import { addRevoke } from './revoke.js';
 import { decodeToken } from './token.js';
 import { addTools } from './tools.js';
 
@@ -59,6 +60,7 @@ function program(io: Io): Command {
   addSessions(writ, io);
   addPersons(writ, io);
   addKeys(writ, io);
+  addRevoke(writ, io);
   addLog(writ, io);
   const audit = addAudit(writ, io);
   addVerify(audit, io);

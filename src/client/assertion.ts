@@ -1,10 +1,13 @@
+import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import { err, ok, type Result, type Seconds } from '../base/index.js';
 import {
   candidates,
   Identifier,
   type Jws,
+  PublicJwk,
   sha256,
+  thumbprint,
   Typ,
   type VerificationKey,
   verifySignature,
@@ -41,7 +44,7 @@ export type AssertionFacts = Readonly<{
 export function verifyAssertion(
   jws: Jws,
   { clientId, issuer, now, skew, keys }: AssertionFacts,
-): Result<Readonly<{ replayKey: string; expiresAt: Seconds; keyId: string | undefined }>, ClientRefusal['reason']> {
+): Result<Judged, ClientRefusal['reason']> {
   if (!isAssertionType(jws.typ)) return err('assertion_wrong_type');
   const key = candidates(jws, keys).find((candidate) => verifySignature(jws, candidate));
   if (key === undefined) return err('assertion_wrong_signature');
@@ -55,7 +58,21 @@ export function verifyAssertion(
   if (exp <= now - skew || (nbf ?? now) > now + skew || iat > now + skew) return err('assertion_expired');
   // With iat bounded above, this bounds exp too.
   if (exp - iat > MAX_ASSERTION_LIFE) return err('assertion_too_long_lived');
-  return ok({ replayKey: replayKey(clientId, jti), expiresAt: exp + skew, keyId: key.kid });
+  const keyThumbprint = thumbprintOf(key);
+  return ok({ replayKey: replayKey(clientId, jti), expiresAt: exp + skew, keyId: key.kid, keyThumbprint });
+}
+
+type Judged = Readonly<{ replayKey: string; expiresAt: Seconds; keyId: string | undefined; keyThumbprint: string }>;
+
+const thumbprints = new WeakMap<KeyObject, string>();
+
+/** A client's keys are imported once, so each has its thumbprint worked out once. */
+function thumbprintOf({ key }: VerificationKey): string {
+  const known = thumbprints.get(key);
+  if (known !== undefined) return known;
+  const made = thumbprint(PublicJwk.parse(key.export({ format: 'jwk' })));
+  thumbprints.set(key, made);
+  return made;
 }
 
 /** One key space for every route and for the engine. No client id has a line break, so no two pairs share a key. */

@@ -44,7 +44,7 @@ export async function authenticateClient(
   return ok({ clientId: credentials.clientId, party, method: credentials.method, ...checked.value });
 }
 
-type Checked = Pick<Caller, 'keyId' | 'spends'>;
+type Checked = Pick<Caller, 'keyId' | 'keyThumbprint' | 'spends'>;
 
 /** Does the same work whether the client exists or not, so that time does not tell (CA-16). */
 async function check(
@@ -61,8 +61,8 @@ async function check(
     if (client === undefined) return err('unknown_client');
     if (client.authentication.method !== 'private_key_jwt') return err('wrong_method');
     if (!verified.ok) return verified;
-    const { replayKey, expiresAt, keyId } = verified.value;
-    return ok({ keyId, spends: [{ what: 'assertion', key: replayKey, expiresAt }] });
+    const { replayKey, expiresAt, keyId, keyThumbprint } = verified.value;
+    return ok({ keyId, keyThumbprint, spends: [{ what: 'assertion', key: replayKey, expiresAt }] });
   }
   const right = await verifySecret(credentials.secret, client?.secretHash ?? DUMMY_SECRET_HASH);
   if (client === undefined) return err('unknown_client');

@@ -11,6 +11,8 @@ export type Caller = Readonly<{
   method: 'private_key_jwt' | 'client_secret_basic' | 'client_secret_post';
   /** `kid` of the key that signed the assertion. */
   keyId: string | undefined;
+  /** RFC 7638 thumbprint of it. */
+  keyThumbprint?: string;
   spends: readonly Spend[];
 }>;
 

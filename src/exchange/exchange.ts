@@ -17,7 +17,7 @@ import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
 import { verifyActor } from './actor.js';
 import { keepInputs } from './inputs.js';
-import { actingIn, marksOf } from './lineage.js';
+import { actingIn, keysOf, marksOf } from './lineage.js';
 import type { Committer, Drift, NotPermitted, People, Permitted, Stale } from './ports.js';
 import { verifyRequestProof } from './proof.js';
 import { exchangeRecord, type Known } from './record.js';
@@ -236,7 +236,7 @@ async function record(
     token,
     personId,
     newcomer,
-    lineage: [...subject.lineage, ...actingIn(delegation, personId, settings.issuer)],
+    lineage: [...subject.lineage, ...actingIn(delegation, personId, settings.issuer), ...keysOf(story.known.caller)],
     marks: marksOf(token),
     issuedAt: subject.issuedAt,
     parent: subject.recordedAs,

@@ -1,3 +1,4 @@
+import type { Caller } from '../client/index.js';
 import type { Delegation } from '../delegation/index.js';
 import { feedTarget } from '../protocol/index.js';
 import type { PreparedToken } from '../token/index.js';
@@ -13,3 +14,7 @@ export function marksOf({ grant: { audience, details } }: PreparedToken): readon
   const tools = details?.map(({ identifier }) => feedTarget.tool(audience, identifier)) ?? [];
   return [feedTarget.server(audience), ...tools];
 }
+
+/** The key that the caller proved who it is with: once that is revoked, nothing that was got with it is good. */
+export const keysOf = ({ keyThumbprint }: Caller): readonly string[] =>
+  keyThumbprint === undefined ? [] : [`agent-key:${keyThumbprint}`];

@@ -22,6 +22,7 @@ export type { RecordedChange, RecordOf, RegistryWriting } from './registry-write
 export { openEngineLog } from './engine-log.js';
 export { openEngineStore } from './engine-store.js';
 export { openFeedReader } from './feed-reader.js';
+export { openRevocations } from './revocation-scopes.js';
 export { revoke } from './revocations.js';
 export { type CommitWatch, openCommitter } from './committer.js';
 export { openFailureLog } from './failure-log.js';

@@ -1,7 +1,7 @@
 import type { Prisma, PrismaClient } from './generated/client.js';
 
 /** What may begin anew after it was cut off: it ends what is older, and gets a new number each time. */
-const CUT_OFF = `'^(agent|server|person|tool|issuer|session):'`;
+const CUT_OFF = `'^(agent|owner|server|person|tool|issuer|session):'`;
 
 /**
  * SQL: whether the revocation `r`, whose target is an ancestor's, ends a token whose commit had seen the number `seen`

@@ -8,6 +8,7 @@ import {
   openLog,
   openPersonNames,
   openPolicies,
+  openRevocations,
   openSessions,
 } from '../../src/storage/index.js';
 import {
@@ -60,6 +61,7 @@ describe('the description of the admin API', () => {
       registry: admin.registry,
       writer: admin.registry,
       sessions: openSessions(admin.fresh.database, { now: () => NOW }),
+      revocations: openRevocations(admin.fresh.database, { now: () => NOW }),
       keys: admin.keys,
       policies: openPolicies(admin.fresh.database, { now: () => NOW }),
       inputs: openDecisionInputs(admin.fresh.database, { ...NOTHING_KEPT, clock: { now: () => NOW } }),

@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import { ENTRY_LIFE, feedTarget, sha256 } from '../protocol/index.js';
+import type { RevocationTarget } from '../session/index.js';
+import type { Prisma } from './generated/client.js';
+
+/** What one revocation takes with it. The first of `targets` is what it is about. */
+export type Reach = Readonly<{
+  targets: readonly [string, ...string[]];
+  sessions?: readonly string[];
+  /** All sessions and consents of these. */
+  agents?: readonly string[];
+  persons?: readonly string[];
+}>;
+
+type Transaction = Prisma.TransactionClient;
+
+/** What there is to revoke; `undefined` when nobody knows it. */
+export async function reachOf(transaction: Transaction, target: RevocationTarget): Promise<Reach | undefined> {
+  const { kind, id } = target;
+  const words = (sql: string, ...values: unknown[]): Promise<readonly string[]> => wordsOf(transaction, sql, values);
+  const [place = '', part = ''] = splitLast(id);
+  switch (kind) {
+    case 'token': {
+      const hash = hashOf(id);
+      return { targets: [`token:${hash}`, ...(await derivedFrom(transaction, hash))] };
+    }
+    case 'transaction':
+      return known(await words(`SELECT txn AS word FROM log_leaf WHERE txn = $1 LIMIT 1`, id), () => ({
+        targets: [feedTarget.transaction(id)],
+      }));
+    case 'session':
+      return known(await words(`SELECT id AS word FROM agent_session WHERE id = $1`, id), () => ({
+        targets: [feedTarget.session(id)],
+        sessions: [id],
+      }));
+    case 'agent':
+      return known(await words(AGENT, id), () => ({ targets: [feedTarget.agent(id)], agents: [id] }));
+    case 'owner':
+      return known(
+        await words(`SELECT client_id AS word FROM agent WHERE document ->> 'owner' = $1`, id),
+        (agents) => ({
+          targets: [`owner:${id}`, ...agents.map(feedTarget.agent)],
+          agents,
+        }),
+      );
+    case 'person':
+      return known(await words(`SELECT id AS word FROM person WHERE id = $1`, id), () => ({
+        targets: [feedTarget.person(id)],
+        persons: [id],
+      }));
+    case 'issuer':
+      return issuerReach(words, id);
+    case 'server':
+      return known(await words(SERVER, id), ([clientId = '']) => ({
+        targets: [feedTarget.server(id), feedTarget.agent(clientId)],
+      }));
+    case 'tool':
+      return known(await words(TOOL, place, part), () => ({ targets: [feedTarget.tool(place, part)] }));
+    case 'agent_key':
+      return known(await words(AGENT, place), () => ({
+        targets: [`agent-key:${part}`, feedTarget.agent(place)],
+      }));
+  }
+}
+
+type Words = (sql: string, ...values: unknown[]) => Promise<readonly string[]>;
+
+/** Verifiers know people, and no issuers: those who may hold a token that lives get a number each. */
+async function issuerReach(words: Words, issuer: string): Promise<Reach | undefined> {
+  const persons = await words(`SELECT id AS word FROM person WHERE issuer = $1`, issuer);
+  const isTrusted = await words(`SELECT issuer AS word FROM trusted_issuer WHERE issuer = $1`, issuer);
+  if (persons.length + isTrusted.length === 0) return undefined;
+  const recent = await words(RECENT, persons);
+  return { targets: [`issuer:${issuer}`, ...recent.map(feedTarget.person)], persons };
+}
+
+/** SHA-256 in base64url of the tokens that come of this one and may live: a verifier that is shown one knows nothing of where it comes from. */
+export async function derivedFrom(transaction: Transaction, hash: string): Promise<readonly string[]> {
+  const isOurs = await wordsOf(transaction, `SELECT txn AS word FROM log_leaf WHERE token_hash = $1`, [hash]);
+  const sql = isOurs.length > 0 ? DERIVED_OF_OURS : DERIVED;
+  return (await wordsOf(transaction, sql, [hash])).map((derived) => `token:${derived}`);
+}
+
+const known = (found: readonly string[], reach: (found: readonly string[]) => Reach): Reach | undefined =>
+  found.length === 0 ? undefined : reach(found);
+
+const wordsOf = async (transaction: Transaction, sql: string, values: readonly unknown[]): Promise<readonly string[]> =>
+  z
+    .array(z.object({ word: z.string() }))
+    .parse(await transaction.$queryRawUnsafe(sql, ...values))
+    .map(({ word }) => word);
+
+/** A `jti` of ours has 22 characters; 43 are the hash of one. */
+const hashOf = (id: string): string => (/^[\w-]{43}$/.test(id) ? id : sha256(id));
+
+/** `<resource>#<tool>`, `<client id>#<thumbprint>`: neither tools nor thumbprints have a `#`. */
+function splitLast(id: string): readonly string[] {
+  const at = id.lastIndexOf('#');
+  return at < 0 ? [] : [id.slice(0, at), id.slice(at + 1)];
+}
+
+const AGENT = `SELECT client_id AS word FROM agent WHERE client_id = $1`;
+const SERVER = `SELECT client_id AS word FROM mcp_server WHERE resource = $1`;
+const TOOL = `
+  SELECT resource AS word FROM mcp_server
+  WHERE resource = $1 AND document -> 'tools' @> jsonb_build_array(jsonb_build_object('name', $2::text))`;
+const RECENT = `
+  SELECT DISTINCT person_id AS word FROM agent_session
+  WHERE person_id = ANY($1::text[]) AND last_used_at > clock_timestamp() - interval '${ENTRY_LIFE} seconds'`;
+const LIVE = `token_hash IS NOT NULL AND token_hash <> $1 AND lineage @> ARRAY['token:' || $1]
+  AND at > clock_timestamp() - interval '${ENTRY_LIFE} seconds'`;
+const DERIVED_OF_OURS = `
+  SELECT token_hash AS word FROM log_leaf WHERE txn = (SELECT txn FROM log_leaf WHERE token_hash = $1) AND ${LIVE}`;
+const DERIVED = `SELECT token_hash AS word FROM log_leaf WHERE ${LIVE}`;

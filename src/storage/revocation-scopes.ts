@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import type { Clock, Seconds } from '../base/index.js';
+import { feedTarget } from '../protocol/index.js';
+import type { NumberedRevocation, RevocationsAdmin, RevocationTarget, Revoked } from '../session/index.js';
+import type { Database } from './database.js';
+import type { Prisma } from './generated/client.js';
+import { guarded } from './outage.js';
+import { append } from './records.js';
+import { type Reach, reachOf } from './revocation-reach.js';
+import { revokeWithin } from './revocations.js';
+import { endSessions } from './session-ending.js';
+
+/** Revocation by scope, for administrators. */
+export function openRevocations({ prisma, rows }: Database, clock: Clock): RevocationsAdmin {
+  const read = async (sql: string, values: readonly unknown[]): Promise<readonly NumberedRevocation[]> =>
+    Numbered.parse(await guarded(() => rows(sql, values)));
+  return {
+    revoke: (target, order) =>
+      guarded(() =>
+        prisma.$transaction((transaction) => revokeScope(transaction, target, { ...order, now: clock.now() })),
+      ),
+    list: ({ before, limit }) => read(LIST, [before ?? null, limit]),
+    find: async (target) => (await read(FIND, [target]))[0],
+  };
+}
+
+type Order = Readonly<{ by: string; reason: string; now: Seconds }>;
+
+/**
+ * DANGER: always in this order, which is the registry's and an erasure's too: consents, sessions, the revocations' own lock.
+ * Whoever went another way round could wait for another in a circle.
+ */
+async function revokeScope(
+  transaction: Prisma.TransactionClient,
+  target: RevocationTarget,
+  { by, reason, now }: Order,
+): Promise<Revoked | undefined> {
+  const reach = await reachOf(transaction, target);
+  if (reach === undefined) return undefined;
+  const consents = await removeConsents(transaction, reach);
+  const sessions = await endSessions(transaction, await sessionsOf(transaction, reach), { by, reason, now });
+  const ended = [...consents.map((grant) => `grant:${grant}`), ...sessions.map(feedTarget.session)];
+  await revokeWithin(transaction, [...reach.targets, ...ended], by, reason);
+  const [revocation] = Numbered.parse(await transaction.$queryRawUnsafe(FIND, reach.targets[0]));
+  if (revocation === undefined) return undefined;
+  const tokens = reach.targets.slice(1).filter((one) => one.startsWith('token:')).length;
+  const counts = { sessions: sessions.length, consents: consents.length, tokens };
+  const id = target.kind === 'token' ? revocation.target.slice('token:'.length) : target.id;
+  const facts = { what: 'scope', kind: target.kind, id, number: revocation.number, ...counts, by };
+  const of = target.kind === 'transaction' ? { txn: id } : {};
+  await append(transaction, { kind: 'revocation', at: now, facts, decision: 'done', reason, ...of });
+  return { revocation, ...counts };
+}
+
+/** Codes, refresh tokens, consents and sign-ins; answers the consents. */
+export async function removeConsents(
+  transaction: Prisma.TransactionClient,
+  { agents = [], persons = [] }: Pick<Reach, 'agents' | 'persons'>,
+): Promise<readonly string[]> {
+  if (agents.length + persons.length === 0) return [];
+  return Consents.parse(await transaction.$queryRawUnsafe(REMOVE_CONSENTS, agents, persons)).map(({ grant }) => grant);
+}
+
+async function sessionsOf(
+  transaction: Prisma.TransactionClient,
+  { sessions = [], agents = [], persons = [] }: Reach,
+): Promise<readonly string[]> {
+  if (agents.length + persons.length === 0) return sessions;
+  return Ids.parse(await transaction.$queryRawUnsafe(SESSIONS, agents, persons)).map(({ id }) => id);
+}
+
+/** Locked in the order of their keys, as everybody does who removes several. */
+const REMOVE_CONSENTS = `
+  WITH gone AS MATERIALIZED (
+    SELECT key FROM engine_record WHERE payload ->> 'clientId' = ANY($1::text[]) OR payload ->> 'accountId' = ANY($2::text[])
+    ORDER BY key FOR UPDATE
+  ), removed AS (
+    DELETE FROM engine_record e USING gone WHERE e.key = gone.key RETURNING e.grant_id
+  )
+  SELECT DISTINCT grant_id AS "grant" FROM removed WHERE grant_id IS NOT NULL ORDER BY 1`;
+
+const SESSIONS = `
+  SELECT id FROM agent_session WHERE status <> 'ended' AND (agent_id = ANY($1::text[]) OR person_id = ANY($2::text[]))`;
+
+const COLUMNS = `number::text AS number, target, reason, revoked_by AS "by", floor(extract(epoch FROM revoked_at))::float8 AS at`;
+const FIND = `SELECT ${COLUMNS} FROM revocation WHERE target = $1`;
+const LIST = `
+  SELECT ${COLUMNS} FROM revocation WHERE revocation.number < coalesce($1::bigint, 9223372036854775807) ORDER BY revocation.number DESC LIMIT $2::int`;
+
+const Consents = z.array(z.object({ grant: z.string() }));
+const Ids = z.array(z.object({ id: z.string() }));
+const Numbered = z.array(
+  z.object({
+    number: z.coerce.number().int(),
+    target: z.string(),
+    reason: z.string(),
+    by: z.string(),
+    at: z.coerce.number(),
+  }),
+);
