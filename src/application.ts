@@ -120,7 +120,7 @@ function decisionsOf({ operations: { log }, database, clock }: House): DecisionL
   };
 }
 
-function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): ExchangeSettings {
+function exchangeSettings({ issuer, trustDomain, lifetimes, limits, budgets }: Config): ExchangeSettings {
   return {
     issuer,
     tokenEndpoint: `${issuer}/token`,
@@ -128,6 +128,7 @@ function exchangeSettings({ issuer, trustDomain, lifetimes, limits }: Config): E
     maxActors: limits.chainDepth,
     skew: limits.clockSkewSeconds,
     sessionLife: lifetimes.sessionSeconds,
+    budgets,
     lifetimes: {
       transactionalAccessToken: lifetimes.transactionalAccessTokenSeconds,
       transactionToken: lifetimes.transactionTokenSeconds,

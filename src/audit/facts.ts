@@ -45,6 +45,16 @@ const ArgumentsDigest = digest.nullable().describe('SHA-256 of the RFC 8785 form
 
 const Input = digest.optional().describe('What the policy set was asked, without attributes and network.');
 
+const decimal = z.string().regex(/^\d+(\.\d+)?$/);
+
+const Reserved = z.strictObject({
+  unit: z.string(),
+  per: z.string(),
+  limit: decimal,
+  amount: decimal.describe('0 for different tools and servers, which are counted once.'),
+  currency: z.string().optional(),
+});
+
 const Exchange = z.strictObject({
   ...traced,
   client: Client,
@@ -55,6 +65,7 @@ const Exchange = z.strictObject({
   tools: z
     .array(z.strictObject({ name: z.string(), arguments_sha256: ArgumentsDigest, max_uses: count.optional() }))
     .nullable(),
+  budgets: z.array(Reserved).optional().describe('What it would reserve of budgets.'),
   scope: z.string().nullable(),
   task: z.string().nullable(),
   purpose: z.string().nullable(),

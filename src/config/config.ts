@@ -43,6 +43,8 @@ export type Config = Readonly<{
   identityProviders: readonly IdentityProvider[];
   /** Every one of them must say yes to a call at its servers. */
   decisionPoints: readonly DecisionPoint[];
+  /** Hold for every agent, beside those of agents and tools. */
+  budgets: Settings['budgets'];
   lifetimes: Readonly<Settings['lifetimes']>;
   limits: Readonly<Settings['limits']>;
   /** 0: nothing is kept of what decisions looked at. */

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { isLoopback, isSecureUrl, ResourceUri, ScopeToken } from '../protocol/index.js';
+import { Budgets, isLoopback, isSecureUrl, ResourceUri, ScopeToken } from '../protocol/index.js';
 import { parseVerifierKey, SignatureType } from '../tlog/index.js';
 
 const FilePath = z.string().min(1).max(4_096);
@@ -295,6 +295,7 @@ export const Settings = z.strictObject({
     .max(8)
     .default([])
     .refine((all) => new Set(all.map(({ id }) => id)).size === all.length, { error: 'names one id twice' }),
+  budgets: Budgets.default([]),
   lifetimes: Lifetimes.prefault({}),
   limits: Limits.prefault({}),
   agentLifetimeDays: z

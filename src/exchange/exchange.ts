@@ -12,10 +12,11 @@ import {
   policyVersion,
   questionOf,
 } from '../policy/index.js';
-import { type FormRequest, personCommitment, TokenType } from '../protocol/index.js';
+import { type Budget, type FormRequest, personCommitment, TokenType } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
 import { verifyActor } from './actor.js';
+import { reserve } from './budgets.js';
 import { keepInputs } from './inputs.js';
 import { actingIn, keysOf, marksOf } from './lineage.js';
 import type { Committer, Drift, NotPermitted, People, Permitted, Stale } from './ports.js';
@@ -34,6 +35,8 @@ export type ExchangeSettings = Readonly<{
   skew: Seconds;
   lifetimes: Lifetimes;
   sessionLife: Seconds;
+  /** Budgets that hold for every agent. */
+  budgets: readonly Budget[];
 }>;
 
 export type ExchangeDeps = Readonly<{
@@ -68,7 +71,7 @@ export async function exchange(
   };
   const decided = await decideExchange(http, { caller, registry, now, story }, deps);
   if (!decided.ok) return refuse(decided.error, story, deps);
-  const kept = await http.trace('commit', () => record(decided.value, story, deps));
+  const kept = await http.trace('commit', () => record(decided.value, { ...story, registry }, deps));
   if (!kept.ok) return kept;
   return ok(http.trace('sign', () => sign(kept.value, deps.keys))); // takes a Recorded, which only storage can make
 }
@@ -195,7 +198,7 @@ function typeFor(target: ExchangeRequest['wanted']['target'], registry: Registry
 /** The permit is spent, the person gets a stable id, and the record is made durable before anything is signed. */
 async function record(
   { permit, delegation }: Decided,
-  story: Story,
+  story: Story & Pick<Step, 'registry'>,
   deps: ExchangeDeps,
 ): Promise<Result<Recorded, Refusal | Stale>> {
   const { settings } = deps;
@@ -208,11 +211,17 @@ async function record(
     now,
     lifetimes: settings.lifetimes,
   });
+  const reserved = reserve(token.grant, {
+    ...{ delegation, personId, registry: story.registry, now },
+    ...{ issuer: settings.issuer, general: settings.budgets },
+  });
+  if (!reserved.ok) return refuse(reserved.error, story, deps);
+  const reservation = reserved.value;
   const { subject } = delegation;
   const kept = await deps.committer.permit({
     decision: 'permit',
     requestId: http.requestId,
-    record: exchangeRecord({ ...story.known, delegation, token, personId, met }),
+    record: exchangeRecord({ ...story.known, delegation, token, personId, met, reservation }),
     spends: story.spends,
     registryVersion,
     now,
@@ -240,6 +249,7 @@ async function record(
     marks: marksOf(token),
     issuedAt: subject.issuedAt,
     parent: subject.recordedAs,
+    ...(reservation === undefined ? {} : { reservation }),
   });
   // A key that was withdrawn a moment ago is the one thing that only the keys, not the registry, can make good.
   if (!kept.ok && kept.error.reason === 'stale') await deps.keys.refresh();

@@ -1,7 +1,7 @@
 import type { RecordHead } from '../audit/index.js';
 import type { Result, Seconds } from '../base/index.js';
 import type { Spend } from '../client/index.js';
-import type { SessionWish } from '../session/index.js';
+import type { Reservation, SessionWish } from '../session/index.js';
 import type { PreparedToken, Recorded } from '../token/index.js';
 import type { CommitRefusal } from './refusal.js';
 
@@ -42,6 +42,8 @@ export type Permitted = Brought &
     issuedAt: Seconds;
     /** SHA-256 of the `jti` of the exchanged token that this one is made from, when its record is in the log. */
     parent: string | undefined;
+    /** What it reserves of budgets; absent where none holds. */
+    reservation?: Reservation;
     session: Readonly<{ open: SessionWish }> | Readonly<{ continue: string }>;
   }>;
 export type NotPermitted = Brought &

@@ -5,6 +5,7 @@ import type { Caller } from '../client/index.js';
 import type { Delegation } from '../delegation/index.js';
 import { ClientId, type FormRequest, type Json, ResourceUri, sha256 } from '../protocol/index.js';
 import { inputDigest, type Judged, type Opinion, toldOf } from '../policy/index.js';
+import type { Reservation } from '../session/index.js';
 import type { PreparedToken } from '../token/index.js';
 import type { ExchangeRequest } from './request.js';
 
@@ -20,6 +21,7 @@ export type Known = Readonly<{
   request?: ExchangeRequest | undefined;
   delegation?: Delegation | undefined;
   token?: PreparedToken | undefined;
+  reservation?: Reservation | undefined;
   personId?: string | undefined;
   /** Commits to who a person is whom we meet for the first time. */
   met?: string | undefined;
@@ -31,6 +33,7 @@ export type Known = Readonly<{
 
 /** A record has room for as many as anybody reads; the version of the policy set tells the others. */
 const MOST_POLICIES = 32;
+const MOST_BUDGETS = 32;
 
 /** Who, through whom, what, where and until when: identifiers and digests, nothing of a token, secret or argument. */
 export function exchangeRecord(known: Known): RecordHead {
@@ -45,6 +48,7 @@ export function exchangeRecord(known: Known): RecordHead {
     actors: delegation?.actors.map(({ sub, iss }) => ({ sub, iss })) ?? null,
     target: request === undefined ? null : targetOf(request.wanted.target),
     tools: toolsOf(known),
+    budgets: known.reservation === undefined ? undefined : reservedOf(known.reservation),
     scope: token?.scope ?? request?.wanted.scopes?.slice(0, 64).join(' ') ?? null,
     task: delegation?.context.task ?? null,
     purpose: delegation?.context.purpose ?? null,
@@ -84,6 +88,13 @@ function targetOf(target: ExchangeRequest['wanted']['target']): Json {
     ? { ...target }
     : { kind: target.kind, sha256: sha256(text) };
 }
+
+/** What is reserved of budgets, whose name says whose they are; identifiers and amounts. */
+const reservedOf = ({ debits }: Reservation): Json =>
+  debits.slice(0, MOST_BUDGETS).map(({ unit, scope, currency, limit, amount }) => ({
+    ...{ unit, per: scope, limit, amount },
+    ...(currency === undefined ? {} : { currency }),
+  }));
 
 function toolsOf({ token, request }: Known): Json {
   const granted = token?.grant.details?.map(({ identifier, arguments_sha256, max_uses }) => ({

@@ -1,17 +1,21 @@
 import type { DelegationRefusal } from '../delegation/index.js';
 import type { Ask, PolicyRefusal } from '../policy/index.js';
 import type { DpopFlaw, OAuthErrorBody, SessionState } from '../protocol/index.js';
-import type { SessionStanding } from '../session/index.js';
 import type { ActorFlaw } from './actor.js';
 import { adviceOf } from './advice.js';
 import type { SubjectFlaw } from './own-subject.js';
+import type { Breach, BudgetFlaw, SessionStanding } from '../session/index.js';
 import type { RequestRefusal } from './request.js';
 
 /** What the commit itself may refuse: what was true when it was decided is no longer. */
 export type CommitRefusal =
   | Readonly<{ reason: 'replayed'; what: 'assertion' | 'dpop' | 'actor' }>
   | Readonly<{ reason: 'revoked' | 'person_disabled' | 'session_of_another_key' }>
-  | Readonly<{ reason: 'session_paused' | 'session_ended'; standing?: SessionStanding }>;
+  | Readonly<{ reason: 'session_paused' | 'session_ended'; standing?: SessionStanding }>
+  | BudgetExhausted;
+
+/** A budget has not enough left; `session` is the one that there is. */
+export type BudgetExhausted = Readonly<{ reason: 'budget_exhausted'; session: string | undefined }> & Breach;
 
 /** Every no of the main job, with its evidence for the log. */
 export type Refusal =
@@ -20,6 +24,7 @@ export type Refusal =
   | PolicyRefusal
   | ActorFlaw
   | CommitRefusal
+  | BudgetFlaw
   | Ask
   | Readonly<{ reason: 'subject_invalid'; cause: SubjectFlaw }>
   | Readonly<{ reason: 'issuer_not_allowed' }>
@@ -168,6 +173,15 @@ export function toWire(refusal: Refusal): Wire {
       return wire('invalid_dpop_proof', 'the DPoP proof is by another key than the one subject_token is bound to');
     case 'dpop_invalid':
       return wire('invalid_dpop_proof', 'the DPoP proof is not acceptable');
+    case 'amount_required':
+      return wire(
+        'invalid_authorization_details',
+        `the tool ${refusal.tool} needs its exact arguments, with what it spends as an exact decimal`,
+      );
+    case 'currency_without_budget':
+      return wire('transaction_denied', `the tool ${refusal.tool} spends in a currency that has no budget here`);
+    case 'budget_exhausted':
+      return exhausted(refusal);
     case 'replayed':
       return replayed(refusal.what);
     case 'session_of_another_key':
@@ -207,6 +221,26 @@ function asking({ ask, decision, tool }: Ask): Wire {
         `the tool ${tool} is decided on its exact arguments; ask again with them`,
       );
   }
+}
+
+/** `session_state` is for the agent's program: what is used up, and when to come again. */
+function exhausted({ session, budget, onBreach, resetsAt }: BudgetExhausted): Wire {
+  const { unit, scope, limit, used, currency } = budget;
+  const size = [limit, currency, unit.replaceAll('_', ' ')].filter((word) => word !== undefined).join(' ');
+  const state: SessionState = {
+    status: onBreach === 'pause' && session !== undefined ? 'paused' : 'budget_exhausted',
+    ...(session === undefined ? {} : { session }),
+    reason: 'budget_exhausted',
+    ...(resetsAt === undefined ? {} : { resets_at: resetsAt }),
+    budget,
+  };
+  return {
+    ...wire(
+      'transaction_denied',
+      `the budget of ${size} per ${scope} has not enough left: ${used} are spent or reserved`,
+    ),
+    session_state: state,
+  };
 }
 
 function replayed(what: 'assertion' | 'dpop' | 'actor'): Wire {

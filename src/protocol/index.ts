@@ -1,4 +1,5 @@
 export { McpToolCall, McpToolCalls } from './authorization-details.js';
+export { Amount, Budget, Budgets, BudgetScope, BudgetState, BudgetUnit, Currency } from './budget.js';
 export { personCommitment, type PersonName } from './person-commitment.js';
 export { type CanonicalFlaw, canonicalize, digest, parseArguments, parseExact, sha256 } from './canonical.js';
 export {

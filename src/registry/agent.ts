@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ClientId, isPlainText, Jwks, ResourceUri, ScopeToken, Text, ToolName } from '../protocol/index.js';
+import { Budgets, ClientId, isPlainText, Jwks, ResourceUri, ScopeToken, Text, ToolName } from '../protocol/index.js';
 
 /** What a client may ask for at one MCP server: the ceiling, never a grant. `tools: '*'` means every registered tool. */
 export const Ceiling = z.strictObject({
@@ -51,6 +51,7 @@ export const Agent = z.strictObject({
   hand_over_to: z.array(ClientId).max(64).default([]).describe('Agents that it may hand a delegation over to.'),
   transaction_tokens: z.boolean().default(false).describe('Whether it may ask for tokens for the trust domain.'),
   dpop_required: z.boolean().default(false),
+  budgets: Budgets.optional().describe('What it, and whoever acts under it, may spend across tokens.'),
   expires_at: z.iso.datetime().describe('After this instant the agent is refused.'),
 });
 export type Agent = z.infer<typeof Agent>;

@@ -2,8 +2,10 @@ import { z } from 'zod';
 import { ok, type Result } from '../base/index.js';
 import {
   ActionClass,
+  Budgets,
   type CanonicalFlaw,
   ClientId,
+  Currency,
   DataClass,
   definitionDigest,
   Digest,
@@ -26,6 +28,18 @@ const ChangedDefinition = z.strictObject({
   by: ClientId.optional().describe('The agent or MCP server that reported it.'),
 });
 
+/** Which argument is money. `minor_units`: 2 where the number counts cents. */
+const Money = z
+  .strictObject({
+    argument: ArgumentName,
+    currency: Currency.optional(),
+    currency_argument: ArgumentName.optional().describe('The argument that names the currency.'),
+    minor_units: z.number().int().min(0).max(6).default(0),
+  })
+  .refine((money) => (money.currency === undefined) !== (money.currency_argument === undefined), {
+    error: 'needs exactly one of currency and currency_argument',
+  });
+
 /**
  * A tool of an MCP server as an authorization object. Its key is the pair of server and name (MC-15), so a tool of the
  * same name elsewhere is another one. It can be called only while `toolState` is `reviewed`.
@@ -38,6 +52,8 @@ export const Tool = z
     action: ActionClass.optional().describe('What a call does. Needed before the tool can be reviewed.'),
     data: DataClass.optional().describe('The data it touches. Needed before the tool can be reviewed.'),
     sensitive: z.array(ArgumentName).max(64).default([]).describe('Arguments that are kept nowhere and shown masked.'),
+    money: Money.optional().describe('The argument that says how much a call spends: an exact decimal.'),
+    budgets: Budgets.optional().describe('What everybody together, or each one, may spend on this tool.'),
     sentence: Text.min(1)
       .max(256)
       .optional()
@@ -64,6 +80,10 @@ export const Tool = z
   .refine(({ reviewed, definition }) => reviewed === undefined || pinFits(reviewed, definition), {
     error: 'is not the RFC 8785 SHA-256 of this definition',
     path: ['reviewed'],
+  })
+  .refine(({ money, definition }) => moneyArguments(money).every((name) => hasArgument(definition, name)), {
+    error: 'names an argument that the definition does not have',
+    path: ['money'],
   })
   .refine(({ sentence, definition }) => placeholdersOf(sentence).every((name) => hasArgument(definition, name)), {
     error: 'names an argument that the definition does not have',
@@ -103,6 +123,9 @@ export function argumentsOf({ inputSchema }: ToolDefinition): readonly string[] 
   const { properties } = inputSchema;
   return typeof properties === 'object' && properties !== null ? Object.keys(properties) : [];
 }
+
+const moneyArguments = (money: z.infer<typeof Money> | undefined): readonly string[] =>
+  [money?.argument, money?.currency_argument].filter((name) => name !== undefined);
 
 function hasArgument(definition: ToolDefinition | undefined, name: string): boolean {
   return definition === undefined || argumentsOf(definition).includes(name);

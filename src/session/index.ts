@@ -1,5 +1,5 @@
+export { type BudgetedCall, type BudgetFlaw, debitsOf, type MoneyRule, type Spender } from './budget.js';
 export type { PauseWish, SessionChange, SessionFilter, SessionPage, SessionsAdmin } from './ports.js';
-export type { AgentSession, SessionPause, SessionStanding, SessionWish } from './types.js';
 export {
   type NumberedRevocation,
   REVOCABLE,
@@ -8,3 +8,13 @@ export {
   type RevocationTarget,
   type Revoked,
 } from './revocations.js';
+export type {
+  AgentSession,
+  Breach,
+  Debit,
+  Hold,
+  Reservation,
+  SessionPause,
+  SessionStanding,
+  SessionWish,
+} from './types.js';

@@ -1,4 +1,5 @@
 import type { Seconds } from '../base/index.js';
+import type { Budget, BudgetScope, BudgetState, BudgetUnit } from '../protocol/index.js';
 
 /** A run of an agent for a person, held by Writ and carried as a claim; never the state of an MCP transport. */
 export type AgentSession = Readonly<{
@@ -50,4 +51,38 @@ export type SessionWish = Readonly<{
   /** The key that the session is bound to, and that alone continues it. */
   jkt?: string | undefined;
   purpose?: string | undefined;
+}>;
+
+/** So many uses of one tool, each of this much; what is not used of it returns. */
+export type Hold = Readonly<{ tool: string; perUse: string; uses: number }>;
+
+/** What one token reserves on one account of a budget. Amounts are exact decimals, as texts. */
+export type Debit = Readonly<{
+  /** Names the account; of a session it is complete once the session's id stands behind it. */
+  key: string;
+  ofSession: boolean;
+  unit: BudgetUnit;
+  scope: BudgetScope;
+  currency: string | undefined;
+  limit: string;
+  onBreach: Budget['on_breach'];
+  /** When the account begins anew. */
+  endsAt: Seconds | undefined;
+  amount: string;
+  /** Different tools or servers: what is there already costs nothing. */
+  members: readonly string[];
+  holds: readonly Hold[];
+}>;
+
+/** Why a commit found a budget used up. */
+export type Breach = Readonly<{ budget: BudgetState; onBreach: Budget['on_breach']; resetsAt: Seconds | undefined }>;
+
+/**
+ * What a token reserves of budgets. `toldBy` says who knows which of its uses were made: `use`, Writ itself, which every use
+ * is asked of; `report`, the MCP server, once it reports outcomes; nobody, so that nothing returns.
+ */
+export type Reservation = Readonly<{
+  debits: readonly Debit[];
+  server: string;
+  toldBy: 'use' | 'report' | undefined;
 }>;

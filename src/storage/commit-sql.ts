@@ -1,3 +1,4 @@
+import { DEBIT_CTES, HOLD_CTE } from './budget-sql.js';
 import { isEnding } from './revocations.js';
 import { isIdle } from './session-idle.js';
 
@@ -41,6 +42,7 @@ const IDLE_UNTIL = `date_trunc('minute', clock_timestamp() + make_interval(secs 
  * $29 purpose      text[]   of a new session, or null
  * $30 acr          text[]   how the person was authenticated, or null; a session keeps what all its exchanges have in common
  * $31 idle         int      how long a session may be unused, seconds
+ * $32 debits       text[]   what it reserves of budgets, a JSON array, or null; see budget-sql.ts
  *
  * What is ended for good ends all that comes of it. What was cut off and may begin anew (an agent, a person, a paused
  * session) ends what comes of a token that its commit had not seen; a person's own token, which has no commit, is older
@@ -58,7 +60,11 @@ const IDLE_UNTIL = `date_trunc('minute', clock_timestamp() + make_interval(secs 
  * gives that session's own id to the upsert: should the session have been closed meanwhile, the primary key fails the
  * statement instead of letting a second session of that id appear.
  *
- * DANGER: what two replicas may both want (one-time keys, people, runs) is inserted in the order of its key, so that they
+ * A breach of a budget refuses, and debits nothing. Budgets are debited before the session is known for good: should
+ * another replica have opened or ended it meanwhile, budget_hold has no session to name, which fails the statement, debits
+ * included. Tried again, it sees that session.
+ *
+ * DANGER: what two replicas may both want (one-time keys, accounts of budgets, people, runs) is inserted in the order of its key, so that they
  * lock it in the same order and wait for each other instead of in a circle. No test fails without one of these ORDER BY,
  * nor without those by n, which today's plans keep anyway: SQL promises no order.
  */
@@ -67,9 +73,9 @@ WITH input AS MATERIALIZED (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bool[],
     $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[],
     $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::text[], $26::bigint[],
-    $27::text[], $28::text[], $29::text[], $30::text[])
+    $27::text[], $28::text[], $29::text[], $30::text[], $32::text[])
   WITH ORDINALITY AS i(request, decision, reason, head, registry, run_key, session_id, opens, expires, person, agent, txn,
-    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, parent, marks, issued, above, jkt, purpose, acr, n)
+    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, parent, marks, issued, above, jkt, purpose, acr, debits, n)
 ), state AS MATERIALIZED (
   SELECT (SELECT version FROM registry_state WHERE id = 1) AS registry,
          (SELECT coalesce(max(number), 0) FROM revocation) AS seen,
@@ -130,10 +136,13 @@ WITH input AS MATERIALIZED (
   LEFT JOIN replay earlier ON earlier.key = w.key AND earlier.spender = w.request
   WHERE spent.key IS NULL AND earlier.key IS NULL
   GROUP BY w.request
-), judged AS MATERIALIZED (
+), screened AS MATERIALIZED (
   SELECT c.*, lost.key AS lost_key,
-    CASE WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS ruling
+    CASE WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS screening
   FROM checked c LEFT JOIN lost ON lost.request = c.request
+), ${DEBIT_CTES}, judged AS MATERIALIZED (
+  SELECT s.*, debited.breach, CASE WHEN debited.breach IS NOT NULL THEN 'budget_exhausted' ELSE s.screening END AS ruling
+  FROM screened s LEFT JOIN debited ON debited.exchange = s.n
 ), met AS (
   INSERT INTO person (id, issuer, subject, attributes, salt)
   SELECT person, new_issuer, new_subject, attributes::jsonb -> 'attributes', attributes::jsonb ->> 'salt' FROM judged
@@ -176,7 +185,7 @@ WITH input AS MATERIALIZED (
       WHEN placed.status = 'paused' THEN 'session_paused'
     END AS final
   FROM judged j LEFT JOIN placed ON placed.n = j.n
-), written AS MATERIALIZED (
+), ${HOLD_CTE}, written AS MATERIALIZED (
   SELECT r.*, convert_to(
     r.head || ',"outcome":{"decision":"' || CASE WHEN r.final IS NULL THEN r.decision ELSE 'refuse' END
     || '","reason":' || to_json(coalesce(r.final, r.reason))::text
@@ -197,6 +206,6 @@ WITH input AS MATERIALIZED (
   WHERE NOT coalesce(final IN ('stale', 'clock', 'session_expired', 'session_due'), false)
   ORDER BY n
 )
-SELECT request, final AS verdict, lost_key, session, coalesce(session, about) AS about, session_reason, resumes, sequence::int AS sequence, seen::text AS seen,
+SELECT request, final AS verdict, lost_key, breach::text AS breach, session, coalesce(session, about) AS about, session_reason, resumes, sequence::int AS sequence, seen::text AS seen,
   encode(leaf_hash, 'base64') AS leaf
 FROM hashed ORDER BY n`;

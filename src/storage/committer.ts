@@ -3,11 +3,12 @@ import { err, Fault, ok, type Seconds } from '../base/index.js';
 import type { CommitRefusal, Committer, NotPermitted, Permitted, Stale } from '../exchange/index.js';
 import type { SessionStanding, SessionWish } from '../session/index.js';
 import { Recorded } from '../token/recorded.js';
+import { breachOf, debitsAsJson } from './budget-sql.js';
 import { COMMIT_SQL } from './commit-sql.js';
 import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
 import type { Database } from './database.js';
 import { faultOf, sqlState } from './outage.js';
-import { resumeDue } from './session-changes.js';
+import { openSessionChanges, resumeDue } from './session-changes.js';
 import { closeExpiredRun } from './session-store.js';
 
 type Outcome = Permitted | NotPermitted;
@@ -27,9 +28,11 @@ const Row = z.object({
       'session_expired',
       'session_of_another_key',
       'replayed',
+      'budget_exhausted',
     ])
     .nullable(),
   lost_key: z.string().nullable(),
+  breach: z.string().nullable(),
   session: z.string().nullable(),
   /** The session that refuses, why it does and until when (seconds). */
   about: z.string().nullable(),
@@ -112,7 +115,7 @@ const gather = (): Promise<void> => new Promise((resolve) => setTimeout(resolve,
 async function run(database: Database, batch: readonly Waiting[], idle: Seconds): Promise<void> {
   try {
     const outcomes = batch.map(({ outcome }) => outcome);
-    const rows = await commit(database, [...parameters(outcomes), idle]);
+    const rows = await commit(database, [...parameters(outcomes), idle, outcomes.map(reservedBy)]);
     const byRequest = new Map(rows.map((row) => [row.request, row]));
     for (const { outcome, settle, fail } of batch) {
       const row = byRequest.get(outcome.requestId);
@@ -136,8 +139,8 @@ async function commit(database: Database, values: readonly unknown[]): Promise<r
   }
 }
 
-/** serialization_failure, deadlock_detected, unique_violation (a session closed under a batch that continues it, a person met by two). */
-const RETRIED = ['40001', '40P01', '23505'];
+/** serialization_failure, deadlock_detected, unique_violation (a session closed under a batch that continues it, a person met by two), not_null_violation (budgets debited in a session that is another by now). */
+const RETRIED = ['40001', '40P01', '23505', '23502'];
 
 function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
   const column = <T>(of: (outcome: Outcome) => T): T[] => outcomes.map(of);
@@ -188,6 +191,12 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
 const wishOf = ({ session }: Outcome): SessionWish | undefined =>
   session !== undefined && 'open' in session ? session.open : undefined;
 
+function reservedBy(outcome: Outcome): string | null {
+  if (outcome.decision !== 'permit' || outcome.reservation === undefined) return null;
+  const { reservation, token } = outcome;
+  return reservation.debits.length === 0 ? null : debitsAsJson(reservation, token.tokenHash);
+}
+
 const newcomerOf = (outcome: Outcome): Permitted['newcomer'] =>
   outcome.decision === 'permit' ? outcome.newcomer : undefined;
 
@@ -216,11 +225,25 @@ async function refusalOf(row: Row, outcome: Outcome, database: Database): Promis
     case 'session_paused':
     case 'session_ended':
       return { reason: verdict, ...standingOf(row) };
+    case 'budget_exhausted':
+      return exhausted(row, outcome.now, database);
     case 'revoked':
     case 'person_disabled':
     case 'session_of_another_key':
       return { reason: verdict };
   }
+}
+
+/** A budget may want the session of the breach to be paused: until it begins anew, or for good until somebody resumes it. */
+async function exhausted({ session, breach }: Row, now: Seconds, database: Database): Promise<CommitRefusal> {
+  const found = breachOf(breach ?? '');
+  if (found.onBreach === 'pause' && session !== null) {
+    const { unit, scope } = found.budget;
+    const seconds = found.resetsAt === undefined ? undefined : Math.max(1, found.resetsAt - now);
+    const reason = `budget of ${unit} per ${scope}`;
+    await openSessionChanges(database, () => now).pause(session, { by: 'writ', reason, seconds });
+  }
+  return { reason: 'budget_exhausted', session: session ?? undefined, ...found };
 }
 
 /** Of a session that was never there nothing can be told. */

@@ -36,6 +36,9 @@ export function openTokenStates({ prisma }: Database, clock: Clock): TokenStates
   };
 }
 
+/** Names the uses of a tool by one token. */
+export const useKey = (tokenHash: string, tool: string): string => sha256(`${tokenHash} ${tool}`);
+
 /** A plain question takes no use, and its statement does not look for one. */
 function statementOf(question: StateQuestion, now: Seconds): readonly [sql: string, parameters: readonly unknown[]] {
   const { requestId, registryVersion, spends, tokenHash, consume } = question;
@@ -44,7 +47,7 @@ function statementOf(question: StateQuestion, now: Seconds): readonly [sql: stri
   const basis = [requestId, keys, ends, tokenHash ?? null, registryVersion, now, MAX_CLOCK_DIFFERENCE];
   if (consume === undefined || tokenHash === undefined) return [ASK, basis];
   const { tool, maxUses, expiresAt, record, session, txn } = consume;
-  return [ASK_FOR_USE, [...basis, sha256(`${tokenHash} ${tool}`), maxUses, expiresAt, record, session, txn]];
+  return [ASK_FOR_USE, [...basis, useKey(tokenHash, tool), maxUses, expiresAt, record, session, txn]];
 }
 
 /**

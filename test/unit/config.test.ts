@@ -70,6 +70,7 @@ describe('the configuration', () => {
       agentLifetimeDays: 365,
       decisionInputDays: 7,
       decisionPoints: [],
+      budgets: [],
       lifetimes: {
         userAccessTokenSeconds: 600,
         transactionalAccessTokenSeconds: 180,
@@ -130,7 +131,7 @@ describe('the configuration', () => {
     expect([lifetimes, identityProviders, started({}), rest.trustedProxies].every(Object.isFrozen)).toBe(true);
   });
 
-  it('has a name in the environment for every setting but the identity providers and decision points', () => {
+  it('has a name in the environment for every setting but the identity providers, decision points and budgets', () => {
     const known = environmentSettings.map(({ path }) => path.join('.'));
     const groups = Settings.parse({});
     const leaves = Object.keys(Settings.shape).flatMap((name) => {
@@ -138,7 +139,9 @@ describe('the configuration', () => {
       if (name === 'limits') return Object.keys(groups.limits).map((inner) => `limits.${inner}`);
       return name === 'tls' ? ['tls.certFile', 'tls.keyFile'] : [name];
     });
-    expect(known).toStrictEqual(leaves.filter((name) => name !== 'identityProviders' && name !== 'decisionPoints'));
+    expect(known).toStrictEqual(
+      leaves.filter((name) => !['identityProviders', 'decisionPoints', 'budgets'].includes(name)),
+    );
   });
 
   it('has no setting that nothing reads', () => {
