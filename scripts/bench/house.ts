@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { type Keys, POLICIES, registry } from './material.js';
 import { type Child, freePort, start, type Start } from './process.js';
 
-const ADMIN_TOKEN = 'bench-admin-token-0123456789-abcdefghijklmnop';
+export const ADMIN_TOKEN = 'bench-admin-token-0123456789-abcdefghijklmnop';
 
 /** A running Writ, as `npm start` runs it. */
 export type House = Child & Readonly<{ port: number }>;

@@ -281,8 +281,8 @@ class Bench {
   }
 
   /** What a script of its own measures. */
-  async #figures(script: string, setup: object): Promise<Figures> {
-    const child = this.#keep(await start({ script: beside(script), args: [JSON.stringify(setup)] }));
+  async #figures(script: string, setup: object, core: string = CORES.server): Promise<Figures> {
+    const child = this.#keep(await start({ script: beside(script), args: [JSON.stringify(setup)], core }));
     const text = (await child.ended).trim();
     if (text === '') throw new Error(`${script} measured nothing: ${child.complaint()}`);
     return z.record(z.string(), z.number()).parse(JSON.parse(text));
@@ -317,10 +317,15 @@ class Bench {
     return this.#figures('verifier', setup);
   }
 
-  /** What a verifier keeps of a million revocations; fewer in a quick run. */
+  /** What a verifier keeps of a million revocations, and a thousand followers; fewer of both in a short run. */
   async feed(): Promise<Results['feed']> {
-    const entries = Math.min(1_000_000, this.#plan.entries);
-    return this.#figures('deny-set', { entries, lookups: Math.ceil(this.#plan.seconds * 300_000) });
+    const { entries: most, seconds } = this.#plan;
+    const entries = Math.min(1_000_000, most);
+    const kept = await this.#figures('deny-set', { entries, lookups: Math.ceil(seconds * 300_000) });
+    const verifiers = Math.min(100, Math.ceil(entries / 1_000));
+    const setup = { verifiers, readers: verifiers * 9, revocations: Math.ceil(seconds * 10), seconds };
+    const databaseUrl = this.#postgres && this.#database(this.#postgres);
+    return { ...kept, ...(await this.#figures('followers', { ...setup, databaseUrl }, CORES.load)) };
   }
 
   /** The policy decision in sets of ever more policies and tools. */

@@ -49,6 +49,11 @@ describe('the bench of the feed', () => {
       'feed.bytes_per_entry': expect.any(Number),
       'feed.miss_ns': expect.any(Number),
       'feed.token_us': expect.any(Number),
+      'feed.followers': 30,
+      'feed.behind': 0,
+      'feed.refusals': 3,
+      'feed.missed': 0,
+      'feed.refused_p99_ms': expect.any(Number),
     });
   }, 120_000);
 });
