@@ -39,6 +39,7 @@ import {
   openEngineStore,
   openFailureLog,
   openIdempotency,
+  openLivePermits,
   openLog,
   openLogRecovery,
   openOutcomes,
@@ -200,6 +201,7 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     failures,
     policies: openPolicies(database, clock),
     inputs,
+    live: openLivePermits(database),
     keys: keysAdmin({ ...keyRingDeps(house), ring: keys }),
     log: openLog(database),
     recovery: openLogRecovery(database, clock, {

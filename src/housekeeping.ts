@@ -2,6 +2,7 @@ import { keepSessionLife, lookForFindings, sessionClosesAfter } from './audit/in
 import { followLog } from './audit-routes.js';
 import { every } from './every.js';
 import type { House } from './house.js';
+import { keepReevaluating } from './reevaluation.js';
 import { showLog } from './log-witnesses.js';
 import { stopOrphans } from './registry/index.js';
 import {
@@ -28,7 +29,7 @@ export type Kept = Readonly<{
 export function keepHouse(house: House): Kept {
   const stopFollowing = followLog(house);
   const stopWatching = [house.registry.watch(), house.keys.watch()];
-  const stops = [prune(house), showLog(house), closeSessions(house), stopUnowned(house)];
+  const stops = [prune(house), showLog(house), closeSessions(house), stopUnowned(house), keepReevaluating(house)];
   return {
     stopFollowing,
     stop: async () => {

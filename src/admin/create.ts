@@ -1,10 +1,11 @@
 import type { Clock, Seconds } from '../base/index.js';
 import type { LogReader, LogRecovery, PersonNames } from '../audit/index.js';
 import type { Route } from '../http/index.js';
-import type { KeptInputs, PolicyStore } from '../policy/index.js';
+import type { KeptInputs, LivePermits, PolicyStore } from '../policy/index.js';
 import type { AccountablePeople, RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
 import type { RevocationsAdmin, SessionsAdmin } from '../session/index.js';
 import type { KeysAdmin } from '../token/index.js';
+import { effectOperation } from './effect.js';
 import { leavingOperations } from './leaving.js';
 import { applyOperation } from './apply.js';
 import { importOperation } from './import.js';
@@ -37,6 +38,7 @@ export type AdminDeps = ServeDeps &
     keys: KeysAdmin;
     policies: PolicyStore;
     inputs: KeptInputs;
+    live: LivePermits;
     log: LogReader;
     recovery: LogRecovery;
     readTools: ToolsReader;
@@ -74,6 +76,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     importOperation(changes),
     applyOperation(changes),
     ...policyOperations(changes),
+    effectOperation({ ...deps, inTurn: makeTurns() }),
     ...replayOperations({ ...deps, inTurn: makeTurns() }),
     ...sessionOperations(sessions),
     ...personOperations(deps.persons, deps.inputs),

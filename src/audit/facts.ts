@@ -215,6 +215,9 @@ const Key = z.union([
 const Policy = z.union([
   z.strictObject({ what: z.literal('staged'), policy, files: z.array(z.string()), by }),
   z.strictObject({ what: z.literal('activated'), policy, before: policy.nullable(), by, registry: count }),
+  z
+    .strictObject({ what: z.literal('reevaluated'), policy, registry: count, ended: count, undecided: count })
+    .describe('The live tokens of before were decided over again by the set that became active.'),
   z.strictObject({ what: z.literal('inputs_erased'), person: id, inputs: count, by }),
 ]);
 

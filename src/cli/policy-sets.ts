@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { connect } from './api.js';
+import { type AdminApi, connect } from './api.js';
 import { type Connected, connected, list, print } from './command.js';
 import type { Io } from './io.js';
 import { policyFiles } from './policy.js';
@@ -30,14 +30,31 @@ export function addPolicySets(policy: Command, io: Io): void {
       if (options.activate === true && options.dryRun !== true)
         print(await api.send('POST', activation(Staged.parse(staged).hash)), options, io);
     });
-  change('activate <hash>', 'Lets a kept set decide, in one step that every later exchange obeys.').action(
-    async (hash: string, options: Trial) => {
-      print(await connect(options, io).send('POST', `${activation(hash)}${trial(options)}`), options, io);
-    },
-  );
+  change('activate <hash>', 'Lets a kept set decide, in one step that every later exchange obeys.')
+    .option('--preview', 'change nothing, and print which live sessions would lose what')
+    .action(async (hash: string, options: Trial & Readonly<{ preview?: boolean }>) => {
+      const api = connect(options, io);
+      if (options.preview === true) await preview(hash, api, { options, io });
+      else print(await api.send('POST', `${activation(hash)}${trial(options)}`), options, io);
+    });
   change('rollback', 'Lets the set decide that was active before this one.').action(async (options: Trial) => {
     print(await connect(options, io).send('POST', `/policies/rollback${trial(options)}`), options, io);
   });
+}
+
+const Page = z.looseObject({ next: z.string().nullable() });
+
+/** Page after page, each as it comes. */
+async function preview(
+  hash: string,
+  api: AdminApi,
+  { options, io }: Readonly<{ options: Connected; io: Io }>,
+): Promise<void> {
+  for (let after: string | null = '0'; after !== null;) {
+    const page = Page.parse(await api.get(`/policies/${encodeURIComponent(hash)}/effect?after=${after}`));
+    print(page, options, io);
+    after = page.next;
+  }
 }
 
 const activation = (hash: string): string => `/policies/${encodeURIComponent(hash)}/activate`;

@@ -54,6 +54,11 @@ export function openDecisionInputs(database: Database, options: InputOptions): D
       const next = last && [until, last.at, last.id].join('.');
       return { past: rows.map((row) => pastOf(row, boxes)), next };
     },
+    of: async (decisions, since) => {
+      await behind.flush();
+      const found = await guarded(() => prisma.$queryRawUnsafe(OF, [...decisions], since));
+      return Rows.parse(found).map((row) => pastOf(row, boxes));
+    },
     erase: async (person, by) => {
       await behind.flush();
       return guarded(() =>
@@ -192,6 +197,10 @@ const PAGE = `
   WHERE (at, id) > (to_timestamp($1::bigint), $2::bigint) AND at <= to_timestamp($3::bigint)
     AND expires_at > clock_timestamp()
   ORDER BY decision_input.at, decision_input.id LIMIT $4::int`;
+
+const OF = `
+  SELECT id::text AS id, decision, person, extract(epoch FROM at)::bigint::text AS at, sealed FROM decision_input
+  WHERE at >= to_timestamp($2::bigint) AND decision = ANY($1::text[]) AND expires_at > clock_timestamp()`;
 
 const Rows = z.array(
   z.object({

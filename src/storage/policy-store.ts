@@ -39,6 +39,7 @@ export function openPolicies({ prisma }: Database, clock: Clock): PolicyStore {
           const [after] = States.parse(await transaction.$queryRawUnsafe(ACTIVATE, hash));
           const version = after?.version ?? 0;
           await describeVersion(transaction, version);
+          await transaction.$executeRawUnsafe(REEVALUATE, version, hash);
           const facts = { what: 'activated', policy: hash, before: before ?? null, by, registry: version };
           await append(transaction, { kind: 'policy', at: clock.now(), facts, decision: 'done', reason: 'activated' });
           return ok({ version, before });
@@ -66,6 +67,12 @@ const MARK = `
   WHERE hash = $1`;
 
 const ACTIVATE = 'UPDATE registry_state SET policy = $1, version = version + 1 WHERE id = 1 RETURNING version, policy';
+
+/** One that is not finished is overtaken: what it looks at is looked at by this one. */
+const REEVALUATE = `
+  WITH overtaken AS (
+    UPDATE policy_reevaluation SET finished_at = clock_timestamp() WHERE finished_at IS NULL
+  ) INSERT INTO policy_reevaluation (version, policy) VALUES ($1::bigint, $2)`;
 
 const States = z.array(z.object({ version: z.coerce.number().int(), policy: z.string().nullable() }));
 const Files = z.array(z.object({ hash: z.string(), files: z.array(z.object({ path: z.string(), text: z.string() })) }));

@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import type { LivePage, LivePermits } from '../policy/index.js';
+import type { Database } from './database.js';
+import { guarded } from './outage.js';
+
+/** No token of a permit lives longer than this. */
+export const LIVE_SECONDS = 300;
+
+/** The tokens that may still be used, out of the records of the exchanges that made them. */
+export function openLivePermits({ prisma }: Database): LivePermits {
+  return {
+    page: async (before, { after, limit }): Promise<LivePage> => {
+      const rows = Rows.parse(await guarded(() => prisma.$queryRawUnsafe(PAGE, after, limit, before)));
+      const tokens = rows.filter(({ is_live: isLive }) => isLive === true).map(tokenOf);
+      return { tokens, next: rows.length === limit ? rows.at(-1)?.id : undefined };
+    },
+  };
+}
+
+/** The page is cut before it is sifted, so that it is never long in coming. */
+const PAGE = `
+  WITH recent AS MATERIALIZED (
+    SELECT id, session_id, token_hash, convert_from(leaf, 'UTF8')::jsonb -> 'facts' AS facts FROM log_leaf
+    WHERE kind = 'exchange' AND token_hash IS NOT NULL AND id > $1::bigint
+      AND at > clock_timestamp() - make_interval(secs => ${String(LIVE_SECONDS)})
+    ORDER BY id LIMIT $2::int
+  )
+  SELECT id::text AS id, session_id, token_hash, facts ->> 'decision' AS decision, facts #>> '{client,id}' AS agent,
+    facts ->> 'person' AS person,
+    (facts ->> 'registry')::bigint < $3::bigint
+      AND to_timestamp((facts #>> '{token,exp}')::bigint) > clock_timestamp()
+      AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'token:' || token_hash) AS is_live
+  FROM recent ORDER BY recent.id`;
+
+const Rows = z.array(
+  z.object({
+    id: z.string(),
+    session_id: z.string().nullable(),
+    token_hash: z.string(),
+    decision: z.string().nullable(),
+    agent: z.string(),
+    person: z.string().nullable(),
+    is_live: z.boolean().nullable(),
+  }),
+);
+
+const tokenOf = (row: z.infer<typeof Rows>[number]): LivePage['tokens'][number] => ({
+  tokenHash: row.token_hash,
+  decision: row.decision ?? '',
+  session: row.session_id ?? undefined,
+  agent: row.agent,
+  person: row.person ?? undefined,
+});

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { type Clock, newId } from '../base/index.js';
+import type { Database } from './database.js';
+import type { Prisma } from './generated/client.js';
+import { guarded } from './outage.js';
+import { append } from './records.js';
+import { revokeWithin } from './revocations.js';
+
+/** A re-evaluation that this process holds. `place` is how far it has come. */
+export type Held = Readonly<{ version: number; policy: string; place: string; holder: string }>;
+
+/** What came of one step. Without a `place` the pass is through. */
+export type Step = Readonly<{ lost: readonly string[]; undecided: number; place: string | undefined }>;
+
+export type Reevaluations = Readonly<{
+  /** The one that is to be done, unless somebody else is at it. */
+  take(): Promise<Held | undefined>;
+  /** Ends these tokens and keeps the place, in one transaction; `false` when somebody else has taken over. */
+  step(held: Held, step: Step): Promise<boolean>;
+}>;
+
+export function openReevaluations({ prisma }: Database, clock: Clock): Reevaluations {
+  return {
+    take: async () => {
+      const holder = newId('hold');
+      const [row] = Taken.parse(await guarded(() => prisma.$queryRawUnsafe(TAKE, holder)));
+      return row && { ...row, holder };
+    },
+    step: (held, step) =>
+      guarded(() => prisma.$transaction((transaction) => takeStep(transaction, { held, step, at: clock.now() }))),
+  };
+}
+
+type Taking = Readonly<{ held: Held; step: Step; at: number }>;
+
+async function takeStep(transaction: Prisma.TransactionClient, { held, step, at }: Taking): Promise<boolean> {
+  const { lost, undecided, place } = step;
+  const [done] = Done.parse(
+    await transaction.$queryRawUnsafe(STEP, held.version, held.holder, lost.length, undecided, place ?? null),
+  );
+  if (done === undefined) return false;
+  await revokeWithin(
+    transaction,
+    lost.map((hash) => `token:${hash}`),
+    'writ',
+    'policy',
+  );
+  if (done.is_finished) {
+    const facts = {
+      what: 'reevaluated',
+      policy: held.policy,
+      registry: held.version,
+      ended: done.ended,
+      undecided: done.undecided,
+    };
+    await append(transaction, { kind: 'policy', at, facts, decision: 'done', reason: 'reevaluated' });
+  }
+  return true;
+}
+
+/** A statement of a commit lasts four seconds at most: after ten, whatever was decided by the set of before is to be seen. */
+const TAKE = `
+  UPDATE policy_reevaluation SET holder = $1, held_until = clock_timestamp() + interval '15 seconds'
+  WHERE version = (
+    SELECT version FROM policy_reevaluation
+    WHERE finished_at IS NULL AND (held_until IS NULL OR held_until < clock_timestamp())
+      AND (passes = 0 OR begun_at < clock_timestamp() - interval '10 seconds')
+    ORDER BY version DESC LIMIT 1 FOR UPDATE SKIP LOCKED
+  ) RETURNING version::int AS version, policy, place::text AS place`;
+
+/** The second pass finds what was undecided again, so that is counted by the first one alone. */
+const STEP = `
+  UPDATE policy_reevaluation SET ended = ended + $3::int, undecided = undecided + CASE WHEN passes = 0 THEN $4::int ELSE 0 END,
+    place = coalesce($5::bigint, 0), passes = passes + CASE WHEN $5::bigint IS NULL THEN 1 ELSE 0 END,
+    finished_at = CASE WHEN $5::bigint IS NULL AND passes = 1 THEN clock_timestamp() END,
+    held_until = CASE WHEN $5::bigint IS NULL THEN NULL ELSE clock_timestamp() + interval '15 seconds' END
+  WHERE version = $1::bigint AND holder = $2 AND finished_at IS NULL AND held_until > clock_timestamp()
+  RETURNING ended, undecided, finished_at IS NOT NULL AS is_finished`;
+
+const Taken = z.array(z.object({ version: z.number(), policy: z.string(), place: z.string() }));
+const Done = z.array(z.object({ ended: z.number(), undecided: z.number(), is_finished: z.boolean() }));
