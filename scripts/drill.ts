@@ -1,5 +1,6 @@
 // Breaks Writ on purpose, within bounds, and counts what must never happen. Exit 1 when it happened.
 import { Command, Option, InvalidArgumentError } from 'commander';
+import { budget, type BudgetResult } from './drill/budget.js';
 import { BOUNDS_MS, db, type DbResult } from './drill/db.js';
 import { cost, type CostResult, flood, FLOOD, type FloodResult } from './drill/flood.js';
 import { killReplicas, type ReplicaKills } from './drill/kill-replicas.js';
@@ -53,6 +54,18 @@ drill(
     isClean: (result) => result.double_wins === 0 && result.no_winner === 0,
   },
   race,
+);
+
+drill(
+  'budget',
+  {
+    text: 'Two server processes on PostgreSQL, and more exchanges at once than the budgets of agent and people have room for.',
+    rounds: 10_000,
+    seconds: 600,
+    isClean: ({ debits, permitted, overspent, lost_units, failed }: BudgetResult) =>
+      debits > 0 && permitted > 0 && overspent === 0 && lost_units === 0 && failed === 0,
+  },
+  budget,
 );
 
 drill(

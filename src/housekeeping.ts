@@ -7,6 +7,7 @@ import { showLog } from './log-witnesses.js';
 import { stopOrphans } from './registry/index.js';
 import {
   openAccountablePeople,
+  openBudgets,
   openEngineStore,
   openFindings,
   openIdempotency,
@@ -61,9 +62,10 @@ function stopUnowned({ database, clock, registry, report }: House): () => Promis
 }
 
 /** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
-function prune({ database, clock, report, inputs }: House): () => Promise<void> {
-  const [store, idempotency] = [openEngineStore(database), openIdempotency(database)];
+function prune({ config, database, clock, report, inputs }: House): () => Promise<void> {
+  const [store, idempotency, budgets] = [openEngineStore(database), openIdempotency(database), openBudgets(database)];
   const round = async (): Promise<void> => {
+    await budgets.settle(config.lifetimes.outcomeGraceSeconds);
     await store.prune(clock.now() - 120);
     await idempotency.prune();
     await inputs.prune();

@@ -2,7 +2,7 @@ import { ok, type Result } from '../base/index.js';
 import type { Delegation } from '../delegation/index.js';
 import type { Grant } from '../policy/index.js';
 import type { Budget } from '../protocol/index.js';
-import type { RegisteredServer, RegistrySnapshot } from '../registry/index.js';
+import type { RegisteredAgent, RegisteredServer, RegistrySnapshot } from '../registry/index.js';
 import { type BudgetedCall, type BudgetFlaw, debitsOf, type Reservation, type Spender } from '../session/index.js';
 
 type About = Readonly<{
@@ -66,11 +66,16 @@ function clientsOf({ delegation: { actors, presenter, subject }, issuer }: About
  */
 function toldBy(grant: Grant, server: RegisteredServer, about: About): Reservation['toldBy'] {
   const { registry } = about;
-  const owners = clientsOf(about).map((id) => (registry.agent(id) ?? registry.serverByClientId(id))?.owner);
+  // An owner who is named by issuer and subject may be anybody whom an agent names by id.
+  if (server.owner.includes('#')) return undefined;
+  const owners = clientsOf(about).flatMap((id) => ownersOf(registry.agent(id) ?? registry.serverByClientId(id)));
   if (owners.some((owner) => owner === undefined || sameName(owner, server.owner))) return undefined;
   if (!grant.localUses) return 'use';
   return server.reports_outcomes === false ? undefined : 'report';
 }
+
+const ownersOf = (party: RegisteredAgent | RegisteredServer | undefined): readonly (string | undefined)[] =>
+  party !== undefined && 'sponsor' in party ? [party.owner, party.sponsor ?? party.owner] : [party?.owner];
 
 const sameName = (one: string, other: string): boolean => plain(one) === plain(other);
 const plain = (name: string): string => name.normalize('NFKC').trim().toLowerCase();

@@ -33,7 +33,8 @@ export function openEngineStore({ prisma }: Database): EngineStore {
       );
     },
     prune: async (before) => {
-      for (const table of ['engine_record', 'replay', 'token_use']) await run(`DELETE FROM ${table} ${OVER}`, before);
+      for (const table of ['engine_record', 'replay']) await run(`DELETE FROM ${table} ${OVER}`, before);
+      await run(`DELETE FROM token_use ${OVER} ${SETTLED}`, before);
     },
   };
 }
@@ -72,6 +73,9 @@ const CONSUME = `UPDATE engine_record SET consumed_at = to_timestamp($2::float8)
 
 /** CL-04: a process whose clock is ahead forgets nothing that others may still be shown. */
 const OVER = `WHERE expires_at < least(to_timestamp($1::float8), clock_timestamp() - interval '60 seconds')`;
+
+/** What a token reserved of budgets is settled by its uses. */
+const SETTLED = 'AND NOT EXISTS (SELECT 1 FROM budget_hold h WHERE h.use_key = token_use.key)';
 
 const SPEND = `
   INSERT INTO replay (key, spender, expires_at) VALUES ($1, 'engine', to_timestamp($2::float8))

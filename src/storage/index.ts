@@ -1,4 +1,5 @@
 export { type WritesBehind, writesBehind } from './behind.js';
+export { openBudgets } from './budget-store.js';
 export { openAccessLog } from './access-log.js';
 export { LIVE_SECONDS, openLivePermits } from './live-permits.js';
 export { type Held, openReevaluations, type Reevaluations } from './reevaluations.js';

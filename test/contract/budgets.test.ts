@@ -4,7 +4,7 @@ import type { Committer } from '../../src/exchange/index.js';
 import { Permit } from '../../src/policy/permit.js';
 import { Budget } from '../../src/protocol/index.js';
 import { type Debit, debitsOf } from '../../src/session/index.js';
-import { openCommitter } from '../../src/storage/index.js';
+import { openBudgets, openCommitter } from '../../src/storage/index.js';
 import { prepare } from '../../src/token/index.js';
 import { describeDatabases } from '../support/databases.js';
 import { delegation, ISS, RS } from '../support/delegations.js';
@@ -227,6 +227,70 @@ describeDatabases('budgets in the commit', (database) => {
       uses: 3,
       toldBy: 'report',
     });
+  });
+
+  /** A token whose life is over, and how its uses are known. */
+  const over = async (
+    budgets: readonly Budget[],
+    toldBy: 'use' | 'report' | undefined,
+    one: Wish = {},
+  ): Promise<Permitted> => {
+    const made = wish(budgets, one);
+    const outcome = { ...made, reservation: { debits: debits(budgets, one), server: RS, toldBy } };
+    expect(await commit(outcome)).toBe('permitted');
+    const where = { tokenHash: outcome.token.tokenHash };
+    await database().prisma.budgetHold.updateMany({ where, data: { expiresAt: new Date(Date.now() - 3_600_000) } });
+    return outcome;
+  };
+  const report = async ({ token: { tokenHash } }: Permitted, ...outcomes: readonly string[]): Promise<void> => {
+    await database().prisma.outcomeReporter.upsert({ where: { server: RS }, create: { server: RS }, update: {} });
+    for (const outcome of outcomes)
+      await database().prisma.outcome.create({
+        data: {
+          ...{ key: fresh('key'), content: '', server: RS, tokenHash, tool: 'pay', outcome },
+          leafHash: Buffer.of(0),
+        },
+      });
+  };
+
+  it('get back what a token did not use, once, though two processes look at the same time', async () => {
+    const budgets = [budget({ limit: 9 })];
+    await report(await over(budgets, 'report', { uses: 9 }), 'executed', 'unknown');
+    await Promise.all([1, 2, 3].map(() => openBudgets(database()).settle(600)));
+    expect(await used()).toEqual([['calls', '2']]);
+    await openBudgets(database()).settle(600);
+    expect(await used()).toEqual([['calls', '2']]);
+  });
+
+  it('get back what Writ gave no use of', async () => {
+    const outcome = await over([budget({})], 'use', { uses: 3 });
+    const { useKey } = await database().prisma.budgetHold.findFirstOrThrow({
+      where: { tokenHash: outcome.token.tokenHash },
+    });
+    await database().prisma.tokenUse.create({ data: { key: useKey, used: 1, expiresAt: new Date() } });
+    await openBudgets(database()).settle(600);
+    expect(await used()).toEqual([['calls', '1']]);
+  });
+
+  it('get back the money and the writes of a call that failed, but not the call, and never more than was reserved', async () => {
+    const budgets = [euros('9'), budget({ unit: 'writes' }), budget({})];
+    await report(await over(budgets, 'report', { amount: '2.50' }), 'failed', 'failed', 'executed');
+    await openBudgets(database()).settle(600);
+    expect(await used()).toEqual([
+      ['calls', '1'],
+      ['money', '0'],
+      ['writes', '0'],
+    ]);
+  });
+
+  it('get nothing back on the word of nobody, nor while a token lives or its server may still report', async () => {
+    await over([budget({ limit: 9 })], undefined, { uses: 2 });
+    await commit(wish([budget({ limit: 9 })], { uses: 2 }));
+    const late = await over([budget({ limit: 9 })], 'report', { uses: 2 });
+    const where = { tokenHash: late.token.tokenHash };
+    await database().prisma.budgetHold.updateMany({ where, data: { expiresAt: new Date(Date.now() - 300_000) } });
+    await openBudgets(database()).settle(600);
+    expect(await used()).toEqual([['calls', '6']]);
   });
 
   it('are never overdrawn by committers that debit at once, nor is anything of them lost', async () => {
