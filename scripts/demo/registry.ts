@@ -37,7 +37,11 @@ export function demoRegistry({ files, payments, companyIssuer, redirectUri, keys
         scopes: ['files:read', 'files:write'],
         tools: [
           file('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
-          file('watch_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+          {
+            ...file('watch_file', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+            // Watching costs. Whoever wants more than this in one session waits for a person.
+            budgets: [{ unit: 'calls', per: 'session', limit: 10, on_breach: 'pause' }],
+          },
           file('write_file', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
           file('delete_file', { scopes: ['files:write'], tier: 'high', action: 'delete' }),
           file('share_file', { scopes: ['files:write'], tier: 'medium', action: 'send' }),

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AgentError, type ExchangeRequest } from 'writ/agent';
@@ -43,6 +43,7 @@ export function makeStory(house: House): Readonly<{ steps: readonly Step[]; told
     step('A token used twice', (stage) => usedTwice(stage, house, told)),
     step('Planner hands over to Writer', (stage) => handedOver(stage, house, told)),
     step('Revoked', (stage) => revoked(stage, house, told)),
+    step('A session that its budget pauses', (stage) => pausedByBudget(stage, house, told)),
     step('A session that ends while a call is running', (stage) => endedWhileRunning(stage, house, told)),
     step('The log', (stage) => theLog(stage, house, told)),
     step('The proof', (stage) => theProof(stage, house, told)),
@@ -337,6 +338,52 @@ async function revoked({ terminal, expect }: Stage, house: House, told: Told): P
   expect('and refused', [...refusedBy(after), lastNote(house)], [401, 'invalid_token', 'refused inactive']);
 }
 
+async function pausedByBudget({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    'An agent may watch files ten times in a session. Planner holds a token for five and wants one for six more: that',
+    'is a matter for a person, so Writ pauses the session. What runs in it is told to stop, and goes no further.',
+  );
+  terminal.show('');
+  const { files, planner } = house;
+  const { accessToken } = await planner.exchange(wishFor(5, wish(files.resource, told, WATCH)));
+  const watching = callByHand(files.resource, accessToken, WATCH);
+  while (lastNote(house) !== 'ran watch_file') await wait(10);
+  const breach = await refusalOf(planner.exchange(wishFor(6, wish(files.resource, told, WATCH))));
+  expect(
+    'Planner is told which budget has not enough left',
+    [breach?.code, breach?.message],
+    ['transaction_denied', 'the budget of 10 calls per session has not enough left: 5 are spent or reserved'],
+  );
+  expect('Files stops the call that runs', (await watching).words, `Stopped watching ${WATCH.arguments.path}.`);
+  const next = await callByHand(files.resource, accessToken, WATCH);
+  expect('and refuses the next', [...refusedBy(next), lastNote(house)], [401, 'invalid_token', 'refused revoked']);
+  const paused = await refusalOf(planner.exchange(wish(files.resource, told, NOTES)));
+  expect(
+    'Writ gives the session nothing while it is paused',
+    [paused?.code, paused?.message],
+    ['transaction_denied', 'the agent session is paused; try again when it is resumed'],
+  );
+  expect(
+    'an administrator resumes it',
+    await resume(Receipt.parse(claimsOf(accessToken)).writ.session, house),
+    'resumed',
+  );
+  const { accessToken: fresh } = await planner.exchange(wish(files.resource, told, NOTES));
+  const again = await callByHand(files.resource, fresh, NOTES);
+  expect('and Planner goes on with a new token', [again.status, lastNote(house)], [200, 'ran read_file']);
+}
+
+/** `POST /admin/v1/sessions/{id}/resume`. */
+async function resume(session: string, { issuer, tokenFile }: House): Promise<string> {
+  const token = (await readFile(tokenFile, 'utf8')).trim();
+  const answer = await fetch(`${issuer}/admin/v1/sessions/${session}/resume`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ reason: 'the demo' }),
+  });
+  return z.object({ result: z.string() }).parse(await answer.json()).result;
+}
+
 async function endedWhileRunning({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
   terminal.say(
     'Planner has Files watch a file, with a token that is good for three minutes. The administrator ends the session',
@@ -349,7 +396,7 @@ async function endedWhileRunning({ terminal, expect }: Stage, house: House, told
   const asked = files.asked.length;
   const watching = callByHand(files.resource, accessToken, WATCH);
   while (lastNote(house) !== 'ran watch_file') await wait(10);
-  expect('the call runs', notes.filter((note) => note === 'ran watch_file').length, 1);
+  expect('the call runs', notes.at(-1), 'ran watch_file');
   const { session } = Receipt.parse(claimsOf(accessToken)).writ;
   await writ('sessions', 'end', session, '--reason', 'the demo');
   const ended = performance.now();

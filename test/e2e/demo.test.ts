@@ -91,6 +91,7 @@ describe('npm run demo', () => {
       ['A token used twice', true],
       ['Planner hands over to Writer', true],
       ['Revoked', true],
+      ['A session that its budget pauses', true],
       ['A session that ends while a call is running', true],
       ['The log', true],
       ['The proof', true],
