@@ -19,6 +19,8 @@ export type NumberedRecord = Readonly<{ sequence: number; leafHash: string; reco
 export type Unnumbered = Readonly<{ entries: number; introspections: number; outcomes: number; refused: number }>;
 
 export interface SessionLife {
+  /** Resumes what was paused until a time that is over. */
+  resume(now: Seconds): Promise<void>;
   /** Ends up to this many sessions whose time is over, each with the record of it; says how many it ended. */
   expire(heads: readonly RecordHead[]): Promise<number>;
   /** Sessions that ended so long ago that nothing of them can come any more. */
@@ -48,6 +50,7 @@ const MAX_MISSING = 16;
 
 /** One round: what is over is ended, and what has ended long enough is closed, once for all processes. */
 export async function keepSessionLife(life: SessionLife, clock: Clock): Promise<void> {
+  await life.resume(clock.now());
   for (;;) {
     const ended = await life.expire(Array.from({ length: BATCH }, () => endHead(clock.now())));
     if (ended < BATCH) break;

@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { connect } from './api.js';
 import { addExport } from './audit-export.js';
 import { addFindings } from './audit-findings.js';
@@ -15,6 +15,7 @@ import { addPolicySets } from './policy-sets.js';
 import { addPolicy } from './policy.js';
 import { addReplay } from './replay.js';
 import { addRevoke } from './revoke.js';
+import { addSessions } from './sessions.js';
 import { decodeToken } from './token.js';
 import { addTools } from './tools.js';
 
@@ -101,33 +102,6 @@ function addApply(writ: Command, io: Io): void {
     .option('--dry-run', 'only print what would change')
     .option('--prune', 'also remove what the file does not name, of each kind that it lists')
     .action((options: Connected & ApplyOptions) => apply(options, connect(options, io), io));
-}
-
-function addSessions(writ: Command, io: Io): void {
-  const columns = ['id', 'person', 'agent', 'status', 'last_sequence', 'last_used_at', 'expires_at'];
-  const group = writ.command('sessions').description('Lists and ends the sessions of agents.');
-  connected(group.command('list'))
-    .description('Lists sessions.')
-    .option('--person <id>', 'only those for this person')
-    .option('--agent <id>', 'only those of this agent')
-    .addOption(new Option('--status <status>', 'only these').choices(['active', 'ended']))
-    .action((options: Connected & Readonly<{ person?: string; agent?: string; status?: string }>) => {
-      const { person, agent, status } = options;
-      return list(connect(options, io).all('/sessions', { person, agent, status }), columns, { io, ...options });
-    });
-  connected(group.command('get <id>').alias('show'))
-    .description('Shows one session.')
-    .action(async (id: string, options: Connected) => {
-      print(await connect(options, io).get(`/sessions/${encodeURIComponent(id)}`), options, io);
-    });
-  connected(group.command('end <id>'))
-    .description('Ends a session, and with it every token of it.')
-    .option('--reason <text>', 'why, for the log')
-    .action(async (id: string, options: Connected & Readonly<{ reason?: string }>) => {
-      const body = options.reason === undefined ? undefined : { reason: options.reason };
-      const answer = await connect(options, io).send('POST', `/sessions/${encodeURIComponent(id)}/end`, body);
-      print(answer, options, io);
-    });
 }
 
 function addPersons(writ: Command, io: Io): void {

@@ -19,6 +19,12 @@ export const openSessionChanges = (database: Database, now: () => Seconds): Chan
   end: (id, change) => inTransaction(database, (transaction) => endTree(transaction, id, { ...change, now: now() })),
 });
 
+/** Ends every pause whose time is over. */
+export async function resumeAllDue(database: Database, now: Seconds): Promise<void> {
+  const due = Ids.parse(await guarded(() => database.prisma.$queryRawUnsafe(ALL_DUE)));
+  for (const { id } of due) await resumeDue(database, id, now);
+}
+
 /** Ends a pause whose time is over, whichever session's pause it is. Whoever comes second finds nothing to resume. */
 export async function resumeDue(database: Database, id: string, now: Seconds): Promise<void> {
   await inTransaction(database, async (transaction) => {
@@ -152,6 +158,10 @@ const END = `
 const DUE = `
   SELECT root.id FROM agent_session s JOIN agent_session root ON root.id = s.paused_with
   WHERE s.id = $1 AND root.status = 'paused' AND root.resumes_at <= clock_timestamp()`;
+
+const ALL_DUE = `
+  SELECT id FROM agent_session
+  WHERE status = 'paused' AND paused_with = id AND resumes_at <= clock_timestamp() ORDER BY resumes_at LIMIT 500`;
 
 const Ids = z.array(z.object({ id: z.string() }));
 const Locked = z.array(

@@ -3,18 +3,21 @@ import { type EndedSession, type NumberedRecord, readRecord, type SessionLife } 
 import type { Seconds } from '../base/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
+import { resumeAllDue } from './session-changes.js';
 import { isIdle } from './session-idle.js';
 
 /** What was begun before an end of time is written within this many seconds after it; a statement lasts four. */
 const MARGIN: Seconds = 60;
 
 /** Ends sessions whose time is over, and closes them `closesAfter` seconds after their end and a little. */
-export function openSessionLife({ prisma }: Database, closesAfter: Seconds): SessionLife {
+export function openSessionLife(database: Database, closesAfter: Seconds): SessionLife {
+  const { prisma } = database;
   const query = (sql: string, ...values: unknown[]): Promise<unknown> =>
     guarded(() => prisma.$queryRawUnsafe(sql, ...values));
   const count = async (sql: string, ...values: unknown[]): Promise<number> =>
     Count.parse(await query(sql, ...values))[0]?.count ?? 0;
   return {
+    resume: (now) => resumeAllDue(database, now),
     expire: (heads) => count(EXPIRE, heads),
     ended: async (limit) => Ended.parse(await query(ENDED, closesAfter + MARGIN, limit)),
     numbered: async (session, after, limit) => Numbered.parse(await query(NUMBERED, session, after, limit)),

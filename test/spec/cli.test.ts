@@ -477,6 +477,18 @@ describe('writ sessions and log', () => {
       id,
     );
 
+  it('pause and resume sessions', async () => {
+    await session('ses_1');
+    expect((await writ(['sessions', 'pause', 'ses_1', '--reason', 'INC-1', '--for', '600'])).out).toBe(
+      'id: ses_1\nresult: paused\n',
+    );
+    const paused: unknown = JSON.parse((await writ(['sessions', 'list', '--status', 'paused', '--json'])).out);
+    expect(paused).toMatchObject([{ id: 'ses_1', paused_reason: 'INC-1', resumes_at: expect.any(String) }]);
+    expect((await writ(['sessions', 'resume', 'ses_1'])).out).toBe('id: ses_1\nresult: resumed\n');
+    expect((await writ(['sessions', 'list', '--parent', 'ses_1'])).out).toBe('none\n');
+    expect((await writ(['sessions', 'pause', 'ses_1', '--for', 'ever'])).code).toBe(2);
+  });
+
   it('list and end sessions, and print why', async () => {
     await session('ses_1');
     const listed: unknown = JSON.parse((await writ(['sessions', 'list', '--person', 'prs_alice', '--json'])).out);

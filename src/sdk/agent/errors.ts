@@ -1,4 +1,4 @@
-import { OAUTH_ERRORS, type OAuthErrorCode, type PolicyAdvice } from '../../protocol/index.js';
+import { OAUTH_ERRORS, type OAuthErrorCode, type PolicyAdvice, type SessionState } from '../../protocol/index.js';
 
 /** What the issuer answered, or what went wrong on the way to it. */
 export type AgentErrorCode = OAuthErrorCode | LocalCode;
@@ -9,6 +9,13 @@ export type AgentErrorCode = OAuthErrorCode | LocalCode;
  */
 type LocalCode = 'unreachable' | 'bad_answer' | 'unsafe_request' | 'wrong_address';
 
+type About = Readonly<{
+  cause?: unknown;
+  retryAfter?: number | undefined;
+  advice?: PolicyAdvice | undefined;
+  session?: SessionState | undefined;
+}>;
+
 /** Why there is no token. Switch on `code`. It never holds a token, a key or an argument. */
 export class AgentError extends Error {
   override readonly name = 'AgentError';
@@ -17,16 +24,15 @@ export class AgentError extends Error {
   readonly retryAfter: number | undefined;
   /** Of a decision by policy: which policies decided, and what would change the answer. */
   readonly advice: PolicyAdvice | undefined;
+  /** Of an agent session that gives nothing now: paused, out of budget, ended or waiting for the person; until when, if known. */
+  readonly session: SessionState | undefined;
 
-  constructor(
-    code: AgentErrorCode,
-    message: string,
-    options: { cause?: unknown; retryAfter?: number | undefined; advice?: PolicyAdvice | undefined } = {},
-  ) {
+  constructor(code: AgentErrorCode, message: string, options: About = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryAfter = options.retryAfter;
     this.advice = options.advice;
+    this.session = options.session;
   }
 }
 

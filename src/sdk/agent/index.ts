@@ -6,3 +6,4 @@ export type { Fetch } from './http.js';
 export type { AgentOptions } from './options.js';
 export type { ExchangeRequest, WantedTool } from './request.js';
 export type { GrantedTool, TokenSet } from './response.js';
+export type { SessionState } from '../../protocol/index.js';

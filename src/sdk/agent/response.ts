@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Seconds } from '../../base/index.js';
-import type { PolicyAdvice } from '../../protocol/index.js';
+import { type PolicyAdvice, SessionState } from '../../protocol/index.js';
 import { AgentError, isOAuthError } from './errors.js';
 import type { JsonAnswer } from './http.js';
 
@@ -51,6 +51,8 @@ const Granted = z.object({
 
 const Refused = z.object({ error: z.string().max(128), error_description: z.string().optional() });
 
+const WithState = z.object({ session_state: SessionState });
+
 /** Texts of the issuer's administrators, for the agent's program. An answer that says less is no advice. */
 const Advice = z.object({
   decision: z.string().max(128),
@@ -95,6 +97,7 @@ function refusal({ status, headers, body }: JsonAnswer): AgentError {
     return new AgentError(refused.data.error, printable(refused.data.error_description ?? refused.data.error), {
       retryAfter,
       advice: Advice.safeParse(body).data,
+      session: WithState.safeParse(body).data?.session_state,
     });
   }
   if (status === 429 || status === 503)
