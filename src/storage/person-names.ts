@@ -5,6 +5,7 @@ import type { Database } from './database.js';
 import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
+import { removeConsents } from './revocation-scopes.js';
 import { revokeWithin } from './revocations.js';
 
 /** The table that the log's ids of people lead to, and its end. */
@@ -28,8 +29,9 @@ async function erase(
   { by, at }: Readonly<{ by: string; at: Seconds }>,
 ): Promise<'erased' | 'unknown'> {
   if ((await transaction.$executeRawUnsafe('DELETE FROM person WHERE id = $1', person)) === 0) return 'unknown';
-  await transaction.$executeRawUnsafe(`DELETE FROM engine_record WHERE payload ->> 'accountId' = $1`, person);
-  await revokeWithin(transaction, [`person:${person}`], by, 'erased');
+  const consents = await removeConsents(transaction, { persons: [person] });
+  const targets = [`person:${person}`, ...consents.map((grant) => `grant:${grant}`)];
+  await revokeWithin(transaction, targets, by, 'erased');
   const facts = { what: 'erased', person, by };
   await append(transaction, { kind: 'authentication', at, facts, decision: 'done', reason: 'erased' });
   return 'erased';
