@@ -4,6 +4,7 @@ import type { AgentSession, SessionFilter, SessionPage, SessionsAdmin } from '..
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
+import { revokeWithin } from './revocations.js';
 import { openSessionChanges } from './session-changes.js';
 import { isIdle } from './session-idle.js';
 
@@ -30,6 +31,8 @@ export async function closeExpiredRun({ prisma }: Database, runKey: string, now:
     prisma.$transaction(async (transaction) => {
       const [ended] = Ended.parse(await transaction.$queryRawUnsafe(EXPIRE, runKey, now));
       if (ended === undefined) return;
+      // Before its time is over it may have tokens that live, which introspection takes for ended from now on.
+      await revokeWithin(transaction, [`session:${ended.id}`], 'writ', ended.ended_reason);
       const session = { id: ended.id, sequence: ended.last_sequence };
       await append(transaction, {
         kind: 'session',
