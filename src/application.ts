@@ -40,6 +40,7 @@ import {
   openFailureLog,
   openIdempotency,
   openLivePermits,
+  openSessionUse,
   openLog,
   openLogRecovery,
   openOutcomes,
@@ -202,6 +203,7 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     policies: openPolicies(database, clock),
     inputs,
     live: openLivePermits(database),
+    uses: openSessionUse(database),
     keys: keysAdmin({ ...keyRingDeps(house), ring: keys }),
     log: openLog(database),
     recovery: openLogRecovery(database, clock, {

@@ -3,8 +3,9 @@ import type { LogReader, LogRecovery, PersonNames } from '../audit/index.js';
 import type { Route } from '../http/index.js';
 import type { KeptInputs, LivePermits, PolicyStore } from '../policy/index.js';
 import type { AccountablePeople, RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
-import type { RevocationsAdmin, SessionsAdmin } from '../session/index.js';
+import type { RevocationsAdmin, SessionUse, SessionsAdmin } from '../session/index.js';
 import type { KeysAdmin } from '../token/index.js';
+import { agentReportOperation } from './agent-report.js';
 import { effectOperation } from './effect.js';
 import { leavingOperations } from './leaving.js';
 import { applyOperation } from './apply.js';
@@ -39,6 +40,7 @@ export type AdminDeps = ServeDeps &
     policies: PolicyStore;
     inputs: KeptInputs;
     live: LivePermits;
+    uses: SessionUse;
     log: LogReader;
     recovery: LogRecovery;
     readTools: ToolsReader;
@@ -76,6 +78,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     importOperation(changes),
     applyOperation(changes),
     ...policyOperations(changes),
+    agentReportOperation(deps),
     effectOperation({ ...deps, inTurn: makeTurns() }),
     ...replayOperations({ ...deps, inTurn: makeTurns() }),
     ...sessionOperations(sessions),

@@ -124,6 +124,7 @@ function addKind(writ: Command, objects: Objects, io: Io): void {
     .description(`Registers, shows, changes, retires and removes ${title}s.`)
     .addHelpText('after', ['', 'Examples:', ...objects.examples.map((line) => `  ${line}`)].join('\n'));
   addReading(group, objects, io);
+  if (plural === 'agents') addReport(group, io);
   addCreate(group, objects, io);
   addChange(group, objects, io);
   addRetire(group, objects, io);
@@ -154,6 +155,18 @@ function addReading(group: Command, { plural, title, columns }: Objects, io: Io)
 const at = (plural: string, id: string): string => `/${plural}/${encodeURIComponent(id)}`;
 
 type Writing = Connected & WriteOptions;
+
+function addReport(group: Command, io: Io): void {
+  connected(group.command('report'))
+    .description('Lists the active agents that somebody should look at: unowned, unused, ending.')
+    .option('--unused-days <number>', 'an agent not used for so many days is unused (30)')
+    .action((options: Connected & Readonly<{ unusedDays?: string }>) => {
+      const columns = ['client_id', 'concerns', 'last_used_at', 'expires_at', 'owner'];
+      return list(connect(options, io).all('/reports/agents', { unused_days: options.unusedDays }), columns, {
+        ...{ io, ...options },
+      });
+    });
+}
 
 function addCreate(group: Command, objects: Objects, io: Io): void {
   writing(objects.withFlags(group.command('create <id>')), 'the whole object from a YAML or JSON file')

@@ -1,5 +1,5 @@
 export { type BudgetedCall, type BudgetFlaw, debitsOf, type MoneyRule, type Spender } from './budget.js';
-export type { PauseWish, SessionChange, SessionFilter, SessionPage, SessionsAdmin } from './ports.js';
+export type { PauseWish, SessionChange, SessionFilter, SessionPage, SessionsAdmin, SessionUse } from './ports.js';
 export {
   type NumberedRevocation,
   REVOCABLE,

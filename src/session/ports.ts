@@ -33,3 +33,10 @@ export interface SessionsAdmin {
   /** Ends a session, those below it and every token of them, at once; recorded and numbered in the same transaction. */
   end(id: string, change: SessionChange): Promise<'ended' | 'already_ended' | 'unknown'>;
 }
+
+/** How long an agent is known, and when it was last used. */
+export interface SessionUse {
+  of(
+    agents: readonly string[],
+  ): Promise<ReadonlyMap<string, Readonly<{ since: Seconds; lastUsed: Seconds | undefined }>>>;
+}

@@ -94,3 +94,24 @@ describe('an owner who leaves (OWASP NHI1)', () => {
     expect((await disable(OWNER, { hand_over_to: OWNER })).body).toMatchObject({ param: 'hand_over_to' });
   });
 });
+
+describe('the report of agents (OWASP NHI1, NHI5)', () => {
+  it('names those that nobody answers for, that end soon or that are unused, and no other', async () => {
+    const report = async (query = ''): Promise<unknown> => (await world.admin('GET', `/reports/agents${query}`)).body;
+    const sql = (text: string) => world.writ.database.prisma.$executeRawUnsafe(text);
+    expect((await exchangeAnew()).status).toBe(200);
+    expect(await report()).toEqual({ items: [], next: null });
+    await sql(`UPDATE agent SET created_at = now() - interval '40 days' WHERE client_id = '${world.a2.id}'`);
+    await sql(
+      `UPDATE agent SET document = (document - 'sponsor') || '{"owner": "platform team"}' WHERE client_id = '${world.a1.id}'`,
+    );
+    await sql('UPDATE registry_state SET version = version + 1');
+    const [first, second] = [expect.objectContaining({ client_id: world.a1.id }), { client_id: world.a2.id }];
+    const body = (await report()) as { items: { concerns: string[]; last_used_at: string | null }[] };
+    expect(body).toMatchObject({ items: [first, second], next: null });
+    expect(body.items.map(({ concerns }) => concerns)).toEqual([['owner_is_no_person', 'sponsor_missing'], ['unused']]);
+    expect(body.items.map(({ last_used_at: used }) => used === null)).toEqual([false, true]);
+    expect(await report('?limit=1')).toMatchObject({ items: [first], next: world.a1.id });
+    expect(await report(`?limit=1&after=${world.a1.id}&unused_days=50`)).toEqual({ items: [], next: null });
+  });
+});
