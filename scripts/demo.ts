@@ -50,7 +50,7 @@ function introduce({ issuer, company, files, payments, folder }: House, terminal
     [
       ['Writ', issuer, 'decides, records, signs'],
       ['The Company', company.issuer, 'where Alice signs in'],
-      ['Files', files.resource, 'MCP server, checks tokens offline, follows the feed'],
+      ['Files', files.resource, 'MCP server, offline, follows the feed'],
       ['Payments', payments.resource, 'MCP server, asks Writ at each call'],
       ['Planner, Writer', 'in this process', 'AI agents, each with its own key'],
     ],

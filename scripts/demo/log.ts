@@ -57,7 +57,7 @@ function inWords({ id, at, kind, facts, outcome }: Entry, names: Names): LogEntr
     at,
     who:
       typeof facts.person === 'string'
-        ? name(facts.person)
+        ? (names[facts.person] ?? `${facts.person.slice(0, 11)}…`)
         : by in names
           ? '-'
           : by === 'admin-token'

@@ -240,7 +240,7 @@ async function exhausted({ session, breach }: Row, now: Seconds, database: Datab
   if (found.onBreach === 'pause' && session !== null) {
     const { unit, scope } = found.budget;
     const seconds = found.resetsAt === undefined ? undefined : Math.max(1, found.resetsAt - now);
-    const reason = `budget of ${unit} per ${scope}`;
+    const reason = `budget: ${unit} per ${scope}`;
     await openSessionChanges(database, () => now).pause(session, { by: 'writ', reason, seconds });
   }
   return { reason: 'budget_exhausted', session: session ?? undefined, ...found };

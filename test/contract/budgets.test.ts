@@ -183,7 +183,7 @@ describeDatabases('budgets in the commit', (database) => {
     expect(await all([wish(budgets, { run, uses: 3 })])).toEqual(['permitted']);
     const { id } = await database().prisma.agentSession.findUniqueOrThrow({ where: { runKey: run } });
     expect(await all([wish(budgets, { run })])).toEqual([breach({}, { session: id, onBreach: 'pause' })]);
-    const standing = { session: id, reason: 'budget of calls per agent', resumesAt: undefined };
+    const standing = { session: id, reason: 'budget: calls per agent', resumesAt: undefined };
     expect(await all([wish([], { run })])).toEqual([{ reason: 'session_paused', standing }]);
     expect(await database().prisma.revocation.count({ where: { target: `session:${id}` } })).toBe(1);
   });
