@@ -14,6 +14,7 @@ import {
   parseStrict,
   TokenType,
   ToolName,
+  Text,
 } from '../protocol/index.js';
 
 /** RFC 8693 section 2.1 in our words; snake_case ends here. */
@@ -194,8 +195,8 @@ function checkNumbers(raw: string): Result<Json, string> {
 }
 
 const RequestDetails = z.strictObject({
-  task: z.string().min(1).max(128).optional(),
-  purpose: z.string().min(1).max(256).optional(),
+  task: Text.min(1).max(128).optional(),
+  purpose: Text.min(1).max(256).optional(),
 });
 
 /**
@@ -214,7 +215,10 @@ function parseContext(
   if (txn !== undefined) ignored.push('request_details.txn');
   const known = RequestDetails.safeParse(rest);
   if (!known.success)
-    return malformed('request_details', 'may hold task (1 to 128 characters) and purpose (1 to 256 characters) only');
+    return malformed(
+      'request_details',
+      'may hold task (1 to 128 characters) and purpose (1 to 256) only, without control characters',
+    );
   const context = readObject(form.get('request_context')?.[0]);
   if (context === undefined) return malformed('request_context', 'must be a JSON object');
   if (Object.keys(context).some((name) => name !== 'txn'))

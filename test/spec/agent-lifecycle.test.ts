@@ -78,7 +78,7 @@ describe('an owner who leaves (OWASP NHI1)', () => {
   });
 
   it('may act no more, and again after being enabled', async () => {
-    const token = tokenOf(await world.exchange());
+    const token = tokenOf(await exchangeAnew());
     const person = String(decodeJwt(token).sub);
     expect((await disable(person)).body).toMatchObject({ result: 'disabled', handed_over: [], stopped: [] });
     expect((await introspected(token)).body).toEqual({ active: false });

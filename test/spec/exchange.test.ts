@@ -361,7 +361,7 @@ describe('request_details and request_context', () => {
         { request_details: JSON.stringify({ [name]: 'x' }) },
         refused(
           'invalid_request',
-          'request_details may hold task (1 to 128 characters) and purpose (1 to 256 characters) only',
+          'request_details may hold task (1 to 128 characters) and purpose (1 to 256) only, without control characters',
         ),
       );
     },

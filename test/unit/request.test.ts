@@ -187,7 +187,7 @@ describe('RFC 9396 authorization_details', () => {
 
 describe('request_details and request_context (transaction token draft)', () => {
   const refused = (parameter: string, hint: string) => ({ reason: 'parameter_malformed', parameter, hint });
-  const KNOWN = 'may hold task (1 to 128 characters) and purpose (1 to 256 characters) only';
+  const KNOWN = 'may hold task (1 to 128 characters) and purpose (1 to 256) only, without control characters';
   it.each<[string, Changes, unknown]>([
     ['no JSON', { request_details: 'x' }, refused('request_details', 'must be a JSON object')],
     ['a list', { request_details: '[]' }, refused('request_details', 'must be a JSON object')],
@@ -197,6 +197,8 @@ describe('request_details and request_context (transaction token draft)', () => 
       refused('request_details', 'must be a JSON object'),
     ],
     ['an unknown member', { request_details: '{"sub":"x"}' }, refused('request_details', KNOWN)],
+    ['a task with a NUL', { request_details: '{"task":"a\\u0000b"}' }, refused('request_details', KNOWN)],
+    ['a purpose of two lines', { request_details: '{"purpose":"a\\nb"}' }, refused('request_details', KNOWN)],
     ['an empty task', { request_details: '{"task":""}' }, refused('request_details', KNOWN)],
     [
       'a long purpose',
