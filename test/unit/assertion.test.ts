@@ -1,4 +1,4 @@
-import { SignJWT } from 'jose';
+import { calculateJwkThumbprint, SignJWT } from 'jose';
 import { describe, expect, it } from '@jest/globals';
 import { isAssertionType, replayKey, verifyAssertion } from '../../src/client/assertion.js';
 import { importKey, parseJws, sha256 } from '../../src/protocol/index.js';
@@ -81,7 +81,12 @@ describe('RFC 7523 section 3 with RFC 10070', () => {
   it('is to be remembered for as long as it could be presented', async () => {
     expect(await judged()).toEqual({
       ok: true,
-      value: { replayKey: sha256('agt_a\nj1'), expiresAt: NOW + 60 + 30, keyId: 'k1' },
+      value: {
+        replayKey: sha256('agt_a\nj1'),
+        expiresAt: NOW + 60 + 30,
+        keyId: 'k1',
+        keyThumbprint: await calculateJwkThumbprint(mine.jwk),
+      },
     });
   });
 

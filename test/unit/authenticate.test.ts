@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { SignJWT } from 'jose';
+import { calculateJwkThumbprint, SignJWT } from 'jose';
 import { Fault } from '../../src/base/index.js';
 import {
   asClient,
@@ -80,6 +80,7 @@ describe('RFC 6749 §2.3: a client is who it proves to be', () => {
         party,
         method: 'private_key_jwt',
         keyId: 'k1',
+        keyThumbprint: await calculateJwkThumbprint(key.jwk),
         spends: [{ what: 'assertion', key: sha256(`${clientId}\nj1`), expiresAt: NOW + 60 + 30 }],
       },
     });
