@@ -68,6 +68,7 @@ const TAGS = [
   ['keys', 'The keys that sign tokens.'],
   ['persons', 'The people whom tokens are about, by id and by name, and their erasure.'],
   ['log', 'What was decided and done.'],
+  ['reports', 'What of the registry somebody should look at.'],
   ['problems', 'What every refusal means.'],
   ['openapi', 'This description.'],
 ] as const;
