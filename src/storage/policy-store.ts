@@ -39,7 +39,8 @@ export function openPolicies({ prisma }: Database, clock: Clock): PolicyStore {
           const [after] = States.parse(await transaction.$queryRawUnsafe(ACTIVATE, hash));
           const version = after?.version ?? 0;
           await describeVersion(transaction, version);
-          await transaction.$executeRawUnsafe(REEVALUATE, version, hash);
+          // What was made before any set was active was bounded by the ceilings of the registry alone, which still hold.
+          if (before !== undefined) await transaction.$executeRawUnsafe(REEVALUATE, version, hash);
           const facts = { what: 'activated', policy: hash, before: before ?? null, by, registry: version };
           await append(transaction, { kind: 'policy', at: clock.now(), facts, decision: 'done', reason: 'activated' });
           return ok({ version, before });
