@@ -141,7 +141,7 @@ export type State = Readonly<{ lastRecord: string; tables: Tables | undefined }>
 
 /**
  * What the database holds: every table's contents as a digest, but for the log and the spent keys, which may grow, and
- * what decisions looked at, which is written some time after the answer.
+ * what decisions looked at and what a new policy set is held against, which are written some time after the answer.
  */
 export async function stateOf(world: World): Promise<State> {
   const { databaseUrl } = world.config;
@@ -170,11 +170,12 @@ function connectionTo(connectionString: string): pg.Pool {
 async function readTables(client: pg.Pool): Promise<Tables> {
   const tables = await client.query<{ name: string }>(
     `SELECT table_name AS name FROM information_schema.tables
-     WHERE table_schema = 'public' AND table_name NOT LIKE 'log\\_%' AND table_name NOT IN ('replay', 'decision_input') ORDER BY 1`,
+     WHERE table_schema = 'public' AND table_name NOT LIKE 'log\\_%' AND table_name NOT IN ('replay', 'decision_input', 'policy_reevaluation') ORDER BY 1`,
   );
   const digests = tables.rows.map(({ name }) => {
     // A refusal is numbered in the session that there is: its counter and its last use may move, nothing else of it.
-    const row = name === 'agent_session' ? `to_jsonb(t) - 'last_sequence' - 'last_used_at'` : 'to_jsonb(t)';
+    const moves = `'last_sequence', 'last_used_at', 'idle_until'`;
+    const row = name === 'agent_session' ? `to_jsonb(t) - ARRAY[${moves}]` : 'to_jsonb(t)';
     return `SELECT '${name}' AS name, count(*) || ' ' || md5(coalesce(string_agg((${row})::text, '|' ORDER BY (${row})::text), '')) AS digest FROM "${name}" t`;
   });
   const contents = await client.query<{ name: string; digest: string }>(digests.join(' UNION ALL '));
