@@ -44,6 +44,9 @@ export function openSessionLife(database: Database, closesAfter: Seconds): Sessi
 /**
  * The session and its last record but the summary are one statement. The run is freed for a new session. Another process
  * that does the same at once takes other sessions.
+ *
+ * DANGER: what `picked` locks may have been ended after this statement began, and its own conditions are not asked again
+ * after the lock: the update has to ask all of them.
  */
 const EXPIRE = `
 WITH picked AS MATERIALIZED (
@@ -59,7 +62,8 @@ WITH picked AS MATERIALIZED (
   UPDATE agent_session s SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'writ', ended_reason = picked.reason,
     paused_at = NULL, paused_by = NULL, paused_reason = NULL, paused_with = NULL, resumes_at = NULL,
     last_sequence = s.last_sequence + 1, run_key = s.run_key || ' ' || s.id
-  FROM picked WHERE s.id = picked.id AND (s.expires_at < clock_timestamp() OR (s.status = 'active' AND ${isIdle('s')}))
+  FROM picked WHERE s.id = picked.id AND s.status IN ('active', 'paused')
+    AND (s.expires_at < clock_timestamp() OR (s.status = 'active' AND ${isIdle('s')}))
   RETURNING s.id, s.last_sequence, s.ended_reason
 ), written AS MATERIALIZED (
   SELECT id, last_sequence, convert_to(($1::text[])[row_number() OVER (ORDER BY id)]

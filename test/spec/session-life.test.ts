@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
-import { keepSessionLife, sessionClosesAfter } from '../../src/audit/index.js';
+import { keepSessionLife, recordHead, sessionClosesAfter } from '../../src/audit/index.js';
 import { systemClock } from '../../src/base/index.js';
 import { parseVerifierKey, verifyBundle } from '../../src/sdk/auditor/index.js';
 import { openDatabase, openSessionLife } from '../../src/storage/index.js';
@@ -228,6 +228,33 @@ describe('sessions that two processes look after', () => {
         ['closed', 3],
       ]);
     }
+    if (url !== undefined) await other.close();
+  });
+
+  it('are ended once each when all take the same few at a time, and one commits while another looks', async () => {
+    const { databaseUrl: url, dataDir } = world.config;
+    const other = url === undefined ? world.writ.database : await openDatabase({ url, dataDir });
+    const { id } = await session();
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at)
+       SELECT 'crowd-' || n, 'crowd-' || n, person_id, agent_id, 'active', 1, clock_timestamp()
+       FROM agent_session, generate_series(1, 240) AS n WHERE id = $1`,
+      id,
+    );
+    const heads = Array.from({ length: 4 }, () =>
+      recordHead('session', systemClock.now(), { what: 'ended', by: 'writ' }),
+    );
+    const endAll = async (one: typeof life): Promise<void> => {
+      while ((await one.expire(heads)) > 0);
+    };
+    const twins = [life, openSessionLife(other, closesAfter)];
+    await Promise.all(twins.flatMap((one) => [endAll(one), endAll(one), endAll(one)]));
+    await endAll(life);
+    const ended = await prisma.$queryRawUnsafe(
+      `SELECT count(*)::int AS records, count(DISTINCT session_id)::int AS sessions FROM log_leaf
+       WHERE session_id LIKE 'crowd-%'`,
+    );
+    expect(ended).toEqual([{ records: 240, sessions: 240 }]);
     if (url !== undefined) await other.close();
   });
 });

@@ -1,13 +1,17 @@
 // Counts for continuous integration: one JSON file a run, in the folder that WRIT_TEST_RESULTS names.
-import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 export default class ResultsReporter {
-  onRunComplete(_contexts, { numPassedTests, numFailedTests, numFailedTestSuites }) {
+  onRunComplete(_contexts, { testResults, startTime }) {
     const folder = process.env.WRIT_TEST_RESULTS;
     if (!folder) return;
-    const counts = { numPassedTests, numFailedTests, numFailedTestSuites };
-    writeFileSync(join(folder, `${randomUUID()}.json`), JSON.stringify(counts));
+    const suites = testResults.map(({ testFilePath, numPassingTests, numFailingTests, failureMessage }) => ({
+      suite: relative(process.cwd(), testFilePath),
+      passed: numPassingTests,
+      // A suite that could not even be loaded has no test that failed.
+      failed: failureMessage && numFailingTests === 0 ? 1 : numFailingTests,
+    }));
+    writeFileSync(join(folder, `${startTime}-${process.pid}.json`), JSON.stringify(suites));
   }
 }
