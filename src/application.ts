@@ -29,6 +29,7 @@ import { readTools } from './mcp/index.js';
 import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES } from './oauth/index.js';
 import { oauthRoutes } from './oauth-routes.js';
 import { openActivePolicies } from './policy/index.js';
+import { runningRules } from './running.js';
 import { feedPrefix, feedRoutes } from './signals/index.js';
 import {
   openAccessLog,
@@ -59,8 +60,15 @@ export function application(house: House): RequestListener {
   const { config, secrets, clock, report, operations, database, registry } = house;
   const shared = sharedOf(house);
   const engine = engineOf(house, shared);
-  const states = openTokenStates(database, clock);
-  const introspection = { ...shared, writer: registry, states: usesWhileSound(states, house), revoker: states };
+  const states = openTokenStates(database, clock, config.lifetimes.sessionIdleSeconds);
+  const running = runningRules(house, shared.policies);
+  const introspection = {
+    ...shared,
+    writer: registry,
+    states: usesWhileSound(states, house),
+    running,
+    revoker: states,
+  };
   const oauth = oauthRoutes(house, { engine, exchange: exchangeOf(house, shared), introspection });
   const seen = { report, networkOf: networkOf(config.trustedProxies) };
   const { decisionPoints } = house;
@@ -104,10 +112,10 @@ const sharedOf = ({ config, clock, report, operations, database, registry, keys,
   persons: openPersons(database, clock),
 });
 
-/** Whether a token is alive is told even while the log is inconsistent; a use of it, which is an act of its own, is not given. */
+/** Whether a token is alive is told even while the log is inconsistent; a use of it, or more time, which are acts, are not given. */
 const usesWhileSound = (states: TokenStates, { operations: { log } }: House): TokenStates => ({
   ask: async (question) => {
-    if (question.consume !== undefined) log.stand();
+    if (question.consume !== undefined || question.renew !== undefined) log.stand();
     return states.ask(question);
   },
 });

@@ -176,14 +176,29 @@ const Revocation = z.union([
     .describe('A revocation by an administrator, with all that it took with it.'),
 ]);
 
-const Introspection = z.strictObject({
-  what: z.literal('use'),
-  ...traced,
-  client: id,
-  token: digest,
-  tool: z.string(),
-  max_uses: count,
-});
+const Introspection = z.union([
+  z.strictObject({
+    what: z.literal('use'),
+    ...traced,
+    client: id,
+    token: digest,
+    tool: z.string(),
+    max_uses: count,
+  }),
+  z
+    .strictObject({
+      what: z.literal('renewal'),
+      ...traced,
+      client: id,
+      token: digest,
+      tool: z.string(),
+      until: z.number().int().describe('Seconds since 1970: at most, and never beyond the end of its session.'),
+      decision: id.describe('The one that let the call begin.'),
+      policy,
+      registry: count.describe('The version of the registry that decided anew.'),
+    })
+    .describe('A call that runs asked to run on, whether its token has expired by then or not.'),
+]);
 
 const Key = z.union([
   z.strictObject({ what: z.literal('created'), kid: id, state: z.literal('active'), by }),

@@ -1,5 +1,5 @@
 import { recordHead } from '../audit/index.js';
-import type { Seconds } from '../base/index.js';
+import { ok, type Seconds } from '../base/index.js';
 import { asClient, type AsClientDeps, type Caller } from '../client/index.js';
 import {
   type Answer,
@@ -14,13 +14,14 @@ import {
 import { type RegistrySnapshot, unusableActor } from '../registry/index.js';
 import type { KeyRing } from '../token/index.js';
 import { type OwnToken, readOwnToken } from './own-token.js';
-import type { Consumption, StateQuestion, TokenStates } from './ports.js';
+import type { Consumption, Renewal, RunningRules, StateQuestion, TokenStates } from './ports.js';
 
 export type IntrospectionDeps = AsClientDeps &
   Readonly<{
     settings: Readonly<{ issuer: string; trustDomain: string; skew: Seconds }>;
     keys: KeyRing;
     states: TokenStates;
+    running: RunningRules;
   }>;
 
 const HEADERS = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
@@ -30,11 +31,13 @@ const INACTIVE: Answer = { status: 200, headers: HEADERS, body: { active: false 
 /**
  * RFC 7662 for the tokens that Writ signs. With our parameter `consume` (a tool name) it also takes one use of the token
  * for that tool, once for all verifiers, and answers inactive when none is left. With `running` (a tool name) a server asks
- * whether a call that began with the token, expired or not, may still run, and is told until when.
+ * whether a call that began with the token, expired or not, may still run, which is decided anew, recorded, and told until
+ * when.
  */
 export function introspectionEndpoint(http: FormRequest, deps: IntrospectionDeps): Promise<Answer> {
   return asClient(http, '/introspect', deps, async (caller, registry, now) => {
-    const asked = readQuestion(http, caller, { ...deps, registry, now });
+    const at = { ...deps, registry, now };
+    const asked = await judged(readQuestion(http, caller, at), { http, caller, at });
     const { requestId } = http;
     const basis = { requestId, registryVersion: registry.version, spends: caller.spends };
     const state = await deps.states.ask({ ...basis, ...asked.question });
@@ -43,20 +46,22 @@ export function introspectionEndpoint(http: FormRequest, deps: IntrospectionDeps
     if ('refusal' in asked) return asked.refusal;
     const { token, question } = asked;
     if (token === undefined || !state.live || (question.consume !== undefined && !state.consumed)) return INACTIVE;
-    const body = http.form.has('running') ? runningOf(token, now) : answerOf(token);
+    if (question.renew !== undefined && state.runUntil === undefined) return INACTIVE;
+    const body = state.runUntil === undefined ? answerOf(token) : runningOf(token, state.runUntil, now);
     return { status: 200, headers: HEADERS, body, notes: { outcome: 'active' } };
   });
 }
 
 type TransactionalToken = Exclude<OwnToken, Readonly<{ shape: 'person' }>>;
-type Question = Pick<StateQuestion, 'tokenHash' | 'consume'>;
+type Question = Pick<StateQuestion, 'tokenHash' | 'consume' | 'renew'>;
 type Asked =
   Readonly<{ token: OwnToken | undefined; question: Question }> | Readonly<{ refusal: Answer; question: Question }>;
 
 const NOTHING: Question = { tokenHash: undefined, consume: undefined };
 
 /** One request's view of the world: what it was authenticated against, and when. */
-type Moment = Pick<IntrospectionDeps, 'keys' | 'settings'> & Readonly<{ registry: RegistrySnapshot; now: Seconds }>;
+type Moment = Pick<IntrospectionDeps, 'keys' | 'settings' | 'running'> &
+  Readonly<{ registry: RegistrySnapshot; now: Seconds }>;
 
 /** token_type_hint is not looked at: a wrong one must not change the answer (IN-08). */
 function readQuestion(http: FormRequest, caller: Caller, at: Moment): Asked {
@@ -86,6 +91,42 @@ function readQuestion(http: FormRequest, caller: Caller, at: Moment): Asked {
 function isOf(tool: string, { claims }: OwnToken): boolean {
   const details = 'authorization_details' in claims ? claims.authorization_details : undefined;
   return details?.some(({ identifier }) => identifier === tool) ?? true;
+}
+
+type Judging = Readonly<{ http: FormRequest; caller: Caller; at: Moment }>;
+
+/** A call that runs on is decided as one that begins: by the rules of now, and in the statement that reads the state. */
+async function judged(asked: Asked, judging: Judging): Promise<Asked> {
+  const tool = judging.http.form.get('running')?.[0];
+  if (tool === undefined || 'refusal' in asked || asked.token === undefined) return asked;
+  const { token, question } = asked;
+  if (token.shape === 'person') return asked;
+  return { token, question: { ...question, renew: await renewalOf(token, tool, judging) } };
+}
+
+/** As long again as the token was good for. Transaction tokens are for no tool that policies know: what lives runs on. */
+async function renewalOf(token: TransactionalToken, tool: string, { http, caller, at }: Judging): Promise<Renewal> {
+  const { claims, shape } = token;
+  const { registry, now } = at;
+  const { requestId } = http;
+  const rules =
+    shape === 'transactional' ? await at.running.judge({ claims, tool }, { registry, now, requestId }) : ok(Infinity);
+  const whole = Math.max(claims.exp, now + claims.exp - claims.iat);
+  const until = rules.ok ? Math.min(whole, rules.value) : now;
+  const record = recordHead('introspection', now, {
+    what: 'renewal',
+    request: requestId,
+    trace: http.traceId ?? null,
+    client: caller.clientId,
+    token: sha256(claims.jti),
+    tool,
+    until,
+    decision: claims.writ.decision,
+    policy: registry.policies?.hash ?? 'none',
+    registry: registry.version,
+  });
+  const { session } = claims.writ;
+  return { tool, until, refused: rules.ok ? undefined : rules.error, record, session, txn: claims.txn };
 }
 
 type Asking = Readonly<{ http: FormRequest; caller: Caller; now: Seconds; tokenHash: string }>;
@@ -132,11 +173,11 @@ function answerOf({ claims, shape }: OwnToken): JsonObject {
   return { active: true, token_type: tokenType, ...(isObject(copy) ? copy : {}) };
 }
 
-/** As long again as the token was good for. An expired token stays inactive: nothing new may begin with it. */
-function runningOf(token: OwnToken, now: Seconds): JsonObject {
-  const { jti, iat, exp } = token.claims;
+/** An expired token stays inactive: nothing new may begin with it. */
+function runningOf(token: OwnToken, until: Seconds, now: Seconds): JsonObject {
+  const { jti, exp } = token.claims;
   const told: JsonObject = exp > now ? answerOf(token) : { active: false, jti };
-  return { ...told, run_until: Math.max(exp, now + exp - iat) };
+  return { ...told, run_until: until };
 }
 
 const malformed = (error_description: string): Asked => ({

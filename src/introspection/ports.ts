@@ -1,6 +1,8 @@
 import type { RecordHead } from '../audit/index.js';
-import type { Seconds } from '../base/index.js';
+import type { Result, Seconds } from '../base/index.js';
 import type { Spend } from '../client/index.js';
+import type { TransactionalAccessToken } from '../protocol/index.js';
+import type { RegistrySnapshot } from '../registry/index.js';
 
 /** What the database knows of one token that Writ signed. */
 export type TokenState = Readonly<{
@@ -12,6 +14,8 @@ export type TokenState = Readonly<{
   replayed: boolean;
   /** Whether a use was taken, when one was asked for. */
   consumed: boolean;
+  /** Until when a call may run on, when that was asked. */
+  runUntil: Seconds | undefined;
 }>;
 
 export type StateQuestion = Readonly<{
@@ -21,7 +25,26 @@ export type StateQuestion = Readonly<{
   /** SHA-256 of the token's `jti`; without it only the spends are spent. */
   tokenHash: string | undefined;
   consume: Consumption | undefined;
+  renew?: Renewal | undefined;
 }>;
+
+/** A call of a tool that would run on until then at most, and the record of it; `refused` is why the rules are against it. */
+export type Renewal = Readonly<{
+  tool: string;
+  until: Seconds;
+  refused: string | undefined;
+  record: RecordHead;
+  session: string;
+  txn: string;
+}>;
+
+/** What the rules of now make of a call that runs: until when it may at most, or in one word why it may not. */
+export interface RunningRules {
+  judge(
+    call: Readonly<{ claims: TransactionalAccessToken; tool: string }>,
+    at: Readonly<{ registry: RegistrySnapshot; now: Seconds; requestId: string }>,
+  ): Promise<Result<Seconds, string>>;
+}
 
 /** One use of a token for a tool, and the record of it, taken or not. */
 export type Consumption = Readonly<{
@@ -33,7 +56,10 @@ export type Consumption = Readonly<{
   txn: string;
 }>;
 
-/** One statement: spends what the request brought, reads the token's state, takes a use of it, if it is live, and records that. */
+/**
+ * One statement: spends what the request brought and reads the token's state. If it is live a use of it is taken, or its
+ * session used by the call that runs on, and either is recorded, granted or not.
+ */
 export interface TokenStates {
   ask(question: StateQuestion): Promise<TokenState>;
 }

@@ -1,5 +1,5 @@
 import { err, ok, type Result } from '../base/index.js';
-import type { Delegation, WantedTool } from '../delegation/index.js';
+import type { Subject, Wanted, WantedTool } from '../delegation/index.js';
 import { MCP_TOOL_CALL, type McpToolCall } from '../protocol/index.js';
 import { type Ceiling, type Tool, toolState } from '../registry/index.js';
 import type { Parties, PolicyRefusal } from './types.js';
@@ -15,18 +15,24 @@ export type Narrowed = Readonly<{
   localUses: boolean;
 }>;
 
+/** What of a delegation the ceilings look at. */
+export type Wish = Readonly<{
+  wanted: Pick<Wanted, 'tools' | 'scopes'>;
+  subject: Pick<Subject, 'kind' | 'scopes' | 'details'>;
+}>;
+
 /** Person AND agent AND server AND request, for tool calls at one MCP server. */
-export function narrow(delegation: Delegation, { client, server }: Parties): Result<Narrowed, PolicyRefusal> {
+export function narrow(wish: Wish, { client, server }: Parties): Result<Narrowed, PolicyRefusal> {
   const ceiling = client.allow.find(({ resource }) => resource === server.resource);
   if (ceiling === undefined) return err({ reason: 'target_not_allowed', term: 'agent' });
-  const { wanted, subject } = delegation;
+  const { wanted, subject } = wish;
   // Naming nothing asks for nothing: a token to connect and list with, good for no tool and without any scope.
   if (wanted.tools === undefined && wanted.scopes === undefined)
     return ok({ scopes: [], details: undefined, localUses: true });
   const wide = tooWide(wanted.scopes ?? [], { subject: subject.scopes, ceiling, server: server.scopes });
   if (wide) return err(wide);
   const tools = wanted.tools ?? toolsOfScopes(wanted.scopes ?? [], ceiling, server.tools);
-  const granted = grantTools(tools, delegation, { ceiling, tools: server.tools });
+  const granted = grantTools(tools, wish, { ceiling, tools: server.tools });
   if (!granted.ok) return granted;
   if (granted.value.length === 0) return err({ reason: 'nothing_granted', term: 'request' });
   const needed = new Set(granted.value.flatMap(({ tool }) => tool.scopes));
@@ -59,7 +65,7 @@ function settleScope(
 
 function grantTools(
   tools: readonly WantedTool[],
-  { subject }: Delegation,
+  { subject }: Wish,
   rules: Readonly<{ ceiling: Ceiling; tools: readonly Tool[] }>,
 ): Result<readonly Granted[], PolicyRefusal> {
   if (tools.length > MAX_TOOLS) return err({ reason: 'too_many_tools', term: 'request' });
@@ -92,7 +98,7 @@ function grantTools(
 function withinSubject(
   wanted: WantedTool,
   { tool, resource }: Readonly<{ tool: Tool; resource: string }>,
-  { kind, details }: Delegation['subject'],
+  { kind, details }: Wish['subject'],
 ): Result<McpToolCall | undefined, PolicyRefusal> {
   const isHop = kind === 'transaction' && !(details ?? []).some(({ locations }) => locations[0] === resource);
   if (isHop && tool.tier !== 'low') return err({ reason: 'tool_not_granted', term: 'person', tool: wanted.name });

@@ -43,5 +43,6 @@ export {
 } from './set/index.js';
 export { type LivePage, type LivePermits, type LiveToken, type Loss, reexamine, type Reexamined } from './live.js';
 export { inputDigest } from './input-digest.js';
+export { mayRunOn, type RunningCall, type RunningRefusal } from './running.js';
 export type { Activation, DecisionInputs, Judged, KeptInputs, PastPage, PolicySetInfo, PolicyStore } from './ports.js';
 export type { Ask, PolicyDenial, PolicyRefusal, Rules, Term } from './types.js';

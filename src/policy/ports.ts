@@ -52,8 +52,8 @@ export type PastPage = Readonly<{ past: readonly Past[]; next: string | undefine
 export interface KeptInputs {
   /** Those since then that there were when the first page was read. */
   page(since: Seconds, at: Readonly<{ after?: string | undefined; limit: number }>): Promise<PastPage>;
-  /** Those of these decisions, none of which is older than `since`. */
-  of(decisions: readonly string[], since: Seconds): Promise<readonly Past[]>;
+  /** Those of these decisions, none of which is older than `since`, or younger than `until`. */
+  of(decisions: readonly string[], since: Seconds, until?: Seconds): Promise<readonly Past[]>;
   /** Erases what is kept about a person. Answers how many inputs that were. */
   erase(person: string, by: string): Promise<number>;
 }

@@ -1,9 +1,6 @@
 import { DEBIT_CTES, HOLD_CTE } from './budget-sql.js';
 import { isEnding } from './revocations.js';
-import { isIdle } from './session-idle.js';
-
-/** DANGER: this is in an index. To the minute, so that most exchanges change no index at all (a heap-only update). */
-const IDLE_UNTIL = `date_trunc('minute', clock_timestamp() + make_interval(secs => $31::int)) + interval '1 minute'`;
+import { idleUntil, isIdle } from './session-idle.js';
 
 /**
  * The statement that is the verdict. One row of input for each exchange; whatever it refuses is written nowhere but in
@@ -158,7 +155,7 @@ WITH input AS MATERIALIZED (
     coalesce((array_agg(agent ORDER BY n) FILTER (WHERE opens))[1], ''), 'active', count(*),
     to_timestamp(coalesce(max(until), 0)), max(above),
     (array_agg(jkt ORDER BY n) FILTER (WHERE opens))[1], (array_agg(purpose ORDER BY n) FILTER (WHERE opens))[1],
-    CASE WHEN count(*) = count(acr) AND min(acr) = max(acr) THEN min(acr) END, ${IDLE_UNTIL}
+    CASE WHEN count(*) = count(acr) AND min(acr) = max(acr) THEN min(acr) END, ${idleUntil('$31')}
   FROM judged
   WHERE run IS NOT NULL AND (above IS NULL OR known_session IS NOT NULL OR above IN (SELECT id FROM held)) AND NOT coalesce(ruling IN ('stale', 'clock', 'session_expired', 'session_due', 'session_ended'), false)
   GROUP BY run

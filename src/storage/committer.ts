@@ -9,6 +9,7 @@ import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
 import type { Database } from './database.js';
 import { faultOf, sqlState } from './outage.js';
 import { openSessionChanges, resumeDue } from './session-changes.js';
+import { IDLE } from './session-idle.js';
 import { closeExpiredRun } from './session-store.js';
 
 type Outcome = Permitted | NotPermitted;
@@ -48,8 +49,6 @@ const Rows = z.array(Row);
 /** As many exchanges as one statement takes, and how long the first of them waits for company. */
 const BATCH = 32;
 const GATHER_MS = 2;
-/** How long a session may be unused where nothing else is configured. */
-const IDLE: Seconds = 1_800;
 /** What waits beyond this is told to come back: it would be answered too late to be of use. */
 const MAX_QUEUE = 2_048;
 

@@ -54,9 +54,9 @@ export function openDecisionInputs(database: Database, options: InputOptions): D
       const next = last && [until, last.at, last.id].join('.');
       return { past: rows.map((row) => pastOf(row, boxes)), next };
     },
-    of: async (decisions, since) => {
+    of: async (decisions, since, until) => {
       await behind.flush();
-      const found = await guarded(() => prisma.$queryRawUnsafe(OF, [...decisions], since));
+      const found = await guarded(() => prisma.$queryRawUnsafe(OF, [...decisions], since, until ?? null));
       return Rows.parse(found).map((row) => pastOf(row, boxes));
     },
     erase: async (person, by) => {
@@ -200,7 +200,8 @@ const PAGE = `
 
 const OF = `
   SELECT id::text AS id, decision, person, extract(epoch FROM at)::bigint::text AS at, sealed FROM decision_input
-  WHERE at >= to_timestamp($2::bigint) AND decision = ANY($1::text[]) AND expires_at > clock_timestamp()`;
+  WHERE at >= to_timestamp($2::bigint) AND at <= coalesce(to_timestamp($3::bigint), 'infinity')
+    AND decision = ANY($1::text[]) AND expires_at > clock_timestamp()`;
 
 const Rows = z.array(
   z.object({

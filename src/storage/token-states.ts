@@ -5,18 +5,20 @@ import { sha256 } from '../protocol/index.js';
 import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
+import { IDLE, idleUntil, isIdle } from './session-idle.js';
 import { append } from './records.js';
 import { isEnding, revokeWithin } from './revocations.js';
 
 /** Introspection's one question to the database, and RFC 7009's one answer. */
-export function openTokenStates({ prisma }: Database, clock: Clock): TokenStates & TokenRevoker {
+export function openTokenStates({ prisma }: Database, clock: Clock, idle: Seconds = IDLE): TokenStates & TokenRevoker {
   return {
     ask: async (question) => {
-      const [sql, parameters] = statementOf(question, clock.now());
+      const [sql, parameters] = statementOf(question, clock.now(), idle);
       const [row] = Rows.parse(await guarded(() => prisma.$queryRawUnsafe(sql, ...parameters)));
       if (row === undefined) throw new Fault('internal', 'the database has no registry state');
       if (row.off) throw clocksDiffer();
-      return { live: row.live, registryVersion: Number(row.registry), replayed: row.replayed, consumed: row.consumed };
+      const { live, replayed, consumed, run_until: runUntil } = row;
+      return { live, replayed, consumed, registryVersion: Number(row.registry), runUntil: runUntil ?? undefined };
     },
     revokeToken: ({ tokenHash, txn }, by) =>
       guarded(() =>
@@ -40,11 +42,19 @@ export function openTokenStates({ prisma }: Database, clock: Clock): TokenStates
 export const useKey = (tokenHash: string, tool: string): string => sha256(`${tokenHash} ${tool}`);
 
 /** A plain question takes no use, and its statement does not look for one. */
-function statementOf(question: StateQuestion, now: Seconds): readonly [sql: string, parameters: readonly unknown[]] {
-  const { requestId, registryVersion, spends, tokenHash, consume } = question;
+function statementOf(
+  question: StateQuestion,
+  now: Seconds,
+  idle: Seconds,
+): readonly [sql: string, parameters: readonly unknown[]] {
+  const { requestId, registryVersion, spends, tokenHash, consume, renew } = question;
   const keys = spends.map(({ key }) => key);
   const ends = spends.map(({ expiresAt }) => expiresAt);
   const basis = [requestId, keys, ends, tokenHash ?? null, registryVersion, now, MAX_CLOCK_DIFFERENCE];
+  if (renew !== undefined && tokenHash !== undefined) {
+    const { tool, until, refused, record, session, txn } = renew;
+    return [ASK_TO_RUN_ON, [...basis, tool, until, refused ?? null, record, session, txn, idle]];
+  }
   if (consume === undefined || tokenHash === undefined) return [ASK, basis];
   const { tool, maxUses, expiresAt, record, session, txn } = consume;
   return [ASK_FOR_USE, [...basis, useKey(tokenHash, tool), maxUses, expiresAt, record, session, txn]];
@@ -79,7 +89,7 @@ const ANSWER = `SELECT (SELECT version FROM state)::text AS registry, (SELECT of
   EXISTS (SELECT 1 FROM token) AS live`;
 
 const ASK = `${STATE}
-${ANSWER}, false AS consumed`;
+${ANSWER}, false AS consumed, NULL::int AS run_until`;
 
 /** The use and its record are one; a use that was refused is recorded too. `sequence` numbers the decisions of a session only. */
 const ASK_FOR_USE = `${STATE}, asked AS MATERIALIZED (
@@ -99,8 +109,50 @@ const ASK_FOR_USE = `${STATE}, asked AS MATERIALIZED (
   INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, txn, lineage)
   SELECT leaf, sha256('\\x00'::bytea || leaf), 'introspection', $12, $13, ARRAY[]::text[] FROM written
 )
-${ANSWER}, EXISTS (SELECT 1 FROM taken) AS consumed`;
+${ANSWER}, EXISTS (SELECT 1 FROM taken) AS consumed, NULL::int AS run_until`;
+
+/**
+ * A call that runs on uses its session, which must outlive it, and what it reserved of budgets comes back no sooner than it
+ * can end. The session's row decides: whoever pauses or ends it at the same moment is waited for. DANGER: a hold that is
+ * being settled is passed over, never waited for: whoever settles waits for accounts, and a commit that has those waits for
+ * sessions. A session that ended long ago has, or will soon have, the summary of all its records: this is none of them.
+ */
+const ASK_TO_RUN_ON = `${STATE}, asked AS MATERIALIZED (
+  SELECT 1 FROM replayed, state WHERE NOT replayed.yes AND state.version = $5::bigint AND NOT state.off
+), renewed AS (
+  UPDATE agent_session s SET last_used_at = clock_timestamp(), idle_until = ${idleUntil('$14')}
+  FROM token, asked
+  WHERE s.id = $12 AND $10::text IS NULL AND s.status = 'active' AND s.expires_at > clock_timestamp() AND NOT ${isIdle('s')}
+  RETURNING least($9::bigint, floor(extract(epoch FROM s.expires_at))::bigint) AS until
+), held AS MATERIALIZED (
+  SELECT h.token_hash, h.tool, h.account FROM budget_hold h, renewed
+  WHERE h.token_hash = $4 AND h.tool = $8 FOR UPDATE OF h SKIP LOCKED
+), kept AS (
+  UPDATE budget_hold h SET expires_at = greatest(h.expires_at, to_timestamp(renewed.until)) FROM held, renewed
+  WHERE h.token_hash = held.token_hash AND h.tool = held.tool AND h.account = held.account
+), written AS MATERIALIZED (
+  SELECT told.session, convert_to($11::text || ',"outcome":{'
+    || CASE WHEN EXISTS (SELECT 1 FROM renewed) THEN '"decision":"done","reason":"renewed"'
+            WHEN EXISTS (SELECT 1 FROM token) AND $10::text IS NOT NULL THEN '"decision":"refuse","reason":' || to_json($10::text)::text
+            ELSE '"decision":"refuse","reason":"not_live"' END
+    || ',"session":' || coalesce(to_json(told.session)::text, 'null') || ',"sequence":null,"seen":0}}', 'UTF8') AS leaf
+  FROM asked, (SELECT (
+    SELECT id FROM agent_session
+    WHERE id = $12 AND closed_at IS NULL AND (status <> 'ended' OR ended_at > clock_timestamp() - interval '300 seconds')
+  ) AS session) told
+), leaf AS (
+  INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, txn, lineage)
+  SELECT leaf, sha256('\\x00'::bytea || leaf), 'introspection', session, $13, ARRAY[]::text[] FROM written
+)
+${ANSWER}, false AS consumed, (SELECT until FROM renewed)::int AS run_until`;
 
 const Rows = z.array(
-  z.object({ registry: z.string(), off: z.boolean(), replayed: z.boolean(), live: z.boolean(), consumed: z.boolean() }),
+  z.object({
+    registry: z.string(),
+    off: z.boolean(),
+    replayed: z.boolean(),
+    live: z.boolean(),
+    consumed: z.boolean(),
+    run_until: z.number().nullable(),
+  }),
 );
