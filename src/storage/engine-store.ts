@@ -2,9 +2,11 @@ import { z } from 'zod';
 import type { EngineStore, StoredEngineRecord } from '../oauth/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
+import { pruneAll, pruneSql } from './pruning.js';
 import { revokeWithin } from './revocations.js';
 
-export function openEngineStore({ prisma }: Database): EngineStore {
+export function openEngineStore(database: Database): EngineStore {
+  const { prisma } = database;
   const run = (sql: string, ...values: unknown[]): Promise<number> =>
     guarded(() => prisma.$executeRawUnsafe(sql, ...values));
   const one = async (sql: string, ...values: unknown[]): Promise<StoredEngineRecord | undefined> =>
@@ -34,8 +36,7 @@ export function openEngineStore({ prisma }: Database): EngineStore {
       );
     },
     prune: async (before) => {
-      for (const table of ['engine_record', 'replay']) await run(`DELETE FROM ${table} ${OVER}`, before);
-      await run(`DELETE FROM token_use ${OVER} ${SETTLED}`, before);
+      for (const sql of Object.values(PRUNE)) await pruneAll(database, sql, before);
     },
   };
 }
@@ -77,10 +78,16 @@ const REMOVE_FAMILY = `
 const CONSUME = `UPDATE engine_record SET consumed_at = to_timestamp($2::float8) WHERE key = $1 AND consumed_at IS NULL`;
 
 /** CL-04: a process whose clock is ahead forgets nothing that others may still be shown. */
-const OVER = `WHERE expires_at < least(to_timestamp($1::float8), clock_timestamp() - interval '60 seconds')`;
+const OVER = `expires_at < least(to_timestamp($1::float8), now() - interval '60 seconds')`;
 
 /** What a token reserved of budgets is settled by its uses. */
-const SETTLED = 'AND NOT EXISTS (SELECT 1 FROM budget_hold h WHERE h.use_key = token_use.key)';
+const SETTLED = 'NOT EXISTS (SELECT 1 FROM budget_hold h WHERE h.use_key = token_use.key)';
+
+export const PRUNE = {
+  engine_record: pruneSql('engine_record', 'key', { where: OVER, oldest: 'expires_at' }),
+  replay: pruneSql('replay', 'key', { where: OVER, oldest: 'expires_at' }),
+  token_use: pruneSql('token_use', 'key', { where: `${OVER} AND ${SETTLED}`, oldest: 'expires_at' }),
+} as const;
 
 const SPEND = `
   INSERT INTO replay (key, spender, expires_at) VALUES ($1, 'engine', to_timestamp($2::float8))

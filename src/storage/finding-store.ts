@@ -181,23 +181,23 @@ const READ = `
  * As it is now, of a queue that is nearly always empty, and of young leaves that are neither in it nor in the tree: whoever
  * writes to the database could take one out.
  */
-const UNSEQUENCED = `
+export const UNSEQUENCED = `
   SELECT count(*)::int AS count, min(leaf_id)::text AS oldest, extract(epoch FROM min(since))::int AS since
   FROM (
     (SELECT leaf_id, since FROM log_pending ORDER BY leaf_id LIMIT 10000)
     UNION ALL
     SELECT id, at FROM (
-      SELECT id, at FROM log_leaf WHERE at > clock_timestamp() - interval '1 hour' ORDER BY at DESC LIMIT 20000) AS l
+      SELECT id, at FROM log_leaf WHERE at > now() - interval '1 hour' ORDER BY at DESC LIMIT 20000) AS l
     WHERE NOT EXISTS (SELECT 1 FROM log_entry e WHERE e.leaf_id = l.id)
       AND NOT EXISTS (SELECT 1 FROM log_pending q WHERE q.leaf_id = l.id)
   ) AS p
-  WHERE since < clock_timestamp() - interval '5 seconds'`;
+  WHERE since < now() - interval '5 seconds'`;
 
-const WITHOUT_SUMMARY = `
+export const WITHOUT_SUMMARY = `
   SELECT id, extract(epoch FROM ended_at)::int AS at FROM agent_session
-  WHERE closed_at IS NULL AND ended_at < clock_timestamp() - make_interval(secs => $1::int)
+  WHERE closed_at IS NULL AND ended_at < now() - make_interval(secs => $1::int)
     AND ($2::text IS NULL OR id = $2)
-  ORDER BY ended_at LIMIT $3::int`;
+  ORDER BY closed_at, ended_at LIMIT $3::int`;
 
 /** Of a session that is still open; one that is closed has the gap in its summary. */
 const GAP = `

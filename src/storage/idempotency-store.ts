@@ -2,12 +2,14 @@ import { z } from 'zod';
 import type { Beginning, Begun, IdempotencyStore } from '../admin/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
+import { pruneAll, pruneSql } from './pruning.js';
 
 /** Idempotency keys of every process on this database, by its clock. `most` are kept at once. */
 export function openIdempotency(
-  { prisma }: Database,
+  database: Database,
   most = 100_000,
 ): IdempotencyStore & Readonly<{ prune(): Promise<void> }> {
+  const { prisma } = database;
   const run = async (sql: string, ...values: unknown[]): Promise<number> =>
     guarded(() => prisma.$executeRawUnsafe(sql, ...values));
   const tryBegin = async ({ key, request, holder }: Begun): Promise<Beginning | undefined> => {
@@ -24,9 +26,7 @@ export function openIdempotency(
     forget: async ({ key, holder }) => {
       await run('DELETE FROM idempotency_key WHERE key = $1 AND holder = $2', key, holder);
     },
-    prune: async () => {
-      await run('DELETE FROM idempotency_key WHERE expires_at <= clock_timestamp()');
-    },
+    prune: () => pruneAll(database, PRUNE),
   };
 }
 
@@ -48,5 +48,7 @@ const BEGIN = `
   WHERE known.expires_at <= clock_timestamp()
      OR (known.answer IS NULL AND known.request_hash = excluded.request_hash
          AND known.begun_at < clock_timestamp() - interval '1 minute')`;
+
+export const PRUNE = pruneSql('idempotency_key', 'key', { where: 'expires_at <= now()', oldest: 'expires_at' });
 
 const FIND = 'SELECT request_hash, answer FROM idempotency_key WHERE key = $1';

@@ -17,12 +17,17 @@ export function openLivePermits({ prisma }: Database): LivePermits {
   };
 }
 
-/** The page is cut before it is sifted, so that it is never long in coming. */
-const PAGE = `
+/**
+ * The page is cut before it is sifted, so that it is never long in coming. Whatever is in the log before a record of long
+ * before that time was written before it too, since no statement lasts a minute: a page does not begin at the first record.
+ */
+export const PAGE = `
   WITH recent AS MATERIALIZED (
     SELECT id, session_id, token_hash, convert_from(leaf, 'UTF8')::jsonb -> 'facts' AS facts FROM log_leaf
     WHERE kind = 'exchange' AND token_hash IS NOT NULL AND id > $1::bigint
-      AND at > clock_timestamp() - make_interval(secs => ${String(LIVE_SECONDS)})
+      AND id > coalesce((SELECT old.id FROM log_leaf old
+        WHERE old.at <= now() - make_interval(secs => ${String(LIVE_SECONDS + 60)}) ORDER BY old.at DESC LIMIT 1), 0)
+      AND at > now() - make_interval(secs => ${String(LIVE_SECONDS)})
     ORDER BY id LIMIT $2::int
   )
   SELECT id::text AS id, session_id, token_hash, facts ->> 'decision' AS decision, facts #>> '{client,id}' AS agent,

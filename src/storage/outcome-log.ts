@@ -113,7 +113,7 @@ WITH state AS MATERIALIZED (
   WHERE NOT replayed.yes AND state.version = $4::bigint AND NOT state.off
 ), strays AS MATERIALIZED (
   SELECT count(*) AS kept FROM outcome o
-  WHERE o.server = $9[1] AND o.flaw = ANY($18::text[]) AND o.at > clock_timestamp() - interval '1 hour'
+  WHERE o.server = $9[1] AND o.flaw = ANY($18::text[]) AND o.at > now() - interval '1 hour'
 ), written AS MATERIALIZED (
   SELECT i.*, s.id AS open_session, row_number() OVER (PARTITION BY i.flaw IS NULL ORDER BY i.key) AS place, convert_to(
     i.head || ',"outcome":' || CASE WHEN i.flaw IS NULL THEN '{"decision":"done","reason":"reported"'

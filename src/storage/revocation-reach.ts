@@ -106,9 +106,9 @@ const TOOL = `
   WHERE resource = $1 AND document -> 'tools' @> jsonb_build_array(jsonb_build_object('name', $2::text))`;
 const RECENT = `
   SELECT DISTINCT person_id AS word FROM agent_session
-  WHERE person_id = ANY($1::text[]) AND last_used_at > clock_timestamp() - interval '${ENTRY_LIFE} seconds'`;
+  WHERE person_id = ANY($1::text[]) AND last_used_at > now() - interval '${ENTRY_LIFE} seconds'`;
 const LIVE = `token_hash IS NOT NULL AND token_hash <> $1 AND lineage @> ARRAY['token:' || $1]
-  AND at > clock_timestamp() - interval '${ENTRY_LIFE} seconds'`;
+  AND at > now() - interval '${ENTRY_LIFE} seconds'`;
 const DERIVED_OF_OURS = `
   SELECT token_hash AS word FROM log_leaf WHERE txn = (SELECT txn FROM log_leaf WHERE token_hash = $1) AND ${LIVE}`;
-const DERIVED = `SELECT token_hash AS word FROM log_leaf WHERE ${LIVE}`;
+export const DERIVED = `SELECT token_hash AS word FROM log_leaf WHERE ${LIVE}`;

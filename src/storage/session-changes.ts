@@ -159,9 +159,9 @@ const DUE = `
   SELECT root.id FROM agent_session s JOIN agent_session root ON root.id = s.paused_with
   WHERE s.id = $1 AND root.status = 'paused' AND root.resumes_at <= clock_timestamp()`;
 
-const ALL_DUE = `
+export const ALL_DUE = `
   SELECT id FROM agent_session
-  WHERE status = 'paused' AND paused_with = id AND resumes_at <= clock_timestamp() ORDER BY resumes_at LIMIT 500`;
+  WHERE status = 'paused' AND paused_with = id AND resumes_at <= now() ORDER BY resumes_at LIMIT 500`;
 
 const Ids = z.array(z.object({ id: z.string() }));
 const Locked = z.array(

@@ -5,7 +5,7 @@ import type { Seconds } from '../base/index.js';
  * subquery, because an EXISTS may be planned as a hash of the whole table.
  */
 export const isIdle = (session: string): string =>
-  `(${session}.idle_until < clock_timestamp() AND (
+  `(${session}.idle_until < now() AND (
     SELECT below.id FROM agent_session below WHERE below.parent_id = ${session}.id AND below.status <> 'ended' LIMIT 1) IS NULL)`;
 
 /**

@@ -48,11 +48,11 @@ export function openSessionLife(database: Database, closesAfter: Seconds): Sessi
  * DANGER: what `picked` locks may have been ended after this statement began, and its own conditions are not asked again
  * after the lock: the update has to ask all of them.
  */
-const EXPIRE = `
+export const EXPIRE = `
 WITH picked AS MATERIALIZED (
-  SELECT s.id, CASE WHEN s.expires_at < clock_timestamp() THEN 'expired' ELSE 'idle' END AS reason FROM agent_session s
+  SELECT s.id, CASE WHEN s.expires_at < now() THEN 'expired' ELSE 'idle' END AS reason FROM agent_session s
   WHERE s.id IN (
-    (SELECT id FROM agent_session WHERE status IN ('active', 'paused') AND expires_at < clock_timestamp()
+    (SELECT id FROM agent_session WHERE status IN ('active', 'paused') AND expires_at < now()
      ORDER BY expires_at LIMIT cardinality($1::text[]))
     UNION ALL
     (SELECT id FROM agent_session idle WHERE status = 'active' AND ${isIdle('idle')}
@@ -63,7 +63,7 @@ WITH picked AS MATERIALIZED (
     paused_at = NULL, paused_by = NULL, paused_reason = NULL, paused_with = NULL, resumes_at = NULL,
     last_sequence = s.last_sequence + 1, run_key = s.run_key || ' ' || s.id
   FROM picked WHERE s.id = picked.id AND s.status IN ('active', 'paused')
-    AND (s.expires_at < clock_timestamp() OR (s.status = 'active' AND ${isIdle('s')}))
+    AND (s.expires_at < now() OR (s.status = 'active' AND ${isIdle('s')}))
   RETURNING s.id, s.last_sequence, s.ended_reason
 ), written AS MATERIALIZED (
   SELECT id, last_sequence, convert_to(($1::text[])[row_number() OVER (ORDER BY id)]
@@ -76,12 +76,12 @@ WITH picked AS MATERIALIZED (
 )
 SELECT count(*)::int AS count FROM written`;
 
-const ENDED = `
+export const ENDED = `
   SELECT id, person_id, agent_id, last_sequence, extract(epoch FROM opened_at)::int AS opened_at,
     extract(epoch FROM ended_at)::int AS ended_at, coalesce(ended_by, '') AS ended_by
   FROM agent_session
-  WHERE closed_at IS NULL AND status = 'ended' AND ended_at < clock_timestamp() - make_interval(secs => $1::int)
-  ORDER BY ended_at LIMIT $2::int`;
+  WHERE closed_at IS NULL AND status = 'ended' AND ended_at < now() - make_interval(secs => $1::int)
+  ORDER BY closed_at, ended_at LIMIT $2::int`;
 
 const NUMBERED = `
   SELECT sequence, leaf, leaf_hash FROM log_leaf WHERE session_id = $1 AND sequence > $2::int ORDER BY sequence LIMIT $3::int`;

@@ -1,0 +1,87 @@
+import { beforeAll, expect, it } from '@jest/globals';
+import { PRUNE as PRUNE_ENGINE } from '../../src/storage/engine-store.js';
+import { UNSEQUENCED, WITHOUT_SUMMARY } from '../../src/storage/finding-store.js';
+import { PRUNE as PRUNE_IDEMPOTENCY } from '../../src/storage/idempotency-store.js';
+import { PAGE as LIVE_PERMITS } from '../../src/storage/live-permits.js';
+import { DERIVED } from '../../src/storage/revocation-reach.js';
+import { ALL_DUE } from '../../src/storage/session-changes.js';
+import { ENDED, EXPIRE } from '../../src/storage/session-life.js';
+import { describeDatabases } from '../support/databases.js';
+import { rowsLookedAt } from '../support/plans.js';
+
+/** Of every state that rows can be in there are these many, and a few of those that a statement looks for. */
+const MANY = 4_000;
+const FEW = 5;
+
+const many = (sql: string): string => sql.replace('@n', `generate_series(1, ${String(MANY)}) AS n`);
+const few = (sql: string): string => sql.replace('@n', `generate_series(1, ${String(FEW)}) AS n`);
+
+const SESSION =
+  'INSERT INTO agent_session (id, run_key, person_id, agent_id, last_sequence, status, expires_at, idle_until';
+const LEAF = 'INSERT INTO log_leaf (leaf, leaf_hash, kind, token_hash, lineage, at)';
+const leaf = (name: string, at: string): string =>
+  `${LEAF} SELECT convert_to('{"facts":{}}', 'UTF8'), '', 'exchange', '${name}' || n, ARRAY['token:parent'], ${at} FROM @n`;
+const session = (name: string, columns: string, values: string): string =>
+  `${SESSION}${columns}) SELECT '${name}' || n, '${name}' || n, 'prs', 'agt' || n % 100, 1, ${values} FROM @n`;
+const [LATER, EARLIER] = [
+  `now() + n * interval '1 minute' + interval '1 hour'`,
+  `now() - n * interval '1 minute' - interval '1 hour'`,
+];
+
+const FILLING = [
+  many(session('live', '', `'active', ${LATER}, ${LATER}`)),
+  few(session('over', '', `'active', ${EARLIER}, ${LATER}`)),
+  few(session('idle', '', `'active', ${LATER}, ${EARLIER}`)),
+  many(session('paused', ', paused_with, resumes_at', `'paused', ${LATER}, ${LATER}, 'paused' || n, ${LATER}`)),
+  few(session('due', ', paused_with, resumes_at', `'paused', ${LATER}, ${LATER}, 'due' || n, ${EARLIER}`)),
+  many(session('closed', ', ended_at, closed_at', `'ended', ${EARLIER}, ${EARLIER}, ${EARLIER}, ${EARLIER}`)),
+  few(session('ended', ', ended_at', `'ended', ${EARLIER}, ${EARLIER}, ${EARLIER}`)),
+  many(leaf('old', EARLIER)),
+  few(leaf('new', `now() - interval '10 seconds'`)),
+  ...['engine_record (key, model, payload, expires_at)', 'replay (key, spender, expires_at)'].flatMap((into) => {
+    const values = into.startsWith('engine') ? `'AccessToken', '{}'::jsonb` : `'engine'`;
+    return [
+      many(`INSERT INTO ${into} SELECT 'kept' || n, ${values}, ${LATER} FROM @n`),
+      few(`INSERT INTO ${into} SELECT 'over' || n, ${values}, ${EARLIER} FROM @n`),
+    ];
+  }),
+  many(`INSERT INTO token_use (key, used, expires_at) SELECT 'kept' || n, 1, ${LATER} FROM @n`),
+  few(`INSERT INTO token_use (key, used, expires_at) SELECT 'over' || n, 1, ${EARLIER} FROM @n`),
+  many(
+    `INSERT INTO idempotency_key (key, request_hash, holder, expires_at) SELECT 'kept' || n, '', '', ${LATER} FROM @n`,
+  ),
+  few(
+    `INSERT INTO idempotency_key (key, request_hash, holder, expires_at) SELECT 'over' || n, '', '', ${EARLIER} FROM @n`,
+  ),
+  'DELETE FROM log_pending',
+  'ANALYZE',
+];
+
+const inSeconds = (seconds: number): number => Math.floor(Date.now() / 1_000) + seconds;
+
+const STATEMENTS: readonly (readonly [string, string, () => readonly unknown[]])[] = [
+  ['ending sessions whose time is over', EXPIRE, () => [Array.from({ length: 50 }, () => '{')]],
+  ['finding sessions that wait for their summaries', ENDED, () => [60, 50]],
+  ['finding sessions without summary', WITHOUT_SUMMARY, () => [60, null, 100]],
+  ['resuming what was paused for a time', ALL_DUE, () => []],
+  ['finding leaves that are in no tree', UNSEQUENCED, () => []],
+  ['finding the permits that live', LIVE_PERMITS, () => [0, 200, 1]],
+  ['finding what comes of a token without a leaf', DERIVED, () => ['parent']],
+  ['forgetting records of the engine', PRUNE_ENGINE.engine_record, () => [inSeconds(0)]],
+  ['forgetting what was spent', PRUNE_ENGINE.replay, () => [inSeconds(0)]],
+  ['forgetting uses of tokens', PRUNE_ENGINE.token_use, () => [inSeconds(0)]],
+  ['forgetting idempotency keys', PRUNE_IDEMPOTENCY, () => []],
+];
+
+/** What these look at may grow with what they look for, and not with what there is. */
+describeDatabases('scans of full tables', (database) => {
+  beforeAll(async () => {
+    for (const sql of FILLING) await database().prisma.$executeRawUnsafe(sql);
+  }, 60_000);
+
+  it.each(STATEMENTS)('look at no more than they are for: %s', async (_title, sql, values) => {
+    const looked = await rowsLookedAt(database(), sql, values());
+    expect(looked).toBeGreaterThanOrEqual(FEW);
+    expect(looked).toBeLessThan(FEW * 40);
+  });
+});
