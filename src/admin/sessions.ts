@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { err, ok } from '../base/index.js';
 import { plainProblem } from '../http/index.js';
-import { Text } from '../protocol/index.js';
-import type { AgentSession, SessionFilter, SessionsAdmin } from '../session/index.js';
+import { BudgetState, Text } from '../protocol/index.js';
+import type { AgentSession, SessionBudget, SessionFilter, SessionsAdmin } from '../session/index.js';
 import { ADMINISTRATOR } from './change.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { Id, instant, pageOf, Paging } from './shapes.js';
@@ -62,6 +62,39 @@ const EXAMPLE: SessionView = {
   ended_reason: null,
 };
 
+const BudgetView = z.strictObject({
+  declared_by: z.string().describe('Where: `agent:<client id>`, `tool:<resource>#<name>`, or `writ`: for all.'),
+  unit: BudgetState.shape.unit,
+  scope: BudgetState.shape.scope,
+  limit: z.string().describe('A decimal, by which it was last drawn on.'),
+  used: z.string().describe('What counts against the limit: spent, or reserved by tokens.'),
+  reserved: z.string().describe('What of that is reserved by tokens and may return.'),
+  currency: z.string().nullable().describe('Of money.'),
+  resets_at: z.iso.datetime().nullable().describe('When it begins anew; null for never.'),
+});
+
+const SessionDetail = SessionView.extend({
+  budgets: z
+    .array(BudgetView)
+    .describe('What it has drawn on budgets of its own, with its whole tree of sessions; gone once it is closed.'),
+});
+
+const DETAIL: z.infer<typeof SessionDetail> = {
+  ...EXAMPLE,
+  budgets: [
+    {
+      declared_by: 'agent:agt_planner',
+      unit: 'money',
+      scope: 'session',
+      limit: '250',
+      used: '42.5',
+      reserved: '12.5',
+      currency: 'EUR',
+      resets_at: null,
+    },
+  ],
+};
+
 const Ended = z.strictObject({ id: z.string(), result: z.enum(['ended', 'already_ended']) });
 const Paused = z.strictObject({ id: z.string(), result: z.enum(['paused', 'already_paused']) });
 const Resumed = z.strictObject({ id: z.string(), result: z.enum(['resumed', 'not_paused']) });
@@ -103,15 +136,16 @@ export const sessionOperations = (sessions: SessionsAdmin): readonly Operation[]
     method: 'GET',
     path: '/admin/v1/sessions/:id',
     params: { id: 'The id of the session.' },
-    about: 'Shows one session.',
+    about: 'Shows one session, and what is left of its budgets.',
     query: NoQuery,
     body: NoBody,
-    answers: [{ status: 200, about: 'The session.', schema: SessionView, example: EXAMPLE }],
+    answers: [{ status: 200, about: 'The session.', schema: SessionDetail, example: DETAIL }],
     problems: ['not_found'],
     run: async ({ params: { id = '' } }) => {
       const session = await sessions.get(id);
       if (session === undefined) return err(plainProblem('not_found', `There is no session ${id}`));
-      return ok({ status: 200, body: viewOf(session) });
+      const budgets = (await sessions.budgets(id)).map(budgetView);
+      return ok({ status: 200, body: { ...viewOf(session), budgets } });
     },
   }),
   operation({
@@ -222,6 +256,17 @@ const viewOf = (session: AgentSession): SessionView => ({
   ended_at: at(session.endedAt),
   ended_by: session.endedBy ?? null,
   ended_reason: session.endedReason ?? null,
+});
+
+const budgetView = (budget: SessionBudget): z.infer<typeof BudgetView> => ({
+  declared_by: budget.declaredBy,
+  unit: budget.unit,
+  scope: budget.scope,
+  limit: budget.limit,
+  used: budget.used,
+  reserved: budget.reserved,
+  currency: budget.currency ?? null,
+  resets_at: at(budget.resetsAt),
 });
 
 const at = (seconds: number | undefined): string | null => (seconds === undefined ? null : instant(seconds));

@@ -14,6 +14,7 @@ export type {
   Debit,
   Hold,
   Reservation,
+  SessionBudget,
   SessionPause,
   SessionStanding,
   SessionWish,

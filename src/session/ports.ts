@@ -1,5 +1,5 @@
 import type { Seconds } from '../base/index.js';
-import type { AgentSession } from './types.js';
+import type { AgentSession, SessionBudget } from './types.js';
 
 export type SessionFilter = Readonly<{
   person?: string;
@@ -23,6 +23,8 @@ export interface SessionsAdmin {
     page: SessionPage,
   ): Promise<Readonly<{ sessions: readonly AgentSession[]; next: string | undefined }>>;
   get(id: string): Promise<AgentSession | undefined>;
+  /** What the session, with all of its tree, has drawn on budgets of its own. */
+  budgets(id: string): Promise<readonly SessionBudget[]>;
   /** Pauses a session and those below it, and cuts off every token of them; recorded and numbered in the same transaction. */
   pause(id: string, wish: PauseWish): Promise<'paused' | 'already_paused' | 'already_ended' | 'unknown'>;
   /** Ends the pause of a session, and of those below it that were paused with it. */

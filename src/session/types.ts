@@ -36,6 +36,16 @@ export type SessionPause = Readonly<{
   resumesAt: Seconds | undefined;
 }>;
 
+/** What is spent of a budget that a session and those below it have to themselves. Decimals are texts. */
+export type SessionBudget = BudgetState &
+  Readonly<{
+    /** Where it is declared: `agent:<client id>`, `tool:<resource>#<name>`, or `writ` for those of all. */
+    declaredBy: string;
+    /** What of `used` is held for tokens of which it is not known yet what they used. */
+    reserved: string;
+    resetsAt: Seconds | undefined;
+  }>;
+
 /** Why a session gives nothing, as its agent may know it. */
 export type SessionStanding = Readonly<{ session: string; reason: string; resumesAt: Seconds | undefined }>;
 

@@ -40,6 +40,31 @@ export const HOLD_CTE = `hold AS (
   WHERE r.breach IS NULL
 )`;
 
+/**
+ * The parts of a report that give back, at once, the money, writes and deletions of calls that failed. `hashed` and `taken`
+ * are what is new in it. INVARIANT: of no hold more returns than it holds, and `returned` is not given back again later.
+ */
+export const REFUND_CTES = `failing AS MATERIALIZED (
+  SELECT token_hash, tool, server, count(*)::int AS calls FROM hashed JOIN taken USING (key)
+  WHERE outcome = 'failed' AND flaw IS NULL GROUP BY token_hash, tool, server
+), failed_hold AS MATERIALIZED (
+  SELECT h.token_hash, h.tool, h.account, h.per_use, least(f.calls, h.uses - h.returned) AS back
+  FROM failing f JOIN budget_hold h ON h.token_hash = f.token_hash AND h.tool = f.tool AND h.server = f.server
+    JOIN budget_account a ON a.key = h.account
+  WHERE h.told_by IS NOT NULL AND a.unit IN ('money', 'writes', 'deletes')
+  ORDER BY h.token_hash, h.tool, h.account FOR UPDATE OF h
+), failed_account AS MATERIALIZED (
+  SELECT a.key FROM budget_account a WHERE a.key IN (SELECT account FROM failed_hold) ORDER BY a.key FOR UPDATE
+), marked AS (
+  UPDATE budget_hold h SET returned = h.returned + f.back FROM failed_hold f
+  WHERE h.token_hash = f.token_hash AND h.tool = f.tool AND h.account = f.account AND f.back > 0
+), refunded AS (
+  UPDATE budget_account a SET used = a.used - back.amount
+  FROM (SELECT f.account, sum(f.per_use * f.back) AS amount FROM failed_hold f JOIN failed_account l ON l.key = f.account
+    GROUP BY f.account) back
+  WHERE a.key = back.account AND back.amount > 0
+)`;
+
 /** The `$32` of one exchange. The use of a token at Writ is counted under `use_key`; see token-states.ts. */
 export function debitsAsJson({ debits, server, toldBy }: Reservation, tokenHash: string): string {
   return JSON.stringify(

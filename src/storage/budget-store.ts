@@ -9,8 +9,8 @@ const MARGIN: Seconds = 60;
 
 /**
  * What returns to budgets: what a token reserved and did not use, once it can be used no more, and the money, writes and
- * deletions of calls that failed. INVARIANT: each hold is settled once, by whoever removes it, and gives back no more than
- * it reserved.
+ * deletions of calls that failed, as far as those did not return when they were reported. INVARIANT: each hold is settled
+ * once, by whoever removes it, and gives back no more than it reserved.
  */
 export function openBudgets({ prisma }: Database): Readonly<{ settle(grace: Seconds): Promise<void> }> {
   return {
@@ -34,7 +34,7 @@ WITH due AS MATERIALIZED (
 ), locked AS MATERIALIZED (
   SELECT a.key, a.unit FROM budget_account a WHERE a.key IN (SELECT account FROM due) ORDER BY a.key FOR UPDATE
 ), told AS MATERIALIZED (
-  SELECT d.account, d.per_use, d.uses, least(d.uses, greatest(
+  SELECT d.account, d.per_use, d.uses, d.returned, least(d.uses, greatest(
       coalesce((SELECT u.used FROM token_use u WHERE u.key = d.use_key), 0), reported.calls)) AS used,
     CASE WHEN locked.unit IN ('money', 'writes', 'deletes') THEN reported.failed ELSE 0 END AS failed
   FROM due d JOIN locked ON locked.key = d.account CROSS JOIN LATERAL (
@@ -43,7 +43,7 @@ WITH due AS MATERIALIZED (
   WHERE d.told_by = 'use' OR (d.told_by = 'report' AND EXISTS (SELECT 1 FROM outcome_reporter r WHERE r.server = d.server))
 ), returned AS (
   UPDATE budget_account a SET used = a.used - back.amount
-  FROM (SELECT account, sum(per_use * (uses - used + least(failed, used))) AS amount FROM told GROUP BY account) back
+  FROM (SELECT account, sum(per_use * greatest(uses - used + least(failed, used) - returned, 0)) AS amount FROM told GROUP BY account) back
   WHERE a.key = back.account AND back.amount > 0
 )
 DELETE FROM budget_hold h USING due

@@ -9,6 +9,7 @@ import {
   type StoredPermit,
 } from '../audit/index.js';
 import { type Clock, Fault, type Seconds } from '../base/index.js';
+import { REFUND_CTES } from './budget-sql.js';
 import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
@@ -131,7 +132,7 @@ WITH state AS MATERIALIZED (
 ), reporter AS (
   INSERT INTO outcome_reporter (server) SELECT DISTINCT server FROM hashed WHERE flaw IS NULL
   ON CONFLICT (server) DO NOTHING
-), leaf AS (
+), ${REFUND_CTES}, leaf AS (
   INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, txn, lineage)
   SELECT leaf, leaf_hash, 'outcome', open_session, txn, ARRAY[]::text[] FROM hashed JOIN taken USING (key) ORDER BY key
 )

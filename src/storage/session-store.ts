@@ -5,6 +5,7 @@ import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
 import { revokeWithin } from './revocations.js';
+import { budgetsOfSession } from './session-budgets.js';
 import { openSessionChanges } from './session-changes.js';
 import { isIdle } from './session-idle.js';
 
@@ -18,6 +19,7 @@ export function openSessions(database: Database, clock: Clock): SessionsAdmin {
       return { sessions, next: rows.length > page.limit ? sessions.at(-1)?.id : undefined };
     },
     get: async (id) => Sessions.parse(await guarded(() => prisma.$queryRawUnsafe(`${SELECT} WHERE id = $1`, id)))[0],
+    budgets: (id) => budgetsOfSession(prisma, id),
     ...openSessionChanges(database, () => clock.now()),
   };
 }

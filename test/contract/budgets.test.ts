@@ -4,7 +4,7 @@ import type { Committer } from '../../src/exchange/index.js';
 import { Permit } from '../../src/policy/permit.js';
 import { Budget } from '../../src/protocol/index.js';
 import { type Debit, debitsOf } from '../../src/session/index.js';
-import { openBudgets, openCommitter } from '../../src/storage/index.js';
+import { openBudgets, openCommitter, openOutcomes } from '../../src/storage/index.js';
 import { prepare } from '../../src/token/index.js';
 import { describeDatabases } from '../support/databases.js';
 import { delegation, ISS, RS } from '../support/delegations.js';
@@ -281,6 +281,44 @@ describeDatabases('budgets in the commit', (database) => {
       ['money', '0'],
       ['writes', '0'],
     ]);
+  });
+
+  it('get back at once what failed calls did not spend, once, though two reports of it race and the token ends meanwhile', async () => {
+    const budgets = [budget({ unit: 'writes', limit: 90 }), budget({ limit: 90 })];
+    for (let round = 0; round < 5; round += 1) {
+      const before = await used();
+      const outcome = wish(budgets, { uses: 3 });
+      expect(await commit(outcome)).toBe('permitted');
+      const calls = Array.from({ length: 4 }, () => fresh('call'));
+      const keep = (names: readonly string[]): Promise<unknown> =>
+        openOutcomes(database(), { now }, 600).keep({
+          ...{ requestId: fresh('req'), registryVersion, spends: [] },
+          outcomes: names.map((key) => ({
+            ...{ key, content: key, server: RS, tokenHash: outcome.token.tokenHash, tool: 'pay', outcome: 'failed' },
+            ...{ flaw: undefined, txn: undefined, session: undefined, head: recordHead('outcome', now(), { of: key }) },
+          })),
+        });
+      await Promise.all([
+        keep(calls),
+        keep([...calls].reverse()),
+        keep([fresh('call')]),
+        openBudgets(database()).settle(0),
+      ]);
+      const where = { tokenHash: outcome.token.tokenHash };
+      const holds = await database().prisma.budgetHold.findMany({ where, orderBy: { account: 'asc' } });
+      expect(holds.map(({ returned }) => returned)).toEqual([0, 3]);
+      await database().prisma.budgetHold.updateMany({ where, data: { expiresAt: new Date(Date.now() - 3_600_000) } });
+      await Promise.all([
+        openBudgets(database()).settle(600),
+        keep([fresh('call')]),
+        openBudgets(database()).settle(600),
+      ]);
+      const [[, calls_ = '0'] = []] = before as string[][];
+      expect(await used()).toEqual([
+        ['calls', String(Number(calls_) + 3)],
+        ['writes', '0'],
+      ]);
+    }
   });
 
   it('get nothing back on the word of nobody, nor while a token lives or its server may still report', async () => {

@@ -81,7 +81,7 @@ describe('sessions', () => {
   it('are shown one by one', async () => {
     expect(statusAndBody(await admin.ask('GET', '/sessions/ses_3'))).toStrictEqual({
       status: 200,
-      body: view('ses_3', 'prs_bob', 'agt_a'),
+      body: { ...view('ses_3', 'prs_bob', 'agt_a'), budgets: [] },
     });
     expect(statusAndBody(await admin.ask('GET', '/sessions/ses_9'))).toStrictEqual(
       problem('not_found', 'There is no session ses_9'),
@@ -97,6 +97,7 @@ describe('sessions', () => {
     expect(statusAndBody(await end())).toStrictEqual({ status: 200, body: { id: 'ses_1', result: 'already_ended' } });
     expect((await admin.ask('GET', '/sessions/ses_1')).body).toStrictEqual({
       ...view('ses_1', 'prs_alice', 'agt_a'),
+      budgets: [],
       status: 'ended',
       last_sequence: 3,
       ended_at: expect.any(String),
@@ -155,6 +156,7 @@ describe('sessions', () => {
     });
     expect((await admin.ask('GET', '/sessions/ses_1')).body).toStrictEqual({
       ...view('ses_1', 'prs_alice', 'agt_a'),
+      budgets: [],
       last_sequence: 4,
     });
     const { items } = (await admin.ask('GET', '/log?session=ses_1')).body as { items: { facts: object }[] };
