@@ -2,6 +2,7 @@ import { parse as parseYamlValue } from 'yaml';
 import { z } from 'zod';
 import type { Seconds } from '../base/index.js';
 import type { AdminApi } from './api.js';
+import { withBudgets } from './budgets.js';
 import { Failure, type Io } from './io.js';
 import { newKey, readPublicKeys } from './key-material.js';
 
@@ -31,6 +32,7 @@ export type Flags = Readonly<{
   agent?: readonly string[];
   expires?: string;
   dpop?: boolean;
+  budget?: readonly Draft[];
   set?: readonly string[];
 }>;
 
@@ -47,6 +49,7 @@ export const fillAgent: Fill = async (flags, before, drafting) =>
     ...present('authentication', authenticationOf(flags, drafting)),
     ...present('redirect_uris', flags.redirectUri),
     ...present('hand_over_to', flags.handOverTo),
+    ...present('budgets', flags.budget && withBudgets(before['budgets'], flags.budget)),
     ...present('allow', await allowOf(flags, before, drafting.api)),
     ...present('expires_at', flags.expires === undefined ? undefined : instantOf(flags.expires, drafting.now)),
   });

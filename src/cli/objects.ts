@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { connect } from './api.js';
+import { budgetOf } from './budgets.js';
 import { type Connected, connected, list, listPage, print } from './command.js';
 import { type Draft, type Fill, fillAgent, fillIssuer, fillServer } from './fields.js';
 import type { Io } from './io.js';
@@ -52,12 +53,18 @@ const AGENTS: Objects = {
       .option('--purpose <text>', 'what it is for, for the people who are asked')
       .addOption(many('--redirect-uri <url>', 'where it receives codes'))
       .addOption(many('--hand-over-to <id>', 'an agent that it may hand over to'))
+      .addOption(
+        new Option('--budget <fields>', 'such as unit=calls,per=session,limit=100 (may be repeated)').argParser(
+          budgetOf,
+        ),
+      )
       .option('--expires <when>', 'days such as 90d, or an instant (without it a new agent gets one)'),
   examples: [
     'writ agents create agt_planner --owner https://login.example.com#8c1f0c6e \\',
     '  --sponsor https://login.example.com#b72d44a1 --purpose "Plans the week" \\',
     '  --new-key planner.jwk.json --allow https://mcp.example.com/files#read_file',
     'writ agents change agt_planner --expires 30d',
+    'writ agents change agt_planner --budget unit=writes,per=session,limit=20,on_breach=pause',
     'writ agents retire agt_planner',
   ],
 };

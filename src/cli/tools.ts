@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type AdminApi, connect, type ConnectionOptions } from './api.js';
 import { Failure, type Io } from './io.js';
 import { table } from './table.js';
+import { addToolChange } from './tool-change.js';
 
 type Connected = ConnectionOptions & Readonly<{ json?: boolean }>;
 type ImportOptions = Connected & Readonly<{ serverTokenFile?: string; scopes?: string; dryRun?: boolean }>;
@@ -26,7 +27,7 @@ export function addTools(writ: Command, connected: (command: Command) => Command
     .option('--scopes <scopes>', 'scopes of the tools that are new, separated by spaces')
     .option('--dry-run', 'only print what would change')
     .action((url: string, options: ImportOptions) => importTools(url, options, connect(options, io), io));
-  const tools = writ.command('tools').description('Lists, shows and reviews the tools of MCP servers.');
+  const tools = writ.command('tools').description('Lists, shows, changes and reviews the tools of MCP servers.');
   connected(tools.command('list <server>'))
     .description('Lists the tools of one MCP server.')
     .addOption(new Option('--state <state>', 'only these').choices(['reviewed', 'draft', 'needs_review']))
@@ -50,6 +51,7 @@ export function addTools(writ: Command, connected: (command: Command) => Command
     .action((server: string, name: string, options: ReviewOptions) =>
       review(at(server, name), options, connect(options, io), io),
     );
+  addToolChange(tools, io);
   connected(tools.command('dismiss <server> <tool>'))
     .description('Says that what was reported of a tool is wrong: it can be called as it was reviewed.')
     .requiredOption('--pin <hash>', 'the hash that show printed: of what was reported', pinOf)
@@ -178,8 +180,10 @@ async function showTool(path: string, { json }: Connected, api: AdminApi, io: Io
   io.out(json === true ? JSON.stringify(answer, null, 2) : describeTool(View.parse(answer)));
 }
 
+const FIELDS = ['name', 'tier', 'action', 'data', 'scopes', 'sensitive', 'money', 'budgets', 'sentence', 'reviewed'];
+
 function describeTool({ state, tool, pending, difference, findings }: View): string {
-  const words = ['name', 'tier', 'action', 'data', 'scopes', 'sensitive', 'sentence', 'reviewed'].flatMap((field) =>
+  const words = FIELDS.flatMap((field) =>
     tool[field] === undefined ? [] : [`${field}: ${JSON.stringify(tool[field])}`],
   );
   return [

@@ -458,6 +458,61 @@ describe('writ agents, servers and issuers, one by one', () => {
     expect(planner()).toBeUndefined();
   });
 
+  it('give a tool its money and budgets, in what is named and in nothing else', async () => {
+    await createServer();
+    const change = (...args: string[]): Promise<Result> => writ(['tools', 'change', RESOURCE, 'write_file', ...args]);
+    const tool = (): unknown => admin.registry.current().serverByResource(RESOURCE)?.tools[1];
+    const money = ['--money', 'amount', '--currency', 'EUR', '--minor-units', '2'];
+    const budget = ['--budget', 'unit=money,per=session,limit=250.00,currency=EUR,on_breach=pause'];
+    expect(
+      await change(...money, ...budget, '--budget', 'unit=calls,per=agent,limit=9,window_seconds=3600'),
+    ).toStrictEqual({
+      code: 0,
+      out: [
+        `changed write_file of ${RESOURCE}`,
+        '    + money: {"argument":"amount","currency":"EUR","minor_units":2}',
+        '    + budgets: [{"unit":"money","per":"session","limit":"250.00","currency":"EUR","on_breach":"pause"},{"unit":"calls","per":"agent","limit":9,"window_seconds":3600,"on_breach":"refuse"}]\n',
+      ].join('\n'),
+      err: '',
+    });
+    const shown = (await writ(['tools', 'show', RESOURCE, 'write_file'])).out;
+    expect(shown).toContain('money: {"argument":"amount","currency":"EUR","minor_units":2}\nbudgets: [{"unit":"money"');
+    await change('--currency-argument', 'currency', '--budget', 'unit=calls,per=agent,limit=5,window_seconds=3600');
+    expect(tool()).toMatchObject({
+      ...{ tier: 'high', money: { argument: 'amount', currency_argument: 'currency', minor_units: 2 } },
+      budgets: [
+        { unit: 'money', limit: '250.00' },
+        { unit: 'calls', limit: 5 },
+      ],
+    });
+    expect(tool()).not.toHaveProperty('money.currency');
+    expect((await change('--tier', 'high')).out).toBe(`unchanged write_file of ${RESOURCE}\n`);
+    expect((await change('--no-money', '--no-budgets', '--dry-run')).out).toMatch(/^would be changed: write_file of /);
+    expect(tool()).toHaveProperty('money');
+    expect((await change('--no-money', '--no-budgets')).code).toBe(0);
+    expect(tool()).toStrictEqual({ name: 'write_file', tier: 'high', scopes: ['files:write'], sensitive: [] });
+    expect(await change('--budget', 'limit')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('Write it as unit=calls,per=session,limit=10.'),
+    });
+    expect((await change('--budget', 'unit=money,per=session,limit=1')).err).toContain('currency: is needed for money');
+    expect((await writ(['tools', 'change', RESOURCE, 'fax', '--tier', 'low'])).err).toBe(
+      `writ: ${RESOURCE} has no tool fax\n`,
+    );
+  });
+
+  it('give an agent budgets, one in the place of another of its kind', async () => {
+    const budget = (limit: number): string[] => ['--budget', `unit=writes,per=session,limit=${String(limit)}`];
+    await createAgent('--secret', ...budget(20));
+    await writ(['agents', 'change', 'agt_planner', ...budget(10), '--budget', 'unit=tools,per=session,limit=3']);
+    expect(planner()).toMatchObject({
+      budgets: [
+        { unit: 'writes', per: 'session', limit: 10, on_breach: 'refuse' },
+        { unit: 'tools', per: 'session', limit: 3, on_breach: 'refuse' },
+      ],
+    });
+  });
+
   it('never send a private key', async () => {
     const path = file(JSON.stringify({ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', d: 'canary' }));
     const { code, err } = await createAgent('--jwks', path);
@@ -493,7 +548,15 @@ describe('writ sessions and log', () => {
     await session('ses_1');
     const listed: unknown = JSON.parse((await writ(['sessions', 'list', '--person', 'prs_alice', '--json'])).out);
     expect(listed).toMatchObject([{ id: 'ses_1', agent: 'agt_planner', status: 'active' }]);
-    expect((await writ(['sessions', 'get', 'ses_1'])).out).toMatch(/^id: ses_1\nperson: prs_alice\n/);
+    await admin.fresh.database.prisma.$executeRawUnsafe(
+      `INSERT INTO budget_account (key, session_id, unit, scope, ceiling, used, members)
+       VALUES ('agent:agt_planner calls session ses_1', 'ses_1', 'calls', 'session', 9, 2, '{}')`,
+    );
+    const shown = (await writ(['sessions', 'show', 'ses_1'])).out;
+    expect(shown).toMatch(/^id: ses_1\nperson: prs_alice\n/);
+    expect(shown).toContain(
+      'budgets:\n  - declared_by: agent:agt_planner\n    unit: calls\n    scope: session\n    limit: "9"\n',
+    );
     expect((await writ(['sessions', 'end', 'ses_1', '--reason', 'INC-1'])).out).toBe('id: ses_1\nresult: ended\n');
     expect((await writ(['sessions', 'list', '--status', 'active'])).out).toBe('none\n');
     expect((await writ(['log', '--session', 'ses_1'])).out).toMatch(
