@@ -12,7 +12,7 @@ export function every(ms: number, work: () => Promise<void>, report: (thrown: un
     timer = setTimeout(() => {
       running = work()
         .catch((thrown: unknown) => {
-          if (!(thrown instanceof Fault && thrown.code === 'database_unavailable')) report(thrown);
+          if (!isOutage(thrown)) report(thrown);
         })
         .then(() => {
           if (!stopped) again();
@@ -27,3 +27,27 @@ export function every(ms: number, work: () => Promise<void>, report: (thrown: un
     return running;
   };
 }
+
+type Parts = Readonly<Record<string, () => Promise<void>>>;
+
+/**
+ * One round of work in parts, one after the other: what fails stops none of the others, and is reported by its name. Where
+ * all of them find no database it is an outage. Where only some do, they ask more of it than it does in its time.
+ */
+export const inParts =
+  (parts: Parts, report: (thrown: unknown) => void): (() => Promise<void>) =>
+  async () => {
+    const failed: [name: string, thrown: unknown][] = [];
+    for (const [name, work] of Object.entries(parts)) {
+      await work().catch((thrown: unknown) => failed.push([name, thrown]));
+    }
+    if (failed.length === Object.keys(parts).length && failed.every(([, thrown]) => isOutage(thrown))) return;
+    for (const [name, cause] of failed) report(failureOf(name, cause));
+  };
+
+const isOutage = (thrown: unknown): boolean => thrown instanceof Fault && thrown.code === 'database_unavailable';
+
+const failureOf = (name: string, cause: unknown): Fault =>
+  cause instanceof Fault
+    ? new Fault(cause.code, `${name}: ${cause.message}`, { cause })
+    : new Fault('internal', `${name} failed`, { cause });

@@ -1,6 +1,6 @@
-import { keepSessionLife, lookForFindings, sessionClosesAfter } from './audit/index.js';
+import { lookForFindings, sessionClosesAfter, sessionLifeParts } from './audit/index.js';
 import { followLog } from './audit-routes.js';
-import { every } from './every.js';
+import { every, inParts } from './every.js';
 import type { House } from './house.js';
 import { keepReevaluating } from './reevaluation.js';
 import { showLog } from './log-witnesses.js';
@@ -45,11 +45,14 @@ function closeSessions({ config, clock, database, report }: House): () => Promis
   const closesAfter = sessionClosesAfter(config);
   const life = openSessionLife(database, closesAfter);
   const findings = openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter);
-  const round = async (): Promise<void> => {
-    await keepSessionLife(life, clock);
-    await lookForFindings(findings, closesAfter);
+  const { resume, expire, close } = sessionLifeParts(life, clock);
+  const parts = {
+    'resume paused sessions': resume,
+    'end sessions': expire,
+    'close sessions': close,
+    'look for findings': () => lookForFindings(findings, closesAfter),
   };
-  return every(LOG_ROUND_MS, round, report);
+  return every(LOG_ROUND_MS, inParts(parts, report), report);
 }
 
 /** An owner who is erased, or disabled while an agent was being written, leaves no agent that acts on. */
@@ -64,11 +67,11 @@ function stopUnowned({ database, clock, registry, report }: House): () => Promis
 /** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
 function prune({ config, database, clock, report, inputs }: House): () => Promise<void> {
   const [store, idempotency, budgets] = [openEngineStore(database), openIdempotency(database), openBudgets(database)];
-  const round = async (): Promise<void> => {
-    await budgets.settle(config.lifetimes.outcomeGraceSeconds);
-    await store.prune(clock.now() - 120);
-    await idempotency.prune();
-    await inputs.prune();
+  const parts = {
+    'settle budgets': () => budgets.settle(config.lifetimes.outcomeGraceSeconds),
+    'forget what is spent': () => store.prune(clock.now() - 120),
+    'forget idempotency keys': () => idempotency.prune(),
+    'forget decision inputs': () => inputs.prune(),
   };
-  return every(PRUNE_MS, round, report);
+  return every(PRUNE_MS, inParts(parts, report), report);
 }

@@ -92,6 +92,7 @@ export {
 export {
   type EndedSession,
   keepSessionLife,
+  sessionLifeParts,
   type NumberedRecord,
   sessionClosesAfter,
   type SessionLife,

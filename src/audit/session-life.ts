@@ -50,11 +50,30 @@ const MAX_MISSING = 16;
 
 /** One round: what is over is ended, and what has ended long enough is closed, once for all processes. */
 export async function keepSessionLife(life: SessionLife, clock: Clock): Promise<void> {
-  await life.resume(clock.now());
+  const { resume, expire, close } = sessionLifeParts(life, clock);
+  await resume();
+  await expire();
+  await close();
+}
+
+/** The same in its parts, none of which needs another: what is missed in one round is done in the next. */
+export const sessionLifeParts = (
+  life: SessionLife,
+  clock: Clock,
+): Readonly<Record<'resume' | 'expire' | 'close', () => Promise<void>>> => ({
+  resume: () => life.resume(clock.now()),
+  expire: () => endOver(life, clock),
+  close: () => closeEnded(life, clock),
+});
+
+async function endOver(life: SessionLife, clock: Clock): Promise<void> {
   for (;;) {
     const ended = await life.expire(Array.from({ length: BATCH }, () => endHead(clock.now())));
-    if (ended < BATCH) break;
+    if (ended < BATCH) return;
   }
+}
+
+async function closeEnded(life: SessionLife, clock: Clock): Promise<void> {
   for (;;) {
     const sessions = await life.ended(BATCH);
     const summaries = [];
