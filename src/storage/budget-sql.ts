@@ -19,7 +19,8 @@ export const DEBIT_CTES = `debit AS MATERIALIZED (
         UNION ALL SELECT a.id, a.parent_id FROM up JOIN agent_session a ON a.id = up.parent_id)
       SELECT up.id FROM up WHERE up.parent_id IS NULL), owned.owner) AS root
     FROM (SELECT e.*, coalesce(e.known_session,
-      first_value(CASE WHEN e.opens THEN e.session_id END) OVER (PARTITION BY e.run ORDER BY e.opens DESC, e.n)) AS owner
+      first_value(CASE WHEN e.opens AND e.screening IS NULL THEN e.session_id END)
+        OVER (PARTITION BY e.run ORDER BY e.opens AND e.screening IS NULL DESC, e.n)) AS owner
     FROM screened e
     WHERE e.run IS NOT NULL AND NOT coalesce(e.screening IN ('stale', 'clock', 'session_expired', 'session_due', 'session_ended'), false)
       AND EXISTS (SELECT 1 FROM input i WHERE i.debits IS NOT NULL)

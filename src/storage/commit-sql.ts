@@ -50,6 +50,11 @@ import { idleUntil, isIdle } from './session-idle.js';
  * One below another opens only while that one is active, and holds it until then: DANGER: without FOR KEY SHARE whoever
  * pauses or ends the upper one (under FOR UPDATE) would miss what is opened below it at the same moment.
  *
+ * Of several that open one run in one statement, those that differ from the first in person, agent or key are asked again
+ * (stale) before they spend anything. DANGER: a session that another replica opened meanwhile is not in the snapshot that was
+ * checked: where it fits none of them its status becomes null, which fails the statement. Tried again, it sees that session.
+ * An exchange that is refused shapes no session; its id may be the session's all the same, since budgets are debited under it.
+ *
  * A key that was withdrawn signs nothing that is committed afterwards: stale, since another one signs by now.
  *
  * Verdicts: null is the decision as it was; stale, clock and session_expired write nothing at all; everything else turns
@@ -119,10 +124,15 @@ WITH input AS MATERIALIZED (
   LEFT JOIN agent_session by_id ON NOT i.opens AND by_id.id = i.session_id
   LEFT JOIN agent_session by_run ON by_run.run_key = i.run_key
   LEFT JOIN agent_session upper ON upper.id = i.above
+), alike AS MATERIALIZED (
+  SELECT c.*, CASE WHEN c.opens AND c.verdict IS NULL AND c.known_session IS NULL
+    AND (c.person, c.agent, coalesce(c.jkt, '')) IS DISTINCT FROM (first_value(c.person) OVER first, first_value(c.agent) OVER first, first_value(coalesce(c.jkt, '')) OVER first)
+    THEN 'stale' ELSE c.verdict END AS fitting
+  FROM checked c WINDOW first AS (PARTITION BY c.run ORDER BY c.opens AND c.verdict IS NULL DESC, c.n)
 ), wanted_spend AS MATERIALIZED (
   SELECT c.request, s.key, s.ends::bigint AS ends
-  FROM checked c, unnest(string_to_array(c.spends, ' '), string_to_array(c.spend_ends, ' ')) AS s(key, ends)
-  WHERE NOT coalesce(c.verdict IN ('stale', 'clock', 'session_expired', 'session_due'), false) AND c.spends <> ''
+  FROM alike c, unnest(string_to_array(c.spends, ' '), string_to_array(c.spend_ends, ' ')) AS s(key, ends)
+  WHERE NOT coalesce(c.fitting IN ('stale', 'clock', 'session_expired', 'session_due'), false) AND c.spends <> ''
 ), spent AS (
   INSERT INTO replay (key, spender, expires_at)
   SELECT key, request, to_timestamp(ends) FROM wanted_spend ORDER BY key
@@ -135,8 +145,8 @@ WITH input AS MATERIALIZED (
   GROUP BY w.request
 ), screened AS MATERIALIZED (
   SELECT c.*, lost.key AS lost_key,
-    CASE WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.verdict END AS screening
-  FROM checked c LEFT JOIN lost ON lost.request = c.request
+    CASE WHEN lost.key IS NOT NULL THEN 'replayed' ELSE c.fitting END AS screening
+  FROM alike c LEFT JOIN lost ON lost.request = c.request
 ), ${DEBIT_CTES}, judged AS MATERIALIZED (
   SELECT s.*, debited.breach, CASE WHEN debited.breach IS NOT NULL THEN 'budget_exhausted' ELSE s.screening END AS ruling
   FROM screened s LEFT JOIN debited ON debited.exchange = s.n
@@ -150,11 +160,11 @@ WITH input AS MATERIALIZED (
   ORDER BY upper.run_key FOR KEY SHARE OF upper
 ), session AS (
   INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at, parent_id, jkt, purpose, acr, idle_until)
-  SELECT coalesce((array_agg(session_id ORDER BY n) FILTER (WHERE opens))[1], max(known_session)), run,
-    coalesce((array_agg(person ORDER BY n) FILTER (WHERE opens))[1], ''),
-    coalesce((array_agg(agent ORDER BY n) FILTER (WHERE opens))[1], ''), 'active', count(*),
-    to_timestamp(coalesce(max(until), 0)), max(above),
-    (array_agg(jkt ORDER BY n) FILTER (WHERE opens))[1], (array_agg(purpose ORDER BY n) FILTER (WHERE opens))[1],
+  SELECT coalesce((array_agg(session_id ORDER BY n) FILTER (WHERE opens AND screening IS NULL))[1], max(known_session)), run,
+    coalesce((array_agg(person ORDER BY n) FILTER (WHERE opens AND ruling IS NULL))[1], ''),
+    coalesce((array_agg(agent ORDER BY n) FILTER (WHERE opens AND ruling IS NULL))[1], ''), 'active', count(*),
+    to_timestamp(coalesce(max(until) FILTER (WHERE ruling IS NULL), 0)), max(above),
+    (array_agg(jkt ORDER BY n) FILTER (WHERE opens AND ruling IS NULL))[1], (array_agg(purpose ORDER BY n) FILTER (WHERE opens AND ruling IS NULL))[1],
     CASE WHEN count(*) = count(acr) AND min(acr) = max(acr) THEN min(acr) END, ${idleUntil('$31')}
   FROM judged
   WHERE run IS NOT NULL AND (above IS NULL OR known_session IS NOT NULL OR above IN (SELECT id FROM held)) AND NOT coalesce(ruling IN ('stale', 'clock', 'session_expired', 'session_due', 'session_ended'), false)
@@ -163,11 +173,13 @@ WITH input AS MATERIALIZED (
   ORDER BY run
   ON CONFLICT (run_key) DO UPDATE
     SET last_sequence = agent_session.last_sequence + EXCLUDED.last_sequence, last_used_at = clock_timestamp(),
+      status = CASE WHEN EXCLUDED.person_id = '' OR (EXCLUDED.person_id = agent_session.person_id AND EXCLUDED.agent_id = agent_session.agent_id
+        AND coalesce(agent_session.jkt = coalesce(EXCLUDED.jkt, ''), true)) THEN agent_session.status END,
       idle_until = EXCLUDED.idle_until, acr = CASE WHEN agent_session.acr = EXCLUDED.acr THEN agent_session.acr END
     WHERE agent_session.status <> 'ended' AND agent_session.expires_at > clock_timestamp()
-  RETURNING id, run_key, last_sequence, status, paused_reason, resumes_at
+  RETURNING id, run_key, last_sequence, status, paused_reason, resumes_at, expires_at
 ), placed AS MATERIALIZED (
-  SELECT j.n, session.id, session.status, session.paused_reason, session.resumes_at,
+  SELECT j.n, session.id, session.status, session.paused_reason, session.resumes_at, session.expires_at,
     session.last_sequence - count(*) OVER (PARTITION BY j.run) + row_number() OVER (PARTITION BY j.run ORDER BY j.n) AS sequence
   FROM judged j JOIN session ON session.run_key = j.run
   WHERE NOT coalesce(j.ruling IN ('stale', 'clock', 'session_expired', 'session_due', 'session_ended'), false)
@@ -180,6 +192,7 @@ WITH input AS MATERIALIZED (
       WHEN placed.id IS NULL AND j.above IS NOT NULL AND j.known_session IS NULL THEN 'stale'
       WHEN placed.id IS NULL THEN 'session_ended'
       WHEN placed.status = 'paused' THEN 'session_paused'
+      WHEN placed.expires_at < to_timestamp(j.token_ends) THEN 'session_ended'
     END AS final
   FROM judged j LEFT JOIN placed ON placed.n = j.n
 ), ${HOLD_CTE}, written AS MATERIALIZED (

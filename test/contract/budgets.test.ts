@@ -127,6 +127,24 @@ describeDatabases('budgets in the commit', (database) => {
     expect(await used()).toEqual([['calls', '3']]);
   });
 
+  it('shape no session by an exchange that breaches one, and count in that session what is opened beside it', async () => {
+    const budgets = [budget({ per: 'session' })];
+    const [run, ids] = [fresh('run'), [fresh('ses'), fresh('ses')]];
+    const opening = (purpose: string, newId = ''): Permitted['session'] => ({
+      open: { runKey: run, newId, personId: person, agentId: agent, expiresAt: now() + 3_600, purpose },
+    });
+    const two = [
+      wish(budgets, { uses: 4, session: opening('too much', ids[0]) }),
+      wish(budgets, { uses: 3, session: opening('mine', ids[1]) }),
+    ];
+    const state = { used: '0', scope: 'session' };
+    expect(await all(two)).toMatchObject([breach(state, { session: ids[0] }), 'permitted']);
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { runKey: run } });
+    expect([row.id, row.purpose, row.lastSequence]).toEqual([ids[0], 'mine', 2]);
+    const more = wish(budgets, { session: opening('mine', fresh('ses')) });
+    expect(await commit(more)).toEqual(breach({ scope: 'session' }, { session: ids[0] }));
+  });
+
   it('debit all accounts of a token or none', async () => {
     const budgets = [budget({ limit: 9 }), budget({ unit: 'writes', limit: 1 })];
     expect(await all([wish(budgets), wish(budgets)])).toEqual([

@@ -489,6 +489,46 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     expect([(await leafOf(no)).sequence, (await leafOf(yes)).sequence]).toEqual([1, 2]);
   });
 
+  it.each<[string, object, string]>([
+    ['key', { jkt: 'key-b' }, 'session_of_another_key'],
+    ['key, which is none', { jkt: undefined }, 'session_of_another_key'],
+    ['agent', { agentId: 'agt_z' }, 'revoked'],
+  ])('asks again whatever would open a run with another %s in the same statement', async (_, changes, reason) => {
+    const run = fresh('run');
+    const key = fresh('jti');
+    const same = { jkt: 'key-a' };
+    const other = permitted({ session: open(run, { ...same, ...changes }), spends: [spend(key)] });
+    const three = [permitted({ session: open(run, same) }), other, permitted({ session: open(run, same) })];
+    expect(await Promise.all(three.map(commit))).toEqual(['permitted', { reason: 'stale' }, 'permitted']);
+    expect([await spentKeys(key), await leaves([other])]).toEqual([[], []]);
+    expect(await commit(other)).toEqual({ reason });
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { runKey: run } });
+    expect([row.jkt, row.agentId, row.lastSequence]).toEqual(['key-a', 'agt_a', 3]);
+  });
+
+  it('shapes a session by nothing that it refuses in the same statement', async () => {
+    const grant = fresh('grant');
+    const key = fresh('jti');
+    await revoke(database().prisma, [grant], 'admin', 'test');
+    await committer.refuse(refused({ spends: [spend(key)] }));
+    const run = fresh('run');
+    const mine = { jkt: 'key-b', purpose: 'mine' };
+    const four = [
+      permitted({ session: open(run, { jkt: 'key-a', purpose: 'revoked', agentId: 'agt_z' }), lineage: [grant] }),
+      permitted({ session: open(run, { ...mine, purpose: 'replayed' }), spends: [spend(key)] }),
+      permitted({ session: open(run, mine) }),
+      permitted({ session: open(run, mine) }),
+    ];
+    expect(await Promise.all(four.map(commit))).toEqual([
+      { reason: 'revoked' },
+      { reason: 'replayed', what: 'assertion' },
+      'permitted',
+      'permitted',
+    ]);
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { runKey: run } });
+    expect([row.jkt, row.purpose, row.agentId, row.lastSequence]).toEqual(['key-b', 'mine', 'agt_a', 4]);
+  });
+
   it('opens none for a refusal, nor for what it refuses itself', async () => {
     const runs = [fresh('run'), fresh('run')];
     const grant = fresh('grant');
@@ -730,6 +770,29 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
         standing: { session: id, reason: 'INC', resumesAt: undefined },
       });
       expect(opened).toEqual({ ok: false, error: { reason: 'stale' } });
+    });
+
+    it.each<[string, object, object, unknown]>([
+      ['another key', {}, { jkt: 'key-b' }, { reason: 'session_of_another_key' }],
+      ['no key', {}, { jkt: undefined }, { reason: 'session_of_another_key' }],
+      ['another agent', {}, { agentId: 'agt_z' }, { reason: 'revoked' }],
+      ['the same', {}, {}, 'permitted'],
+      ['any key', { jkt: null }, { jkt: 'key-b' }, 'permitted'],
+      ['a token too long', { expiresAt: new Date((now() + 100) * 1000) }, {}, 'ended'],
+    ])('asks what another replica opens at the same moment as what was there: %s', async (_, row, changes, wanted) => {
+      const [run, id] = [fresh('run'), fresh('ses')];
+      const outcome = permitted({ session: open(run, { jkt: 'key-a', ...changes }) });
+      let late: Promise<unknown> | undefined;
+      await database().prisma.$transaction(async (transaction) => {
+        const opened = { id, runKey: run, personId: person, agentId: 'agt_a', status: 'active', lastSequence: 1 };
+        const data = { ...opened, jkt: 'key-a', expiresAt: new Date((now() + 3_600) * 1000), ...row };
+        await transaction.agentSession.create({ data });
+        late = commit(outcome);
+        await pause(200);
+      });
+      expect(await late).toEqual(wanted === 'ended' ? endedOf(id) : wanted);
+      const { jkt, agentId } = await database().prisma.agentSession.findUniqueOrThrow({ where: { runKey: run } });
+      expect([jkt, agentId]).toEqual(['jkt' in row ? null : 'key-a', 'agt_a']);
     });
 
     it('refuses what continues a session that ends while it is committed', async () => {
