@@ -53,7 +53,11 @@ type Opening = Readonly<{
 /** Opens everything but the door, over a database that is open already. */
 export async function openHouse({ config, secrets, clock, database, report: reportTo, log }: Opening): Promise<House> {
   const keys = await openKeyRing(keyRingDeps({ config, secrets, clock, database, report: reportTo }));
-  const registry = await openRegistry(database, { hashSecret, recordOf: registryRecord(clock) });
+  const registry = await openRegistry(database, {
+    hashSecret,
+    recordOf: registryRecord(clock),
+    now: () => clock.now(),
+  });
   await activateFirst(readPolicyFiles(config.policies), { store: openPolicies(database, clock), registry });
   const operations = await openOperations({ config, database, registry, keys, report: reportTo, log });
   const { report } = operations;

@@ -37,16 +37,34 @@ export async function append(prisma: Writing, record: DoneRecord): Promise<void>
 
 /** The same, for whoever wants to name the record by its hash. */
 export async function appendHashed(prisma: Writing, record: DoneRecord): Promise<Buffer> {
-  const { leaf, leafHash: hash } = leafOf(record);
-  const { session, kind, txn } = record;
-  await prisma.$executeRawUnsafe(
-    `INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, sequence, txn, lineage) VALUES ($1::bytea, $2::bytea, $3, $4, $5::int, $6, ARRAY[]::text[])`,
-    leaf,
-    hash,
-    kind,
-    session?.id ?? null,
-    session?.sequence ?? null,
-    txn ?? null,
-  );
-  return hash;
+  const leaf = leafOf(record);
+  await insert(prisma, [record], [leaf]);
+  return leaf.leafHash;
 }
+
+/** Appends any number of records in their order, in one statement. */
+export async function appendAll(prisma: Writing, records: readonly DoneRecord[]): Promise<void> {
+  if (records.length > 0) await insert(prisma, records, records.map(leafOf));
+}
+
+async function insert(
+  prisma: Writing,
+  records: readonly DoneRecord[],
+  leaves: readonly ReturnType<typeof leafOf>[],
+): Promise<void> {
+  await prisma.$executeRawUnsafe(
+    INSERT,
+    leaves.map(({ leaf }) => leaf),
+    leaves.map(({ leafHash: hash }) => hash),
+    records.map(({ kind }) => kind),
+    records.map(({ session }) => session?.id ?? null),
+    records.map(({ session }) => session?.sequence ?? null),
+    records.map(({ txn }) => txn ?? null),
+  );
+}
+
+const INSERT = `
+  INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, sequence, txn, lineage)
+  SELECT leaf, leaf_hash, kind, session_id, sequence, txn, ARRAY[]::text[]
+  FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::int[], $6::text[]) WITH ORDINALITY
+    AS t(leaf, leaf_hash, kind, session_id, sequence, txn, n) ORDER BY n`;

@@ -1,9 +1,11 @@
 import { z } from 'zod';
-import { Fault } from '../base/index.js';
+import { Fault, type Seconds } from '../base/index.js';
+import { feedTarget } from '../protocol/index.js';
 import type { Agent, McpServer, RegistryChange, TrustedIssuer } from '../registry/index.js';
 import type { Prisma, PrismaClient } from './generated/client.js';
 import { cutOffs } from './registry-cut-offs.js';
 import { revokeWithin } from './revocations.js';
+import { endSessions } from './session-tree.js';
 
 /** A change as the log may know it: the secret is left out. `object` is absent when it was removed. */
 export type RecordedChange = Readonly<{
@@ -21,12 +23,16 @@ export type RecordOf = (
   version: number,
 ) => Readonly<{ leaf: Uint8Array; leafHash: Uint8Array }>;
 
-export type RegistryWriting = Readonly<{ hashSecret(secret: string): Promise<string>; recordOf: RecordOf }>;
+export type RegistryWriting = Readonly<{
+  hashSecret(secret: string): Promise<string>;
+  recordOf: RecordOf;
+  now(): Seconds;
+}>;
 
 /** One transaction: the new version, the rows, and one log record for each change. Answers the new version. */
 export async function writeRegistry(
   prisma: PrismaClient,
-  { hashSecret, recordOf }: RegistryWriting,
+  { hashSecret, recordOf, now }: RegistryWriting,
   changes: readonly RegistryChange[],
   { by, basis }: Readonly<{ by: string; basis: number | undefined }>,
 ): Promise<number> {
@@ -42,11 +48,11 @@ export async function writeRegistry(
           kind,
           planned.filter((change) => change.table === kind),
         );
-      await endWhatWasGranted(transaction, planned);
+      const sessions = await endWhatWasGranted(transaction, planned, now());
       await mustNotShareClientIds(transaction, planned);
       await describeVersion(transaction, version, planned);
       const ended = planned.flatMap((change) => cutOffs(before.get(keyOf(change)), change.recorded.object));
-      await revokeWithin(transaction, ended, by, 'changed in the registry');
+      await revokeWithin(transaction, [...ended, ...sessions], by, 'changed in the registry');
       const records = planned.map((change) => recordOf(change.recorded, before.get(keyOf(change)), by, version));
       await transaction.$executeRawUnsafe(
         INSERT_RECORDS,
@@ -112,23 +118,28 @@ function mustNameEachOnce(planned: readonly Planned[]): void {
   if (twice !== undefined) throw new Fault('internal', `One write changes the ${twice} twice.`);
 }
 
-/** A client id that is given to somebody else later must not inherit consents, refresh tokens or sessions with it. */
-async function endWhatWasGranted(transaction: Prisma.TransactionClient, planned: readonly Planned[]): Promise<void> {
+/**
+ * A client id that is given to somebody else later must not inherit consents, refresh tokens or sessions with it. Answers
+ * what to number.
+ */
+async function endWhatWasGranted(
+  transaction: Prisma.TransactionClient,
+  planned: readonly Planned[],
+  now: Seconds,
+): Promise<readonly string[]> {
   const removed = planned.filter(({ recorded }) => recorded.kind === 'remove-agent').map(({ recorded }) => recorded.id);
-  if (removed.length === 0) return;
+  if (removed.length === 0) return [];
   await transaction.$executeRawUnsafe(
     `DELETE FROM engine_record WHERE payload ->> 'clientId' = ANY($1::text[])`,
     removed,
   );
-  await transaction.$executeRawUnsafe(
-    `WITH RECURSIVE gone AS (
-       SELECT id FROM agent_session WHERE status <> 'ended' AND agent_id = ANY($1::text[])
-       UNION SELECT below.id FROM agent_session below JOIN gone ON below.parent_id = gone.id WHERE below.status <> 'ended')
-     UPDATE agent_session SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'registry', ended_reason = 'agent removed'
-     WHERE status <> 'ended' AND id IN (SELECT id FROM gone)`,
-    removed,
-  );
+  const live = Ids.parse(await transaction.$queryRawUnsafe(LIVE_SESSIONS, removed)).map(({ id }) => id);
+  const ended = await endSessions(transaction, live, { by: 'registry', reason: 'agent removed', now });
+  return ended.map(feedTarget.session);
 }
+
+const LIVE_SESSIONS = `SELECT id FROM agent_session WHERE status <> 'ended' AND agent_id = ANY($1::text[])`;
+const Ids = z.array(z.object({ id: z.string() }));
 
 /** Its row lock makes writers take turns. */
 async function nextVersion(transaction: Prisma.TransactionClient, basis: number | undefined): Promise<number> {

@@ -8,25 +8,38 @@ import { guarded } from './outage.js';
 import { append } from './records.js';
 import { type Reach, reachOf } from './revocation-reach.js';
 import { revokeWithin } from './revocations.js';
-import { endSessions } from './session-ending.js';
+import { endSessions } from './session-tree.js';
 
 /** Revocation by scope, for administrators. */
 export function openRevocations({ prisma, rows }: Database, clock: Clock): RevocationsAdmin {
   const read = async (sql: string, values: readonly unknown[]): Promise<readonly NumberedRevocation[]> =>
     Numbered.parse(await guarded(() => rows(sql, values)));
   return {
-    revoke: (target, order) =>
-      guarded(() =>
-        prisma.$transaction((transaction) => revokeScope(transaction, target, { ...order, now: clock.now() })),
-      ),
+    revoke: async (target, wish) => {
+      const order = { ...wish, now: clock.now() };
+      const begun = await guarded(() => prisma.$transaction((transaction) => revokeScope(transaction, target, order)));
+      if (begun === undefined) return undefined;
+      const { rest, ...revoked } = begun;
+      for (let at = 0; at < rest.length; at += AT_ONCE)
+        await guarded(() =>
+          prisma.$transaction((transaction) => endMore(transaction, rest.slice(at, at + AT_ONCE), order)),
+        );
+      return revoked;
+    },
     list: ({ before, limit }) => read(LIST, [before ?? null, limit]),
     find: async (target) => (await read(FIND, [target]))[0],
   };
 }
 
+/** So many sessions end with what revokes them, and so many in each transaction after it: a transaction lasts seconds. */
+const AT_ONCE = 500;
+
 type Order = Readonly<{ by: string; reason: string; now: Seconds }>;
 
 /**
+ * What is revoked is cut off by its own number with everything below it; sessions beyond {@link AT_ONCE} have theirs a moment
+ * later, and whoever was interrupted revokes again.
+ *
  * DANGER: always in this order, which is the registry's and an erasure's too: consents, sessions, the revocations' own lock.
  * Whoever went another way round could wait for another in a circle.
  */
@@ -34,22 +47,33 @@ async function revokeScope(
   transaction: Prisma.TransactionClient,
   target: RevocationTarget,
   { by, reason, now }: Order,
-): Promise<Revoked | undefined> {
+): Promise<(Revoked & Readonly<{ rest: readonly string[] }>) | undefined> {
   const reach = await reachOf(transaction, target);
   if (reach === undefined) return undefined;
   const consents = await removeConsents(transaction, reach);
-  const sessions = await endSessions(transaction, await sessionsOf(transaction, reach), { by, reason, now });
+  const live = await sessionsOf(transaction, reach);
+  const rest = live.slice(AT_ONCE);
+  const sessions = await endSessions(transaction, live.slice(0, AT_ONCE), { by, reason, now });
   const ended = [...consents.map((grant) => `grant:${grant}`), ...sessions.map(feedTarget.session)];
   await revokeWithin(transaction, [...reach.targets, ...ended], by, reason);
   const [revocation] = Numbered.parse(await transaction.$queryRawUnsafe(FIND, reach.targets[0]));
   if (revocation === undefined) return undefined;
   const tokens = reach.targets.slice(1).filter((one) => one.startsWith('token:')).length;
-  const counts = { sessions: sessions.length, consents: consents.length, tokens };
+  const counts = { sessions: sessions.length + rest.length, consents: consents.length, tokens };
   const id = target.kind === 'token' ? revocation.target.slice('token:'.length) : target.id;
   const facts = { what: 'scope', kind: target.kind, id, number: revocation.number, ...counts, by };
   const of = target.kind === 'transaction' ? { txn: id } : {};
   await append(transaction, { kind: 'revocation', at: now, facts, decision: 'done', reason, ...of });
-  return { revocation, ...counts };
+  return { revocation, ...counts, rest };
+}
+
+async function endMore(
+  transaction: Prisma.TransactionClient,
+  sessions: readonly string[],
+  { by, reason, now }: Order,
+): Promise<void> {
+  const ended = await endSessions(transaction, sessions, { by, reason, now });
+  await revokeWithin(transaction, ended.map(feedTarget.session), by, reason);
 }
 
 /** Codes, refresh tokens, consents and sign-ins; answers the consents. */

@@ -42,8 +42,9 @@ export function openSessionLife(database: Database, closesAfter: Seconds): Sessi
 }
 
 /**
- * The session and its last record but the summary are one statement. The run is freed for a new session. Another process
- * that does the same at once takes other sessions.
+ * The session and its last record but the summary are one statement. The run is freed for a new session, unless an
+ * administrator had paused it: the end of its time is no way out of a pause. Another process that does the same at once takes
+ * other sessions.
  *
  * DANGER: what `picked` locks may have been ended after this statement began, and its own conditions are not asked again
  * after the lock: the update has to ask all of them.
@@ -61,7 +62,8 @@ WITH picked AS MATERIALIZED (
 ), ended AS (
   UPDATE agent_session s SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'writ', ended_reason = picked.reason,
     paused_at = NULL, paused_by = NULL, paused_reason = NULL, paused_with = NULL, resumes_at = NULL,
-    last_sequence = s.last_sequence + 1, run_key = s.run_key || ' ' || s.id
+    last_sequence = s.last_sequence + 1,
+    run_key = CASE WHEN s.status = 'paused' AND s.paused_by <> 'writ' THEN s.run_key ELSE s.run_key || ' ' || s.id END
   FROM picked WHERE s.id = picked.id AND s.status IN ('active', 'paused')
     AND (s.expires_at < now() OR (s.status = 'active' AND ${isIdle('s')}))
   RETURNING s.id, s.last_sequence, s.ended_reason

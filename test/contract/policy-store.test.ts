@@ -44,7 +44,7 @@ describe.each(databaseKinds)('the store of policy sets (%s)', (kind) => {
 
   it('activates in one step with a new version of the registry, which readers then see', async () => {
     await withStore(async (store, { database }) => {
-      const registry = await openRegistry(database, { hashSecret, recordOf });
+      const registry = await openRegistry(database, { hashSecret, recordOf, now: () => 0 });
       const { version } = registry.current();
       await store.stage(FIRST, 'ann');
       expect(await store.activate(FIRST.hash, { by: 'ann', basis: version })).toEqual({
@@ -73,7 +73,7 @@ describe.each(databaseKinds)('the store of policy sets (%s)', (kind) => {
       await store.stage(FIRST, 'ann');
       expect(await store.activate('sha256:none', { by: 'ann' })).toEqual({ ok: false, error: 'unknown' });
       expect(await store.activate(FIRST.hash, { by: 'ann', basis: 41 })).toEqual({ ok: false, error: 'unsettled' });
-      expect((await openRegistry(database, { hashSecret, recordOf })).current().policies).toBeUndefined();
+      expect((await openRegistry(database, { hashSecret, recordOf, now: () => 0 })).current().policies).toBeUndefined();
     });
   });
 

@@ -50,7 +50,7 @@ const contents = (store: RegistryStore) => {
 };
 
 describeDatabases('the registry', (database, kind) => {
-  const open = () => openRegistry(database(), { hashSecret, recordOf });
+  const open = () => openRegistry(database(), { hashSecret, recordOf, now: () => 0 });
   const empty = async () => {
     await database().prisma.$executeRawUnsafe('TRUNCATE agent, mcp_server, trusted_issuer, log_leaf');
     return open();
@@ -99,6 +99,30 @@ describeDatabases('the registry', (database, kind) => {
     ).toBe(before + 1);
     expect(await store.write([{ kind: 'remove-agent', id: 'agt_b' }], 'admin')).toBe(before + 2);
     expect(contents(store).agents.map(({ client_id }) => client_id)).toEqual(['agt_a']);
+  });
+
+  it('ends the sessions of an agent that is removed and all below them, each with its record and number', async () => {
+    const store = await empty();
+    const { prisma } = database();
+    await store.write([{ kind: 'agent', object: agent('agt_gone') }], 'admin');
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at, parent_id)
+       SELECT id, id, 'prs_1', agent, 'active', 4, now() + interval '1 hour', above
+       FROM (VALUES ('ses_gone', 'agt_gone', NULL), ('ses_below', 'agt_b', 'ses_gone'), ('ses_other', 'agt_b', NULL))
+         AS v(id, agent, above)`,
+    );
+    await store.write([{ kind: 'remove-agent', id: 'agt_gone' }], 'admin');
+    const state = await prisma.$queryRawUnsafe(
+      `SELECT s.id, s.status, s.ended_reason, s.last_sequence, r.reason AS number, l.sequence AS record
+       FROM agent_session s LEFT JOIN revocation r ON r.target = 'session:' || s.id
+         LEFT JOIN log_leaf l ON l.session_id = s.id WHERE s.person_id = 'prs_1' ORDER BY s.id`,
+    );
+    const gone = { status: 'ended', ended_reason: 'agent removed', last_sequence: 5, record: 5 };
+    expect(state).toEqual([
+      { id: 'ses_below', ...gone, number: 'changed in the registry' },
+      { id: 'ses_gone', ...gone, number: 'changed in the registry' },
+      { id: 'ses_other', status: 'active', ended_reason: null, last_sequence: 4, number: null, record: null },
+    ]);
   });
 
   it('records each change with what it replaced and never with a secret', async () => {
@@ -333,7 +357,7 @@ describeDatabases('the registry', (database, kind) => {
       return page;
     };
     const { rows: openedRows } = database();
-    const read = await openRegistry({ ...database(), rows }, { hashSecret, recordOf });
+    const read = await openRegistry({ ...database(), rows }, { hashSecret, recordOf, now: () => 0 });
     expect(isChanged).toBe(true);
     expect(contents(read)).toEqual(contents(store));
     expect(ids(read).agents).toEqual(['agt_a', ...copies('agt_', 600).slice(1)].sort());
@@ -348,7 +372,7 @@ describeDatabases('the registry', (database, kind) => {
         await prisma.$executeRawUnsafe('UPDATE registry_state SET version = version + 1');
       return openedRows(sql, values);
     };
-    await expect(openRegistry({ ...database(), rows }, { hashSecret, recordOf })).rejects.toMatchObject({
+    await expect(openRegistry({ ...database(), rows }, { hashSecret, recordOf, now: () => 0 })).rejects.toMatchObject({
       code: 'registry_unsettled',
     });
   });
@@ -391,7 +415,7 @@ describeDatabases('the registry', (database, kind) => {
 
   it('keeps the old snapshot and throws a Fault while the database is away', async () => {
     const { database: away, options, drop } = await freshDatabase(kind);
-    const store = await openRegistry(away, { hashSecret, recordOf });
+    const store = await openRegistry(away, { hashSecret, recordOf, now: () => 0 });
     await store.write([{ kind: 'agent', object: agent('agt_a') }], 'admin');
     const before = contents(store);
     await away.close();
@@ -401,7 +425,7 @@ describeDatabases('the registry', (database, kind) => {
     });
     expect(contents(store)).toEqual(before);
     const back = await openDatabase(options);
-    expect(contents(await openRegistry(back, { hashSecret, recordOf }))).toEqual(before);
+    expect(contents(await openRegistry(back, { hashSecret, recordOf, now: () => 0 }))).toEqual(before);
     await back.close();
     await drop();
   });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { openSessionLife } from '../../src/storage/index.js';
 import { type AdminServer, problem, startAdmin, statusAndBody } from '../support/admin.js';
 
 let admin: AdminServer;
@@ -131,7 +132,7 @@ describe('sessions', () => {
       status: 200,
       body: { id: 'ses_1', result: 'paused' },
     });
-    expect(statusAndBody(await act('pause'))).toStrictEqual({
+    expect(statusAndBody(await act('pause', { reason: 'shorter', seconds: 3_600 }))).toStrictEqual({
       status: 200,
       body: { id: 'ses_1', result: 'already_paused' },
     });
@@ -171,6 +172,46 @@ describe('sessions', () => {
       },
     ]);
     expect(await revoked()).toStrictEqual(['session:ses_1']);
+  });
+
+  it('stay paused as long as whoever paused them longest said, on the record', async () => {
+    const pause = async (body: object): Promise<unknown> =>
+      ((await admin.ask('POST', '/sessions/ses_1/pause', body)).body as { result: string }).result;
+    const paused = async (): Promise<unknown> => (await admin.ask('GET', '/sessions/ses_1')).body;
+    expect(await pause({ reason: 'a minute', seconds: 60 })).toBe('paused');
+    expect(await pause({ reason: 'an hour', seconds: 3_600 })).toBe('paused');
+    expect(await paused()).toMatchObject({
+      status: 'paused',
+      paused_reason: 'an hour',
+      resumes_at: expect.any(String),
+    });
+    expect(await pause({ reason: 'until further notice' })).toBe('paused');
+    expect(await paused()).toMatchObject({ paused_reason: 'until further notice', resumes_at: null });
+    expect(await pause({ reason: 'a day', seconds: 86_400 })).toBe('already_paused');
+    expect(await paused()).toMatchObject({ paused_reason: 'until further notice', resumes_at: null, last_sequence: 5 });
+    const { items } = (await admin.ask('GET', '/log?session=ses_1')).body as { items: { outcome: object }[] };
+    expect(items).toMatchObject([
+      { facts: { what: 'paused' }, outcome: { reason: 'a minute', sequence: 3 } },
+      { facts: { what: 'paused' }, outcome: { reason: 'an hour', sequence: 4 } },
+      { facts: { what: 'paused' }, outcome: { reason: 'until further notice', sequence: 5 } },
+    ]);
+  });
+
+  it('have a pause that becomes part of the one above when its own time is over first', async () => {
+    const { database } = admin.fresh;
+    await database.prisma.$executeRawUnsafe(`UPDATE agent_session SET parent_id = 'ses_1' WHERE id = 'ses_2'`);
+    const act = (id: string, what: string, body?: object): ReturnType<AdminServer['ask']> =>
+      admin.ask('POST', `/sessions/${id}/${what}`, body);
+    await act('ses_2', 'pause', { seconds: 60 });
+    await act('ses_1', 'pause', { reason: 'INC-4711' });
+    await database.prisma.$executeRawUnsafe(
+      `UPDATE agent_session SET resumes_at = now() - interval '1 second' WHERE id = 'ses_2'`,
+    );
+    await openSessionLife(database, 600).resume(0);
+    const child = async (): Promise<unknown> => (await admin.ask('GET', '/sessions/ses_2')).body;
+    expect(await child()).toMatchObject({ paused_with: 'ses_1', paused_reason: 'INC-4711', resumes_at: null });
+    await act('ses_1', 'resume');
+    expect(await child()).toMatchObject({ status: 'active' });
   });
 
   it('pass pause, resume and end on to those below them, and to no other', async () => {

@@ -136,6 +136,23 @@ describe('POST /admin/v1/revocations', () => {
     expect((await revoke({ signing_key: 'nobody' })).status).toBe(404);
   });
 
+  it('ends however many sessions there are of an agent, each with its record and number', async () => {
+    const { prisma } = world.writ.database;
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at)
+       SELECT 'crowd-' || n, 'crowd-' || n, 'prs_1', 'agt_a2', 'active', 1, now() + interval '1 hour'
+       FROM generate_series(1, 1200) AS n`,
+    );
+    const sessions = await prisma.agentSession.count({ where: { agentId: 'agt_a2', status: { not: 'ended' } } });
+    expect((await revoke({ agent: 'agt_a2' })).body).toMatchObject({ sessions });
+    const [found] = await prisma.$queryRawUnsafe<object[]>(
+      `SELECT (SELECT count(*)::int FROM agent_session WHERE id LIKE 'crowd-%' AND status = 'ended') AS ended,
+         (SELECT count(*)::int FROM log_leaf WHERE session_id LIKE 'crowd-%' AND sequence = 2) AS records,
+         (SELECT count(*)::int FROM revocation WHERE target LIKE 'session:crowd-%') AS numbers`,
+    );
+    expect(found).toEqual({ ended: 1_200, records: 1_200, numbers: 1_200 });
+  });
+
   it('says what it did in the log, in the same transaction', async () => {
     const token = await mint('erin');
     const { sub, writ } = claimsOf(token);

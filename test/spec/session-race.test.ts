@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { databaseKinds } from '../support/databases.js';
@@ -93,4 +94,29 @@ describe.each(databaseKinds.filter((kind) => kind === 'server'))('a session at t
         });
     }
   }, 60_000);
+
+  it('does not resume below one that is being paused, however long the two wait for each other', async () => {
+    const { prisma } = world.writ.database;
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at, parent_id)
+       VALUES ('above', 'run 1', 'prs_1', 'agt_a1', 'active', 1, now() + interval '1 hour', NULL),
+         ('below', 'run 2', 'prs_1', 'agt_a2', 'active', 1, now() + interval '1 hour', 'above')`,
+    );
+    expect(await act('below', 'pause')).toBe('paused');
+    const waiting = async (many: number): Promise<void> => {
+      const sql = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%agent_session%'`;
+      while ((await prisma.$queryRawUnsafe<object[]>(sql)).length < many) await pause(20);
+    };
+    const answers: Promise<unknown>[] = [];
+    await prisma.$transaction(async (holding) => {
+      await holding.$executeRawUnsafe(`SELECT 1 FROM agent_session WHERE id = 'below' FOR UPDATE`);
+      answers.push(act('above', 'pause'));
+      await waiting(1);
+      answers.push(world.admin('POST', '/sessions/below/resume').then(({ status }) => status));
+      await waiting(2);
+    });
+    expect(await Promise.all(answers)).toEqual(['paused', 409]);
+    const { body } = await world.admin('GET', '/sessions/below');
+    expect(body).toMatchObject({ status: 'paused' });
+  });
 });

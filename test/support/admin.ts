@@ -86,7 +86,7 @@ export async function startAdmin(): Promise<AdminServer> {
   const fresh = await freshDatabase('embedded');
   await haveTheAccountable(fresh.database);
   const clock = { now: () => NOW };
-  const registry = await openRegistry(fresh.database, { hashSecret, recordOf });
+  const registry = await openRegistry(fresh.database, { hashSecret, recordOf, now: clock.now });
   const keys = await openTestKeys(fresh, clock);
   const people = openAccountablePeople(fresh.database, openPersons(fresh.database, clock), clock);
   const thrown: unknown[] = [];

@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import type { Seconds } from '../base/index.js';
+import type { Json } from '../protocol/index.js';
+import type { Prisma } from './generated/client.js';
+import { appendAll } from './records.js';
+
+type Transaction = Prisma.TransactionClient;
+
+export type LockedSession = Readonly<{
+  id: string;
+  status: string;
+  pausedWith: string | undefined;
+  /** Seconds until a pause ends by itself; undefined without an end of its own. */
+  resumesIn: number | undefined;
+}>;
+
+/**
+ * Locks these sessions and all that lives below them.
+ *
+ * INVARIANT: whoever opens a session below another holds that one (see the commit), so that nothing can be opened below what
+ * is locked; what was opened while the tree was found is found in the next look. All that one look finds is locked in the
+ * order in which commits lock sessions: whoever took a child before its parent could wait for a commit in a circle.
+ */
+export async function lockTrees(transaction: Transaction, roots: readonly string[]): Promise<readonly LockedSession[]> {
+  const locked: LockedSession[] = [];
+  for (;;) {
+    const known = new Set(idsOf(locked));
+    const found = Ids.parse(await transaction.$queryRawUnsafe(TREE, roots));
+    const anew = idsOf(found).filter((id) => !known.has(id));
+    if (anew.length === 0) return locked;
+    locked.push(...Locked.parse(await transaction.$queryRawUnsafe(LOCK, anew)));
+  }
+}
+
+export type SessionEnding = Readonly<{ by: string; reason: string; now: Seconds }>;
+
+/**
+ * Ends those of these sessions that live, and all below them, each with its last record; answers their ids. Their numbers
+ * are the caller's to write.
+ */
+export async function endSessions(
+  transaction: Transaction,
+  sessions: readonly string[],
+  ending: SessionEnding,
+): Promise<readonly string[]> {
+  if (sessions.length === 0) return [];
+  const ids = idsOf(await lockTrees(transaction, sessions));
+  const ended = ChangedSessions.parse(await transaction.$queryRawUnsafe(END, ids, ending.by, ending.reason));
+  const [root] = sessions.length === 1 ? sessions : [];
+  await recordChanges(transaction, { what: 'ended', root, ...ending }, ended);
+  return idsOf(ended);
+}
+
+export type SessionRecord = SessionEnding &
+  Readonly<{
+    what: 'paused' | 'resumed' | 'ended';
+    /** The session that was meant, where it is one; those below it say that they went with it. */
+    root: string | undefined;
+  }>;
+
+/** One record for each session that changed, with its next number. */
+export async function recordChanges(
+  transaction: Transaction,
+  { what, root, by, reason, now }: SessionRecord,
+  changed: readonly ChangedSession[],
+): Promise<void> {
+  const records = changed.map(({ id, last_sequence: sequence, resumes_at }) => {
+    const facts: Record<string, Json> = {
+      what,
+      by,
+      ...(root === undefined || id === root ? {} : { with: root }),
+      ...(what === 'paused' && resumes_at !== null ? { resumes_at } : {}),
+    };
+    return { kind: 'session', at: now, facts, decision: 'done', reason, session: { id, sequence } } as const;
+  });
+  await appendAll(transaction, records);
+}
+
+const idsOf = (rows: readonly Readonly<{ id: string }>[]): string[] => rows.map(({ id }) => id);
+
+const TREE = `
+  WITH RECURSIVE tree AS (
+    SELECT id FROM agent_session WHERE id = ANY($1::text[])
+    UNION SELECT below.id FROM agent_session below JOIN tree ON below.parent_id = tree.id WHERE below.status <> 'ended'
+  ) SELECT id FROM tree`;
+
+const LOCK = `
+  SELECT id, status, paused_with, extract(epoch FROM resumes_at - clock_timestamp())::float8 AS resumes_in
+  FROM agent_session WHERE id = ANY($1::text[]) ORDER BY run_key FOR UPDATE`;
+
+/** What a statement answers of the sessions that it changed. */
+export const CHANGED = `RETURNING id, last_sequence, extract(epoch FROM resumes_at)::int AS resumes_at`;
+
+const END = `
+  UPDATE agent_session SET status = 'ended', ended_at = clock_timestamp(), ended_by = $2, ended_reason = $3,
+    paused_at = NULL, paused_by = NULL, paused_reason = NULL, paused_with = NULL, resumes_at = NULL,
+    last_sequence = last_sequence + 1
+  WHERE id = ANY($1::text[]) AND status <> 'ended' ${CHANGED}`;
+
+const Ids = z.array(z.object({ id: z.string() }));
+const Locked = z.array(
+  z
+    .object({
+      id: z.string(),
+      status: z.string(),
+      paused_with: z.string().nullable(),
+      resumes_in: z.number().nullable(),
+    })
+    .transform((row): LockedSession => ({
+      id: row.id,
+      status: row.status,
+      pausedWith: row.paused_with ?? undefined,
+      resumesIn: row.resumes_in ?? undefined,
+    })),
+);
+export const ChangedSessions = z.array(
+  z.object({ id: z.string(), last_sequence: z.number(), resumes_at: z.number().nullable() }),
+);
+export type ChangedSession = z.infer<typeof ChangedSessions>[number];
