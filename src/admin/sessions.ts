@@ -166,7 +166,7 @@ export const sessionOperations = (sessions: SessionsAdmin): readonly Operation[]
     answers: [
       {
         status: 200,
-        about: 'It is paused, now or since earlier.',
+        about: 'It is paused, now or since earlier; a longer pause replaces a shorter one.',
         schema: Paused,
         example: { id: EXAMPLE.id, result: 'paused' },
       },
