@@ -23,6 +23,8 @@ export async function readText(ctx: BodyContext, limit: number): Promise<Result<
 }
 
 async function collect(ctx: BodyContext, limit: number): Promise<Result<Buffer, 'too_large' | 'aborted'>> {
+  // Who hung up before is heard of no more.
+  if (ctx.req.destroyed) return err('aborted');
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;

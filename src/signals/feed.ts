@@ -56,7 +56,6 @@ export class Feed {
 
   /** Reads once and sends what there is; says whether there is more. Throws what the database or the keys throw. */
   async step(): Promise<boolean> {
-    this.#pages.clear();
     this.#endStrangers();
     if (!this.#isWanted()) {
       this.#ring.clear();

@@ -1,3 +1,5 @@
+import type { ServerResponse } from 'node:http';
+
 /** Followers of one process, and of one server among them: its instances, replicas and tests. */
 const MAX_PLACES = 4_096;
 const MAX_PER_CLIENT = 1_024;
@@ -6,6 +8,15 @@ const MAX_PER_CLIENT = 1_024;
 export class Places {
   readonly #taken = new Map<string, number>();
   #total = 0;
+
+  /** Takes a place until this response closes. One that closed before, while its client was looked at, gets none. */
+  keep(clientId: string, response: ServerResponse): 'kept' | 'gone' | 'client_full' | 'full' {
+    if (response.destroyed || response.closed) return 'gone';
+    const place = this.take(clientId);
+    if (typeof place !== 'function') return place;
+    response.once('close', place);
+    return 'kept';
+  }
 
   /** Takes a place, to be given back once, or says what is full. */
   take(clientId: string): (() => void) | 'client_full' | 'full' {

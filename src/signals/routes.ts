@@ -63,13 +63,12 @@ async function serve(ctx: Context, route: string, { deps, places, answer, at }: 
   );
   const [server] = admission.status === 200 ? admitted : [];
   const after = startOf(ctx);
-  const place = server === undefined || after === undefined ? undefined : places.take(server.clientId);
   if (server === undefined) sendAnswer(ctx, admission);
   else if (after === undefined) sendAnswer(ctx, MALFORMED);
-  else if (typeof place !== 'function') sendAnswer(ctx, place === 'client_full' ? tooManyRequests(1) : FULL);
   else {
-    ctx.res.once('close', place);
-    await answer(ctx, { server, after, report });
+    const place = places.keep(server.clientId, ctx.res);
+    if (place === 'kept') await answer(ctx, { server, after, report });
+    else sendAnswer(ctx, place === 'client_full' ? tooManyRequests(1) : FULL);
   }
 }
 
@@ -117,6 +116,7 @@ async function stream(ctx: Context, { server, after, report }: Asked, feed: Feed
     return;
   }
   const follower = new Follower(server, ctx.res);
+  // A response that closed meanwhile is followed by nobody: `follow` sees that it is gone.
   ctx.res.once('close', () => {
     feed.leave(follower);
   });

@@ -64,7 +64,17 @@ const readAll = (received: IncomingMessage): Readonly<{ text: () => string }> =>
 
 /** A feed over numbers that a test makes up, with a clock of its own. */
 function feedOf(registry = makeSnapshot(1, { agents: [], servers: [server], issuers: [] })) {
-  const state = { highest: 0, nowMs: 1_000, isDown: false, reads: 0, registry, kinds: [] as string[], cutOff: 0 };
+  const state = {
+    highest: 0,
+    nowMs: 1_000,
+    isDown: false,
+    /** Reads see what was so when they began, and end when this does. */
+    hangs: Promise.resolve(),
+    reads: 0,
+    registry,
+    kinds: [] as string[],
+    cutOff: 0,
+  };
   const feed = new Feed({
     issuer: 'https://writ.example',
     reader: {
@@ -79,7 +89,7 @@ function feedOf(registry = makeSnapshot(1, { agents: [], servers: [server], issu
           exp: 1_795_306_000,
         }));
         const read: FeedRead = { at: state.nowMs, highest: state.highest, entries, hasMore: all > limit };
-        return Promise.resolve(read);
+        return state.hangs.then(() => read);
       },
     },
     keys: { active: () => key },
@@ -162,9 +172,29 @@ describe('the feed', () => {
     state.highest = 5;
     const [one, other] = await Promise.all([feed.snapshot(0, 4), feed.snapshot(0, 4)]);
     expect([one, state.reads]).toEqual([other, 1]);
-    await feed.step();
     await feed.snapshot(0, 4);
     expect(state.reads).toBe(2);
+  });
+
+  it('answers nobody with a page whose read began before they asked, however long that read takes', async () => {
+    const { feed, state } = feedOf();
+    let go = (): void => undefined;
+    state.hangs = new Promise<void>((resolve) => (go = resolve));
+    const first = feed.snapshot(0, 4);
+    while (state.reads === 0) await new Promise(setImmediate);
+    state.nowMs += 3_000;
+    const later = [feed.snapshot(0, 4), feed.snapshot(0, 4)];
+    go();
+    const answers = await Promise.all([first, ...later]);
+    expect([...answers.map(([page]) => page?.at), state.reads]).toEqual([1_000, 4_000, 4_000, 2]);
+  });
+
+  it('reads a page anew after a read of it that failed', async () => {
+    const { feed, state } = feedOf();
+    state.isDown = true;
+    await expect(feed.snapshot(0, 4)).rejects.toMatchObject({ code: 'database_unavailable' });
+    state.isDown = false;
+    await expect(feed.snapshot(0, 4)).resolves.toHaveLength(1);
   });
 
   it('ends every stream, and tells who waits to go elsewhere', async () => {
@@ -238,5 +268,18 @@ describe('places', () => {
     const [first] = taken;
     if (typeof first === 'function') first();
     expect(typeof places.take('srv_one')).toBe('function');
+  });
+
+  it('are kept until the connection ends, and not taken by one that ended while its client was looked at', async () => {
+    const places = new Places();
+    const { response, received } = await connection();
+    for (let n = 0; n < 1_023; n++) places.take('srv_one');
+    expect(places.keep('srv_one', response)).toBe('kept');
+    expect(places.keep('srv_one', response)).toBe('client_full');
+    received.destroy();
+    await once(response, 'close');
+    for (let n = 0; n < 4_096; n++) expect(places.keep('srv_one', response)).toBe('gone');
+    expect(typeof places.take('srv_one')).toBe('function');
+    expect(places.take('srv_one')).toBe('client_full');
   });
 });
