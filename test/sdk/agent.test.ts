@@ -32,6 +32,9 @@ const RESOURCE = 'https://mcp1.example/files';
 const request = { subjectToken: 'persons.access.token', resource: RESOURCE };
 const lastForm = (): Record<string, string> => Object.fromEntries(issuer.forms.at(-1) ?? []);
 
+const busyFor60: TestIssuer['instead'][number] = (_request, response) =>
+  Boolean(response.writeHead(503, { 'retry-after': '60' }).end());
+
 async function errorOf(step: Promise<unknown>): Promise<AgentError> {
   const error: unknown = await step.then(
     () => undefined,
@@ -295,6 +298,39 @@ describe.each(connectors)('an official MCP client with agent.fetch: %s', (_, ada
 });
 
 describe('agent.fetch', () => {
+  const CALL = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_file","arguments":{}}}';
+  const LIST = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}';
+  const reasonOf = (step: Promise<unknown>): Promise<unknown> =>
+    step.then(
+      () => 'done',
+      (thrown: unknown) => thrown,
+    );
+  const post = (body: string, signal: AbortSignal): RequestInit => ({ method: 'POST', body, signal });
+
+  it.each([
+    ['no answer comes from the exchange', CALL, () => true],
+    ['the exchange says when to come back', CALL, busyFor60],
+    ['no answer comes to an exchange that is shared', LIST, () => true],
+  ] as const)('heeds the signal of its caller while %s', async (_, body, answer) => {
+    const agent = make({ timeoutMs: 30_000, maxWaitSeconds: 60 });
+    const fetch = agent.fetch({ resource: RESOURCE, subjectToken: 'x' });
+    await agent.exchange(request);
+    issuer.instead.push((...asked) => answer(...asked));
+    const caller = new AbortController();
+    const ended = reasonOf(fetch(RESOURCE, post(body, caller.signal)));
+    while (issuer.instead.length > 0) await new Promise(setImmediate);
+    const why = new Error('gave up');
+    caller.abort(why);
+    expect(await ended).toBe(why);
+  });
+
+  it('asks for no token when its caller gave up before', async () => {
+    const fetch = make().fetch({ resource: RESOURCE, subjectToken: 'x' });
+    const why = new Error('gave up');
+    expect(await reasonOf(fetch(RESOURCE, post(CALL, AbortSignal.abort(why))))).toBe(why);
+    expect(issuer.counts).toMatchObject({ token: 0 });
+  });
+
   it('shows its token to no other address', async () => {
     const fetch = make().fetch({ resource: RESOURCE, subjectToken: 'x' });
     for (const url of ['https://mcp1.example/other', 'https://mcp2.example/files', 'http://mcp1.example/files']) {

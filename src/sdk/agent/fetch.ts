@@ -1,7 +1,7 @@
 import { dpopProof } from '../../protocol/index.js';
 import type { Exchange } from './exchange.js';
+import { unlessAborted } from './abort.js';
 import { AgentError } from './errors.js';
-
 import { asksForTools, createShownTools, type ShownTools, toolCallIn } from './mcp.js';
 import type { Nonces } from './nonces.js';
 import type { Settings } from './options.js';
@@ -42,13 +42,14 @@ export function createMcpFetch(options: CallOptions, deps: FetchDeps): McpFetch 
     const call = body === undefined ? undefined : shownCall(body, shown);
     const watched = (response: Response): Response =>
       body !== undefined && asksForTools(body) ? shown.watch(response) : response;
-    const token = await tokens.for(call);
+    const { signal } = request;
+    const token = await tokens.for(call, signal);
     const first = await send(sent, token, deps);
     if (first.status !== 401) return watched(first);
     const learned = deps.nonces.learn(sent.url, first.headers) && asksForNonce(first);
     if (!learned && !refusedToken(first)) return first;
     await first.body?.cancel();
-    return watched(await send(sent, learned ? token : await tokens.anew(call, token), deps));
+    return watched(await send(sent, learned ? token : await tokens.anew(call, token, signal), deps));
   };
 }
 
@@ -60,8 +61,8 @@ function shownCall(body: string, shown: ShownTools): WantedTool | undefined {
 }
 
 interface Tokens {
-  for(call: WantedTool | undefined): Promise<TokenSet>;
-  anew(call: WantedTool | undefined, refused: TokenSet): Promise<TokenSet>;
+  for(call: WantedTool | undefined, signal: AbortSignal): Promise<TokenSet>;
+  anew(call: WantedTool | undefined, refused: TokenSet, signal: AbortSignal): Promise<TokenSet>;
 }
 
 /** Seconds before its end at which a token counts as over. */
@@ -69,7 +70,8 @@ const MARGIN = 10;
 
 function createTokens(options: CallOptions, { exchange, settings }: FetchDeps): Tokens {
   let shared: Promise<TokenSet> | undefined;
-  const ask = async (tool: WantedTool | undefined): Promise<TokenSet> => exchange(await toRequest(options, tool));
+  const ask = async (tool: WantedTool | undefined, signal?: AbortSignal): Promise<TokenSet> =>
+    exchange(await unlessAborted(toRequest(options, tool), signal), signal);
   const renewShared = (): Promise<TokenSet> => {
     const asked = ask(undefined);
     shared = asked;
@@ -84,8 +86,9 @@ function createTokens(options: CallOptions, { exchange, settings }: FetchDeps): 
     return shared === asked ? renewShared() : sharedToken(refused);
   };
   return {
-    for: (call) => (call ? ask(call) : sharedToken()),
-    anew: (call, refused) => (call ? ask(call) : sharedToken(refused)),
+    // What several requests wait for is given up by none of them for all.
+    for: (call, signal) => (call ? ask(call, signal) : unlessAborted(sharedToken(), signal)),
+    anew: (call, refused, signal) => (call ? ask(call, signal) : unlessAborted(sharedToken(refused), signal)),
   };
 }
 

@@ -8,18 +8,22 @@ export type JsonAnswer = Readonly<{ status: number; headers: Headers; body: Json
 
 const MAX_BYTES = 262_144;
 
-/** Bounded in time and size, and never led elsewhere by a redirect. A body that is no JSON reads as `undefined`. */
+/** Bounded in time and size, and never led elsewhere by a redirect. A body that is no JSON reads as `undefined`; a caller who gives up
+ * gets the reason of their signal. */
 export async function requestJson(
   fetch: Fetch,
   url: string,
   init: RequestInit & { timeoutMs: number },
 ): Promise<JsonAnswer> {
-  const { timeoutMs, ...rest } = init;
+  const { timeoutMs, signal, ...rest } = init;
+  const late = AbortSignal.timeout(timeoutMs);
   try {
-    const response = await fetch(url, { ...rest, redirect: 'error', signal: AbortSignal.timeout(timeoutMs) });
+    const bounds = { redirect: 'error', signal: signal ? AbortSignal.any([signal, late]) : late } as const;
+    const response = await fetch(url, { ...rest, ...bounds });
     const parsed = parseStrict(await readText(response));
     return { status: response.status, headers: response.headers, body: parsed.ok ? parsed.value : undefined };
   } catch (cause) {
+    signal?.throwIfAborted();
     throw cause instanceof AgentError
       ? cause
       : new AgentError('unreachable', `no answer from ${new URL(url).origin}`, { cause });
