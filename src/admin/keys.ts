@@ -5,7 +5,7 @@ import { Text } from '../protocol/index.js';
 import type { KeyInfo, KeysAdmin } from '../token/index.js';
 import { ADMINISTRATOR } from './change.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
-import { instant, pageOf, Paging } from './shapes.js';
+import { instant, pageAfter, pageOf, Paging } from './shapes.js';
 
 /** A signing key as the API shows it: never anything of its private half. */
 export const KeyView = z.strictObject({
@@ -58,11 +58,9 @@ export const keyOperations = (keys: KeysAdmin): readonly Operation[] => [
     query: Paging,
     body: NoBody,
     answers: [{ status: 200, about: 'A page.', schema: pageOf(KeyView), example: { items: [EXAMPLE], next: null } }],
-    run: async ({ query: { limit, after } }) => {
-      const all = await keys.list();
-      const rest = after === undefined ? all : all.slice(all.findIndex(({ kid }) => kid === after) + 1);
-      const items = rest.slice(0, limit).map(viewOf);
-      return ok({ status: 200, body: { items, next: rest.length > limit ? (items.at(-1)?.kid ?? null) : null } });
+    run: async ({ query }) => {
+      const page = pageAfter(await keys.list(), query, ({ kid }) => kid);
+      return page.ok ? ok({ status: 200, body: { ...page.value, items: page.value.items.map(viewOf) } }) : page;
     },
   }),
   operation({

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
 import { fieldProblem, plainProblem, type Problem } from '../http/index.js';
 import { Text } from '../protocol/index.js';
-import { type Agent, orphansAmong, stopOrphans } from '../registry/index.js';
+import { type Agent, orphansAmong, personNameOf, stopOrphans } from '../registry/index.js';
 import { ADMINISTRATOR, type ChangeDeps, makeChange, settledAtLast } from './change.js';
 import { type Contents, contentsOf } from './contents.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
@@ -78,7 +78,8 @@ async function leave(leaving: Leaving, deps: ChangeDeps): Promise<Result<LeftAns
   const { person, heir, dryRun } = leaving;
   const status = (await deps.people.statuses([person])).get(person);
   if (status === undefined) return err(nobody(person));
-  if (heir === person) return err(fieldProblem([{ param: 'hand_over_to', detail: 'is the person who leaves' }]));
+  if (heir !== undefined && (await idOf(heir, deps)) === person)
+    return err(fieldProblem([{ param: 'hand_over_to', detail: 'is the person who leaves' }]));
   const theirs = ofPerson(contentsOf(await deps.registry.refresh()), person).map(({ client_id: id }) => id);
   const handedOver = heir === undefined ? [] : theirs;
   if (heir !== undefined && theirs.length > 0) {
@@ -97,6 +98,12 @@ async function leave(leaving: Leaving, deps: ChangeDeps): Promise<Result<LeftAns
   );
   const result = done === 'done' ? 'disabled' : 'already_disabled';
   return ok({ status: 200, body: { id: person, result, handed_over: handedOver, stopped: [...stopped] } });
+}
+
+/** Of whoever was here before; nobody who was not can be the one who leaves. */
+async function idOf(text: string, { people }: ChangeDeps): Promise<string> {
+  const name = personNameOf(text);
+  return (name?.by === 'subject' ? (await people.find(name.issuer, name.subject))?.id : undefined) ?? text;
 }
 
 const ofPerson = ({ agent }: Contents, person: string): readonly Agent[] =>

@@ -13,7 +13,7 @@ import type { PolicyFiles, RegistryReader } from '../registry/index.js';
 import { placeOf } from './policy-rules.js';
 import { ADMINISTRATOR, type InTurn } from './change.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
-import { DryRun, pageOf, Paging } from './shapes.js';
+import { DryRun, pageAfter, pageOf, Paging } from './shapes.js';
 
 /** A set of policies is at most this large as JSON. */
 export const SET_LIMIT = 6_291_456;
@@ -88,11 +88,9 @@ export const policyOperations = (deps: PolicyDeps): readonly Operation[] => [
     answers: [
       { status: 200, about: 'A page.', schema: pageOf(PolicySetView), example: { items: [EXAMPLE], next: null } },
     ],
-    run: async ({ query: { limit, after } }) => {
-      const all = await deps.policies.list();
-      const rest = after === undefined ? all : all.slice(all.findIndex(({ hash }) => hash === after) + 1);
-      const items = rest.slice(0, limit).map(viewOf);
-      return ok({ status: 200, body: { items, next: rest.length > limit ? (items.at(-1)?.hash ?? null) : null } });
+    run: async ({ query }) => {
+      const page = pageAfter(await deps.policies.list(), query, ({ hash }) => hash);
+      return page.ok ? ok({ status: 200, body: { ...page.value, items: page.value.items.map(viewOf) } }) : page;
     },
   }),
   operation({

@@ -45,7 +45,7 @@ const Order = z
     transaction: id('A transaction: the `txn` of its tokens.'),
     session: id('A session, with those below it.'),
     agent: id('An agent, by client id. It stays registered, and what it gets from now on is good.'),
-    owner: id('All agents of this owner.'),
+    owner: id('All agents of this owner: prs_… or <issuer>#<subject>.'),
     person: id('A person, by id: signs them out. They may sign in again.'),
     issuer: id('All people of an issuer.'),
     server: id('An MCP server, by resource: every token for it, and every token that it got.'),
@@ -54,9 +54,12 @@ const Order = z
     signing_key: id('A signing key, by `kid`: withdrawn for good.'),
     reason: Text.min(1).max(256).describe('Why, for the log.'),
   })
-  .refine((order) => KINDS.filter((kind) => order[kind] !== undefined).length === 1, {
-    error: `name exactly one of ${KINDS.join(', ')}`,
-    path: ['agent'],
+  .superRefine((order, context) => {
+    const sent = KINDS.filter((kind) => order[kind] !== undefined);
+    if (sent.length === 1) return;
+    const message = `name exactly one of ${KINDS.join(', ')}`;
+    for (const path of sent.length === 0 ? [[]] : sent.map((kind) => [kind]))
+      context.addIssue({ code: 'custom', path, message });
   });
 
 type Deps = Readonly<{ revocations: RevocationsAdmin; keys: KeysAdmin }>;

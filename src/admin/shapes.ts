@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { err, ok, type Result } from '../base/index.js';
+import { fieldProblem, type Problem } from '../http/index.js';
 import { Text } from '../protocol/index.js';
 import { Agent, AgentDraft, McpServer, TrustedIssuer } from '../registry/index.js';
 
@@ -48,6 +50,20 @@ export const pageOf = <T extends z.ZodType>(
   item: T,
 ): z.ZodObject<{ items: z.ZodArray<T>; next: z.ZodNullable<z.ZodString> }> =>
   z.strictObject({ items: z.array(item), next: z.string().nullable() });
+
+/** The page of a list that is read whole; what is not in it is after nothing of it. */
+export function pageAfter<T>(
+  all: readonly T[],
+  { limit, after }: Readonly<z.output<typeof Paging>>,
+  idOf: (one: T) => string,
+): Result<Readonly<{ items: readonly T[]; next: string | null }>, Problem> {
+  const at = after === undefined ? -1 : all.findIndex((one) => idOf(one) === after);
+  if (after !== undefined && at < 0)
+    return err(fieldProblem([{ param: 'after', detail: 'is not in the list: begin anew without it' }]));
+  const items = all.slice(at + 1, at + 1 + limit);
+  const last = items.at(-1);
+  return ok({ items, next: last !== undefined && all.length > at + 1 + limit ? idOf(last) : null });
+}
 
 export const Id = Text.min(1).max(512);
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ENTRY_LIFE, feedTarget, sha256 } from '../protocol/index.js';
+import { personNameOf } from '../registry/index.js';
 import type { RevocationTarget } from '../session/index.js';
 import type { Prisma } from './generated/client.js';
 
@@ -36,13 +37,7 @@ export async function reachOf(transaction: Transaction, target: RevocationTarget
     case 'agent':
       return known(await words(AGENT, id), () => ({ targets: [feedTarget.agent(id)], agents: [id] }));
     case 'owner':
-      return known(
-        await words(`SELECT client_id AS word FROM agent WHERE document ->> 'owner' = $1`, id),
-        (agents) => ({
-          targets: [`owner:${id}`, ...agents.map(feedTarget.agent)],
-          agents,
-        }),
-      );
+      return ownerReach(words, id);
     case 'person':
       return known(await words(`SELECT id AS word FROM person WHERE id = $1`, id), () => ({
         targets: [feedTarget.person(id)],
@@ -64,6 +59,16 @@ export async function reachOf(transaction: Transaction, target: RevocationTarget
 }
 
 type Words = (sql: string, ...values: unknown[]) => Promise<readonly string[]>;
+
+/** An owner is kept by id, and may be named as the issuer knows them. */
+async function ownerReach(words: Words, owner: string): Promise<Reach | undefined> {
+  const name = personNameOf(owner);
+  const [person = owner] = name?.by === 'subject' ? await words(PERSON, name.issuer, name.subject) : [];
+  return known(await words(OWNED, person), (agents) => ({
+    targets: [`owner:${person}`, ...agents.map(feedTarget.agent)],
+    agents,
+  }));
+}
 
 /** Verifiers know people, and no issuers: those who may hold a token that lives get a number each. */
 async function issuerReach(words: Words, issuer: string): Promise<Reach | undefined> {
@@ -100,6 +105,8 @@ function splitLast(id: string): readonly string[] {
 }
 
 const AGENT = `SELECT client_id AS word FROM agent WHERE client_id = $1`;
+const PERSON = `SELECT id AS word FROM person WHERE issuer = $1 AND subject = $2`;
+const OWNED = `SELECT client_id AS word FROM agent WHERE document ->> 'owner' = $1`;
 const SERVER = `SELECT client_id AS word FROM mcp_server WHERE resource = $1`;
 const TOOL = `
   SELECT resource AS word FROM mcp_server

@@ -61,6 +61,22 @@ describe('a policy set', () => {
     expect(await active()).toEqual([first]);
   });
 
+  it('is listed page by page, and not from after what is not in the list', async () => {
+    for (const path of ['/policies', '/keys'])
+      expect(await world.admin('GET', `${path}?after=unknown`)).toMatchObject({
+        status: 400,
+        body: { code: 'invalid_field', param: 'after' },
+      });
+    const all = (await world.admin('GET', '/policies')).body as { items: { hash: string }[] };
+    const { body } = await world.admin('GET', `/policies?after=${String(all.items[0]?.hash)}`);
+    expect(body).toEqual({ items: all.items.slice(1), next: null });
+    const first = (await world.admin('GET', '/policies?limit=1')).body as { items: object[]; next: string | null };
+    expect([first.items, first.next]).toEqual([
+      all.items.slice(0, 1),
+      all.items.length > 1 ? all.items[0]?.hash : null,
+    ]);
+  });
+
   it('is tried without being kept', async () => {
     const tried = await stage(NOTHING, 'rules.cedar', '?dry_run=true');
     const { hash } = tried.body as { hash: string };

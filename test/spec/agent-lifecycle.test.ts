@@ -91,7 +91,12 @@ describe('an owner who leaves (OWASP NHI1)', () => {
     const nobody = 'prs_nobody7890123456789012';
     for (const verb of ['disable', 'enable'])
       expect((await world.admin('POST', `/persons/${nobody}/${verb}`)).status).toBe(404);
-    expect((await disable(OWNER, { hand_over_to: OWNER })).body).toMatchObject({ param: 'hand_over_to' });
+    const { issuer, subject } = await world.writ.database.prisma.person.findUniqueOrThrow({ where: { id: OWNER } });
+    for (const oneself of [OWNER, `${issuer}#${subject}`])
+      expect(await disable(OWNER, { hand_over_to: oneself })).toMatchObject({
+        status: 400,
+        body: { code: 'invalid_field', param: 'hand_over_to' },
+      });
   });
 });
 

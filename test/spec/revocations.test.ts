@@ -6,7 +6,11 @@ import { COMPANY, ownWorld, RS1, RS2 } from '../support/world.js';
 import { answerOf, bearerAssertion, type Reply, tokenOf } from '../support/writ.js';
 
 const world = await ownWorld();
+/** {@link OWNER} as their issuer knows them. */
+let owner = '';
 beforeAll(async () => {
+  const { issuer, subject } = await world.writ.database.prisma.person.findUniqueOrThrow({ where: { id: OWNER } });
+  owner = `${issuer}#${subject}`;
   const path = '/agents/agt_a2';
   const agent = (await world.admin('GET', path)).body as object;
   await world.admin('PUT', path, { ...agent, owner: OWNER });
@@ -30,7 +34,7 @@ const revocations = (): Promise<readonly Readonly<{ target: string; number: bigi
 /** What a verifier that follows the feed does, with the numbers that the feed has. */
 const isRefusedOffline = async (token: string): Promise<boolean> => {
   const { writ, ...claims } = TransactionalAccessToken.parse(claimsOf(token));
-  const targets = [...targetsOf({ ...claims, writ }, undefined), `tool:${claims.aud}#read_file`];
+  const targets = [...targetsOf({ ...claims, writ }), `tool:${claims.aud}#read_file`];
   return (await revocations()).some(({ target, number }) => targets.includes(target) && Number(number) > writ.seen);
 };
 const standing = async (token: string): Promise<unknown> => [await isActive(token), await isRefusedOffline(token)];
@@ -42,6 +46,7 @@ describe('POST /admin/v1/revocations', () => {
   it.each<[string, (claims: Claims) => string, boolean]>([
     ['agent', () => 'agt_a1', true],
     ['owner', () => OWNER, true],
+    ['owner', () => owner, true],
     ['person', ({ sub }) => sub, true],
     ['issuer', () => COMPANY, true],
     ['server', () => RS1, false],
@@ -186,8 +191,20 @@ describe('POST /admin/v1/revocations', () => {
   });
 
   it('refuses an order of nothing, of two things and without a reason', async () => {
-    for (const order of [{}, { agent: 'agt_a1', server: RS2 }, { agent: 'agt_a1', reason: undefined }])
-      expect(await revoke(order)).toMatchObject({ status: 400, body: { code: 'invalid_field' } });
+    const orders: readonly [object, readonly string[]][] = [
+      [{}, ['body']],
+      [{ person: 'prs_1', server: RS2 }, ['person', 'server']],
+      [{ agent: 'agt_a1', reason: undefined }, ['reason']],
+    ];
+    for (const [order, params] of orders) {
+      const { status, body } = await revoke(order);
+      const {
+        code,
+        param,
+        errors = [{ param }],
+      } = body as { code: string; param: string; errors?: { param: string }[] };
+      expect([status, code, errors.map((error) => error.param)]).toEqual([400, 'invalid_field', params]);
+    }
   });
 });
 
