@@ -1,5 +1,5 @@
 // What a verifier keeps of the feed: memory and time of a deny set of so many entries. Prints one JSON line.
-import { feedId, targetsOf, type TransactionalAccessToken } from '../../src/protocol/index.js';
+import { ENTRY_LIFE, feedId, targetsOf, type TransactionalAccessToken } from '../../src/protocol/index.js';
 import { DenySet } from '../../src/sdk/verifier/deny-set.js';
 import { quantile } from './load.js';
 import { RESOURCE } from './material.js';
@@ -28,7 +28,7 @@ function filled(): DenySet {
   for (let n = 0; n < entries; n += BATCH) {
     const some = Array.from({ length: Math.min(BATCH, entries - n) }, (_, index) => idOf(n + index));
     const began = performance.now();
-    for (const [index, id] of some.entries()) fresh.put(id, n + index + 1, NOW + 360, NOW);
+    for (const [index, id] of some.entries()) fresh.put(id, n + index + 1, NOW + ENTRY_LIFE, NOW);
     const took = performance.now() - began;
     sum += took;
     pauses[n / BATCH] = Math.min(took, pauses[n / BATCH] ?? Infinity);
@@ -59,7 +59,8 @@ function nanos(count: number, work: (n: number) => unknown): number {
 }
 
 const any = (n: number, list: readonly string[]): string => list[n % list.length] ?? '';
-const isRevoked = (): boolean => targetsOf(claims, 'k1').some((target) => set.numberOf(feedId(target), NOW) > 0);
+const isRevoked = (): boolean =>
+  [...targetsOf(claims), 'key:k1'].some((target) => set.numberOf(feedId(target), NOW) > 0);
 console.log(
   JSON.stringify({
     entries: set.size,

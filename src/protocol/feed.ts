@@ -20,8 +20,12 @@ export const MAX_BATCH_ENTRIES = 1_000;
 /** {@link MAX_BATCH_ENTRIES} of the longest entries in base64url, with room for issuer, header and signature. */
 export const MAX_BATCH_LENGTH = 131_072;
 
-/** How long an entry is kept: the longest life of a token, and twice what two clocks may differ by, in seconds. */
-export const ENTRY_LIFE = 360;
+/**
+ * How long an entry is kept, in seconds: the longest life of a token (300), and 30 for each of what adds to it. The clock of
+ * the process that made the token may be ahead of the database's; that of a verifier which begins from a snapshot behind it;
+ * the verifier forgives an `exp` that is over; and a transaction takes time, in whole seconds.
+ */
+export const ENTRY_LIFE = 300 + 4 * 30;
 
 /**
  * What can be revoked, as both ends spell it. A verifier makes those that a token that it was shown could be named by; the
@@ -41,12 +45,10 @@ export const feedTarget = {
 
 /**
  * Everything that ends a token when it is revoked with a number above the token's `writ.seen`. The tools are not in it: a
- * call is of one, and ends by that one alone.
+ * call is of one, and ends by that one alone. Nor is the key that signed it: who stole one writes any `writ.seen` with it,
+ * so a key that was withdrawn ends whatever it signed.
  */
-export function targetsOf(
-  claims: TransactionalAccessToken | TransactionToken,
-  kid: string | undefined,
-): readonly string[] {
+export function targetsOf(claims: TransactionalAccessToken | TransactionToken): readonly string[] {
   const { iss, aud, sub, jti, txn, act, writ } = claims;
   const ours = flattenAct(act).filter((actor) => actor.iss === iss);
   const agents = [...('client_id' in claims ? [claims.client_id] : []), ...ours.map((actor) => actor.sub)];
@@ -57,7 +59,6 @@ export function targetsOf(
     feedTarget.person(sub),
     feedTarget.server(aud),
     ...new Set(agents.map(feedTarget.agent)),
-    ...(kid === undefined ? [] : [feedTarget.key(kid)]),
   ];
 }
 

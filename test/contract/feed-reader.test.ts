@@ -79,10 +79,10 @@ describeDatabases('the reader of the feed', (database) => {
 
   it('leaves out what is older than any token, and keeps the end of the rest', async () => {
     await database().prisma.$executeRawUnsafe(
-      `UPDATE revocation SET revoked_at = now() - interval '361 seconds' WHERE number < 3`,
+      `UPDATE revocation SET revoked_at = now() - interval '421 seconds' WHERE number < 3`,
     );
     await database().prisma.$executeRawUnsafe(
-      `UPDATE revocation SET revoked_at = now() - interval '350 seconds' WHERE number = 3`,
+      `UPDATE revocation SET revoked_at = now() - interval '410 seconds' WHERE number = 3`,
     );
     const { at, highest, entries } = await reader().read(0, 10);
     expect([highest, entries.map(({ number }) => number)]).toEqual([5, [3, 5]]);

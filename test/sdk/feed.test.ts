@@ -1,7 +1,8 @@
+import { KeyObject } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as pause } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
-import { feedTarget } from '../../src/protocol/index.js';
+import { ENTRY_LIFE, feedTarget } from '../../src/protocol/index.js';
 import {
   type ApprovedCall,
   createVerifier,
@@ -12,6 +13,7 @@ import {
 } from '../../src/sdk/verifier/index.js';
 import { strangeKey, TestFeed } from '../support/feed-server.js';
 import { type Claims, TestIssuer } from '../support/issuer.js';
+import { jws } from '../support/jws.js';
 import { callText } from '../support/mcp.js';
 
 const RESOURCE = 'https://mcp.example/files';
@@ -179,6 +181,54 @@ describe('a verifier that follows the feed', () => {
     // Keys are fetched at most once in thirty seconds.
     issuer.ahead = 31;
     await until(is(200), async () => send(LIST, await exact('ses_1')));
+  }, 60_000);
+
+  it.each(['published', 'configured'])(
+    'takes nothing by a withdrawn key that it never saw used, whatever `seen` is forged with it, nor after the feed forgot it (%s)',
+    async (where) => {
+      const clock = { now: () => Math.floor(Date.now() / 1_000) + issuer.ahead };
+      const stolen = issuer.signingKey;
+      await issuer.add('k2');
+      const jwks = issuer.jwks as NonNullable<VerifierOptions['jwks']>;
+      const { send } = serverOf({ clock, ...(where === 'configured' ? { jwks } : {}) });
+      const forged = (): string =>
+        jws(
+          KeyObject.from(stolen.privateKey),
+          { alg: 'ES256', kid: stolen.kid, typ: 'txnat+jwt' },
+          issuer.claims(RESOURCE, writ('ses_forged', { seen: 1_000_000 })),
+        );
+      expect((await send(LIST, await exact('ses_1'))).status).toBe(200);
+      feed.revoke(feedTarget.key(stolen.kid), 'txn:before', feedTarget.session('ses_1'));
+      await until(is(401), async () => send(LIST, await exact('ses_1')));
+      expect((await send(LIST, forged())).status).toBe(401);
+      issuer.ahead = ENTRY_LIFE + 2;
+      await until(is(200), async () => send(LIST, await exact('ses_1')));
+      expect((await send(LIST, forged())).status).toBe(401);
+    },
+    60_000,
+  );
+
+  it('fetches the keys anew when it hears the feed again after a long silence', async () => {
+    const clock = { now: () => Math.floor(Date.now() / 1_000) + issuer.ahead };
+    const stolen = issuer.signingKey;
+    await issuer.add('k2');
+    const { send } = serverOf({ clock });
+    const forged = (): string =>
+      jws(
+        KeyObject.from(stolen.privateKey),
+        { alg: 'ES256', kid: stolen.kid, typ: 'txnat+jwt' },
+        issuer.claims(RESOURCE, writ('ses_forged')),
+      );
+    expect((await send(LIST, forged())).status).toBe(200);
+    feed.isOff = true;
+    feed.cut();
+    await until(is(503), async () => send(LIST, await exact('ses_1')));
+    // Its withdrawal came and was forgotten meanwhile.
+    issuer.withdraw(stolen.kid);
+    issuer.ahead = 120;
+    feed.isOff = false;
+    await until(is(200), async () => send(LIST, await exact('ses_1')));
+    expect((await send(LIST, forged())).status).toBe(401);
   }, 60_000);
 
   it('refuses all before it has read anything, and begins by itself', async () => {
@@ -426,6 +476,40 @@ describe('a call that runs', () => {
     });
     const { stopped } = await start({ clockSkewSeconds: 0 }, await short());
     await expect(stopped).resolves.toMatchObject({ code: 'invalid_token', reason: 'expired' });
+  }, 30_000);
+
+  const untilStopped = (call: ApprovedCall): Promise<unknown> =>
+    new Promise((resolve) => {
+      call.signal.addEventListener('abort', () => {
+        resolve('stopped');
+      });
+    });
+
+  it('ends with its token where its end cannot be seen: its work is no native Promise', async () => {
+    const calls: ApprovedCall[] = [];
+    const { send } = serverOf({ clockSkewSeconds: 0 }, (call) => {
+      calls.push(call);
+      const work = untilStopped(call);
+      return { then: work.then.bind(work) };
+    });
+    expect((await send(CALL, await short())).status).toBe(200);
+    expect(calls.map(({ signal }) => signal.reason as unknown)).toMatchObject([{ reason: 'expired' }]);
+    expect(issuer.counts.introspect).toBe(0);
+  }, 30_000);
+
+  it('ends with its token where its end cannot be seen: it was taken and not given to `run`', async () => {
+    const { verifier } = serverOf({ clockSkewSeconds: 0 });
+    const guard = verifier.guard();
+    const handle = guard.fetch(async (_request, { authInfo }) => {
+      const call = guard.call('read_file', { authInfo });
+      await untilStopped(call);
+      return Response.json({ reason: (call.signal.reason as VerifierError).reason });
+    });
+    const authorization = `Bearer ${await short()}`;
+    const headers = { 'content-type': 'application/json', authorization };
+    const answer = await handle(new Request(RESOURCE, { method: 'POST', body: CALL, headers }));
+    await expect(answer.json()).resolves.toEqual({ reason: 'expired' });
+    expect(issuer.counts.introspect).toBe(0);
   }, 30_000);
 
   it('that runs on asks Writ itself when the feed is too old, where that is configured', async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { feedId, MAX_BATCH_ENTRIES } from '../../src/protocol/index.js';
+import { ENTRY_LIFE, feedId, MAX_BATCH_ENTRIES } from '../../src/protocol/index.js';
 import { askFeed, batchesOf, hasTarget, headOf, idsOf, revokeTargets, Stream } from '../support/feed.js';
 import { ownWorld } from '../support/world.js';
 import { answerOf, assertion, makeKey, request } from '../support/writ.js';
@@ -30,7 +30,7 @@ const many = async (count: number, prefix: string): Promise<void> => {
 describe('GET /feed/v1/snapshot', () => {
   it('answers everything that still counts, with the number and the end of each, signed as a batch from the start', async () => {
     await revokeTargets(world, 'session:ses_gone');
-    await age(361);
+    await age(ENTRY_LIFE + 1);
     const first = (await headOf(world)) + 1;
     const last = await revokeTargets(world, 'session:ses_1', 'token:abc');
     const before = Date.now();
@@ -38,7 +38,7 @@ describe('GET /feed/v1/snapshot', () => {
     expect([answer.status, answer.headers.get('cache-control')]).toEqual([200, 'no-store']);
     const [batch, ...others] = await batchesOf(world, answer);
     expect(others).toEqual([]);
-    const soon = Math.floor(before / 1_000) + 360;
+    const soon = Math.floor(before / 1_000) + 420;
     expect(batch).toEqual({
       iss: world.issuer,
       at: expect.any(Number),
@@ -54,7 +54,7 @@ describe('GET /feed/v1/snapshot', () => {
   });
 
   it('is cut into batches that go on where the one before ends, and says where there is more', async () => {
-    await age(361);
+    await age(ENTRY_LIFE + 1);
     const from = await headOf(world);
     await many(MAX_BATCH_ENTRIES + 1, 'page');
     const [first, second] = await batchesOf(world, await askFeed(world, `/snapshot?after=${String(from)}`, rs1));
@@ -120,7 +120,7 @@ describe('GET /feed/v1', () => {
 
 describe('GET /feed/v1/events', () => {
   it('is a stream of events whose id is the end of each batch, with everything that still counts first', async () => {
-    await age(361);
+    await age(ENTRY_LIFE + 1);
     await revokeTargets(world, 'session:ses_before');
     const stream = await follow();
     expect([stream.response.statusCode, stream.response.headers['content-type']]).toEqual([200, 'text/event-stream']);

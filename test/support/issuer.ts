@@ -55,6 +55,15 @@ export class TestIssuer {
     return key;
   }
 
+  /** Signs with another key from now on, and publishes those before it too. */
+  async add(kid: string): Promise<void> {
+    this.#keys.push(await newKey(kid));
+  }
+
+  withdraw(kid: string): void {
+    this.#keys = this.#keys.filter((key) => key.kid !== kid);
+  }
+
   async rotate(kid: string): Promise<void> {
     this.#keys = [await newKey(kid)];
   }

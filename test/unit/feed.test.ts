@@ -80,12 +80,12 @@ describe('the targets of a token', () => {
     'server:https://mcp.example/files',
   ];
 
-  it('are itself, what it belongs to, its server, every agent of ours in its chain once, and its key', () => {
-    expect(targetsOf(claims, 'k1')).toEqual([...common, 'agent:agt_1', 'agent:agt_2', 'key:k1']);
+  it('are itself, what it belongs to, its server and every agent of ours in its chain once, but not the key that its `seen` is forged with', () => {
+    expect(targetsOf(claims)).toEqual([...common, 'agent:agt_1', 'agent:agt_2']);
   });
 
   it('of a transaction token are the same, without a client', () => {
-    expect(targetsOf({ ...shared, act: { sub: 'agt_2', iss: issuer }, req_wl: 'agt_2' }, undefined)).toEqual([
+    expect(targetsOf({ ...shared, act: { sub: 'agt_2', iss: issuer }, req_wl: 'agt_2' })).toEqual([
       ...common,
       'agent:agt_2',
     ]);

@@ -24,6 +24,8 @@ const SILENCE_MS = 1_000;
 /** A stream whose batches come later than this after they were read, for so long, is left for another connection. */
 const LATE_MS = 700;
 const LATE_FOR_MS = 2_000;
+/** Seconds: less than an entry is kept. */
+const SILENT_FOR = 60;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
 
@@ -96,6 +98,8 @@ class FollowedFeed implements Feed {
     for (;;) {
       const asked = performance.now();
       const batches = await snapshotAfter(after, this.#options, this.#connection.signal);
+      // After a long silence the withdrawal of a key may be forgotten where it was announced: the published keys know it.
+      if (this.ageMs() > SILENT_FOR * 1_000) this.#options.issuer.forgetKeys(SILENT_FOR);
       let last: FeedBatch | undefined;
       for (const text of batches) {
         last = await this.#take(text, asked);
@@ -147,15 +151,16 @@ class FollowedFeed implements Feed {
       throw new Error(`the feed sent what cannot be used: ${taken.error}`);
     }
     if (this.#state.newest !== undefined) this.#wake();
-    if (taken.value) {
-      this.#distrustKeys();
-      onNews();
-    }
+    this.#distrustKeys();
+    if (taken.value) onNews();
     this.#state.forget(this.#options.clock.now());
     return batch;
   }
 
-  /** A key that was withdrawn signs nothing any more, batches included, and longer than the feed remembers it. */
+  /**
+   * A key that was withdrawn signs nothing any more, batches included, and longer than the feed remembers it. Keys may
+   * have been fetched since the last batch.
+   */
   #distrustKeys(): void {
     const { issuer } = this.#options;
     for (const kid of issuer.kids()) if (this.isRevoked([feedId(feedTarget.key(kid))], 0)) issuer.distrust(kid);

@@ -44,7 +44,10 @@ export interface Guard {
   node(handler: NodeHandler): (request: IncomingMessage, response: ServerResponse) => void;
   /** Express middleware; sets `req.auth` and `req.body`. Mount it before any body parser. */
   express(): (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void;
-  /** The call that a handler is serving, by the context it was given; once, so that one approval runs one handler. */
+  /**
+   * The call that a handler is serving, by the context it was given; once, so that one approval runs one handler. Give it
+   * to `run`: before that, and where the work is no native Promise, its end cannot be seen, and it ends with its token.
+   */
   call(tool: string, context: unknown): ApprovedCall;
   /**
    * Does the work of a call that was taken by `call`, and tells Writ what became of it; what the work answers or throws
@@ -161,8 +164,10 @@ function releasing<Out>(hold: Hold | undefined, work: () => Out): Out {
   const release = (): void => hold?.release();
   try {
     const out = work();
-    if (out instanceof Promise) out.then(release, release);
-    else if (!isThenable(out)) release();
+    if (out instanceof Promise) {
+      hold?.willRelease();
+      out.then(release, release);
+    } else if (!isThenable(out)) release();
     return out;
   } catch (thrown) {
     release();

@@ -15,10 +15,12 @@ import { type Ages, remember } from './remember.js';
 /** The one issuer whose tokens count. Its addresses come from its metadata, never from a token. */
 export interface Issuer {
   keyFor(jws: Jws): Promise<Result<VerificationKey, Reason>>;
-  /** The ids of the keys that signatures were checked with. */
+  /** The ids of all keys that are held, whether anything was signed with them or not. */
   kids(): readonly string[];
   /** Takes no signature by this key any more, whatever the published set says. */
   distrust(kid: string): void;
+  /** Holds no keys any more that were fetched longer ago than this. */
+  forgetKeys(age: Seconds): void;
   introspectionEndpoint(): Promise<string>;
 }
 
@@ -47,20 +49,17 @@ export function createIssuer(options: IssuerOptions): Issuer {
     () => AGES,
   );
   const keys = remember(async () => loadKeys(options, options.jwks ?? (await metadata.get()).jwks_uri), clock, agesOf);
-  const used = new Set<string>();
   const distrusted = new Set<string>();
   return {
     keyFor: async (jws) => {
       const found = await orUnavailable(() => findKey(jws, keys));
-      if (!found.ok || jws.kid === undefined) return found;
-      if (distrusted.has(jws.kid)) return err('unknown_key');
-      used.add(jws.kid);
-      return found;
+      return jws.kid !== undefined && distrusted.has(jws.kid) ? err('unknown_key') : found;
     },
-    kids: () => [...used],
+    kids: () => (keys.held()?.list ?? []).flatMap(({ kid }) => (kid === undefined ? [] : [kid])),
     distrust: (kid) => {
       distrusted.add(kid);
     },
+    forgetKeys: keys.forget,
     introspectionEndpoint: () =>
       orUnavailable(async () => {
         const { introspection_endpoint } = await metadata.get();

@@ -51,7 +51,8 @@ const Options = z
     feed: z.union([z.boolean(), Follow]).default(false),
     /**
      * A call that is longer than its token is told to stop at the token's end. With the credentials of `introspection`, and
-     * unless this is `stop`, it is renewed: shortly before that Writ is asked whether it may run on, and so again and again.
+     * unless this is `stop`, it is renewed while its Promise is pending: shortly before that Writ is asked whether it may run
+     * on, and so again and again.
      */
     longCalls: z.enum(['renew', 'stop']).default('renew'),
     dpopRequired: z.boolean().default(false),

@@ -4,6 +4,10 @@ import type { Clock, Seconds } from '../../base/index.js';
 export interface Remembered<T> {
   /** What is held, fetched when it is missing or old. */
   get(): Promise<T>;
+  /** What is held, however old. */
+  held(): T | undefined;
+  /** What was fetched longer ago than this is held no more, so that the next who asks has it fetched. */
+  forget(age: Seconds): void;
   /** Fetched anew, but at most once per cooldown: in between it gives what {@link get} gives. */
   renew(): Promise<T>;
 }
@@ -51,7 +55,14 @@ export function remember<T>(
     const recent = heldWithin(ages().cooldown);
     return recent ? recent.value : attempt();
   }
-  return { get, renew };
+  return {
+    get,
+    renew,
+    held: () => state.held?.value,
+    forget: (age) => {
+      if (heldWithin(age) === undefined) state.held = undefined;
+    },
+  };
 }
 
 async function fly<T>(state: State<T>, load: () => Promise<T>, clock: Clock): Promise<T> {

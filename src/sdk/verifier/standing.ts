@@ -18,7 +18,13 @@ export interface Standing {
 }
 
 /** A call that runs, and may have to stop; `stopped` says why, once the signal has fired. */
-export type Hold = Readonly<{ signal: AbortSignal; stopped(): VerifierError | undefined; release(): void }>;
+export type Hold = Readonly<{
+  signal: AbortSignal;
+  stopped(): VerifierError | undefined;
+  /** Says that {@link Hold.release} will come, whatever becomes of the work: only then it may be renewed. */
+  willRelease(): void;
+  release(): void;
+}>;
 
 export type StandingOptions = Readonly<{
   /** Absent where this verifier follows no feed: then a token ends when it expires, and not before. */
@@ -39,6 +45,8 @@ type Known = {
   readonly token: string;
   readonly tokenId: string;
   readonly ids: readonly string[];
+  /** Of the key that signed it, whose withdrawal counts whatever the token has seen. */
+  readonly keyIds: readonly string[];
   readonly seen: number;
   readonly life: Seconds;
   readonly boundMs: number;
@@ -49,7 +57,7 @@ type Known = {
 };
 
 /** A token in the hands of a call that runs. */
-type Held = Known & { readonly tool: string; isRenewed: boolean };
+type Held = Known & { readonly tool: string; isRenewed: boolean; mayRenew: boolean };
 
 /** See {@link Standing}. */
 export function createStanding(options: StandingOptions): Standing {
@@ -64,7 +72,7 @@ export function createStanding(options: StandingOptions): Standing {
     const found = known.get(delegation);
     if (found === undefined) throw new VerifierError('not_admitted');
     const ids = feed === undefined ? [] : [...found.ids, feedId(feedTarget.tool(resource, tool))];
-    return { ...found, ids, tool, isRenewed: false };
+    return { ...found, ids, tool, isRenewed: false, mayRenew: false };
   };
   return {
     enter: (delegation, token, { claims, kid }) => {
@@ -72,7 +80,8 @@ export function createStanding(options: StandingOptions): Standing {
       const entry = {
         token,
         tokenId: claims.jti,
-        ids: feed === undefined ? [] : targetsOf(claims, kid).map(feedId),
+        ids: feed === undefined ? [] : targetsOf(claims).map(feedId),
+        keyIds: feed === undefined || kid === undefined ? [] : [feedId(feedTarget.key(kid))],
         seen: claims.writ.seen,
         life: claims.exp - claims.iat,
         expiresAt: claims.exp,
@@ -105,10 +114,11 @@ class Judge {
   }
 
   /** What is certain without asking anybody. */
-  flawOf({ expiresAt, ids, seen }: Known): Reason | undefined {
+  flawOf({ expiresAt, ids, keyIds, seen }: Known): Reason | undefined {
     const { clock, skew } = this.#options;
     if (expiresAt <= clock.now() - skew) return 'expired';
-    return this.#feed?.isRevoked(ids, seen) === true ? 'revoked' : undefined;
+    const isRevoked = this.#feed?.isRevoked(ids, seen) === true || this.#feed?.isRevoked(keyIds, 0) === true;
+    return isRevoked ? 'revoked' : undefined;
   }
 
   /** Whether what is known is young enough for this token. */
@@ -116,10 +126,10 @@ class Judge {
     return this.#feed === undefined || this.#feed.ageMs() <= boundMs || performance.now() < vouchedUntil;
   }
 
-  /** Whether it is time to ask whether a call may run on: shortly before it may not. */
-  isDue({ expiresAt, life }: Held): boolean {
+  /** Whether it is time to ask whether a call may run on: shortly before it may not. Without an end to see it never does. */
+  isDue({ expiresAt, life, mayRenew }: Held): boolean {
     const { renew, clock } = this.#options;
-    return renew !== undefined && clock.now() >= expiresAt - Math.min(RENEW_BEFORE, Math.max(2, life / 4));
+    return mayRenew && renew !== undefined && clock.now() >= expiresAt - Math.min(RENEW_BEFORE, Math.max(2, life / 4));
   }
 
   /** Has a call run on, and throws when Writ says that it may not. Without an answer its time goes on running out. */
@@ -183,7 +193,14 @@ function hold(held: Held, judge: Judge, watch: Watch): Hold {
   };
   watch.add(look);
   look();
-  return { signal: controller.signal, stopped: () => stopped, release: () => void watch.remove(look) };
+  return {
+    signal: controller.signal,
+    stopped: () => stopped,
+    willRelease: () => {
+      held.mayRenew = true;
+    },
+    release: () => void watch.remove(look),
+  };
 }
 
 /** Begins the work unless it is being done. */
