@@ -59,7 +59,9 @@ export function createIssuer(options: IssuerOptions): Issuer {
     distrust: (kid) => {
       distrusted.add(kid);
     },
-    forgetKeys: keys.forget,
+    forgetKeys: (age) => {
+      keys.forget(age);
+    },
     introspectionEndpoint: () =>
       orUnavailable(async () => {
         const { introspection_endpoint } = await metadata.get();
