@@ -20,6 +20,7 @@ const NAMES = [
   'policy',
   'growth',
   'processes',
+  'sessions',
 ];
 const USAGE = `npm run bench -- [--only NAME[,NAME]] [--seconds N] [--rounds N] [--quick] [--json]
   [--entries N] [--against PATH/TO/main.js] [--profile DIRECTORY] [--report FILE]

@@ -5,7 +5,7 @@ import { get, type IncomingMessage } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { clientAssertion, PrivateJwk } from '../../src/protocol/index.js';
-import { createVerifier, type Verifier } from '../../src/sdk/verifier/index.js';
+import { createVerifier, type Verifier, VerifierError } from '../../src/sdk/verifier/index.js';
 import { ADMIN_TOKEN, furnish, startHouse } from './house.js';
 import { askOnce, quantile } from './load.js';
 import { makeKeys, presigner, RESOURCE, SERVER } from './material.js';
@@ -32,9 +32,12 @@ const CALL = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"re
 /** A follower that keeps nothing but the number it has reached. */
 type Reader = { reached: number; readonly response: IncomingMessage };
 
-/** An MCP server; `running` resolves when its call runs, `stopped` when that was told to stop, with the time. */
+/**
+ * An MCP server; `running` resolves when its call runs, `stopped` when the token was refused because it is revoked, with the
+ * time: to the call that ran, or to one that wanted to begin. A call that stops for another reason begins again.
+ */
 type Guarded = Readonly<{ verifier: Verifier; begin(token: string): Begun; ask(token: string): Promise<number> }>;
-type Begun = Readonly<{ running: Promise<void>; stopped: Promise<number> }>;
+type Begun = Readonly<{ running: Promise<void>; stopped: Promise<number>; strays(): number }>;
 
 try {
   await furnish(house, keys);
@@ -46,11 +49,12 @@ try {
   const share = (house.cpuSeconds() - cpu) / ((performance.now() - began) / 1_000);
   const rssMb = house.rssMb();
   const times: number[] = [];
-  let missed = 0;
+  let [missed, strays] = [0, 0];
   for (let n = 0; n < revocations; n++) {
     const seen = await revoked(servers);
     times.push(...seen.times);
     missed += seen.missed;
+    strays += seen.strays;
   }
   await pause(1_000);
   const highest = Math.max(...followers.map(({ reached }) => reached));
@@ -64,6 +68,7 @@ try {
       behind: followers.filter(({ reached }) => reached < highest || highest < revocations).length,
       refusals: times.length,
       missed,
+      stopped_otherwise: strays,
       refused_p50_ms: quantile(times, 0.5),
       refused_p99_ms: quantile(times, 0.99),
       refused_worst_ms: quantile(times, 1),
@@ -101,14 +106,18 @@ function guarded(): Guarded {
     fetch: (url, init) => fetch(url.replace(issuer, base), init),
   });
   const guard = verifier.guard();
-  const told = new Map<string, Readonly<{ running(): void; stopped(at: number): void }>>();
+  const told = new Map<string, Readonly<{ running(): void; stopped(reason: unknown): void }>>();
   const handle = guard.fetch(async (_request, { authInfo }) => {
     const tool = guard.tool('read_file', async (_args: object, { signal }) => {
       told.get(authInfo.token)?.running();
       if (!signal.aborted) await once(signal, 'abort');
-      told.get(authInfo.token)?.stopped(performance.now());
+      told.get(authInfo.token)?.stopped(signal.reason);
     });
-    await tool({}, { authInfo });
+    try {
+      await tool({}, { authInfo });
+    } catch (stop) {
+      told.get(authInfo.token)?.stopped(stop);
+    }
     return Response.json({});
   });
   const ask = async (token: string): Promise<number> => {
@@ -117,15 +126,28 @@ function guarded(): Guarded {
   };
   const begin = (token: string): Begun => {
     let running = (): void => undefined;
-    let stopped: (at: number) => void = () => undefined;
+    let refused: (at: number) => void = () => undefined;
+    const seen = { isRefused: false, strays: 0 };
+    const isRefused = (): boolean => seen.isRefused;
     const begun = {
       running: new Promise<void>((resolve) => (running = resolve)),
-      stopped: new Promise<number>((resolve) => (stopped = resolve)),
+      stopped: new Promise<number>((resolve) => (refused = resolve)),
+      strays: () => seen.strays,
+    };
+    const stopped = (reason: unknown): void => {
+      seen.isRefused = reason instanceof VerifierError && reason.reason === 'revoked';
+      if (isRefused()) refused(performance.now());
+      else seen.strays++;
     };
     told.set(token, { running, stopped });
-    // One that has not heard enough yet refuses, as it must.
+    // One that has not heard enough yet, or for too long, refuses, as it must.
     const insist = async (): Promise<void> => {
-      while ((await ask(token)) === 503) await pause(100);
+      while (!isRefused()) {
+        const status = await ask(token);
+        if (status === 503) await pause(100);
+        else if (status === 401 && !isRefused()) stopped(new VerifierError('revoked'));
+        else if (status !== 200) return;
+      }
     };
     void insist();
     return begun;
@@ -133,8 +155,10 @@ function guarded(): Guarded {
   return { verifier, begin, ask };
 }
 
+type Seen = Readonly<{ times: readonly number[]; strays: number; missed: number }>;
+
 /** Ends one session with a call of it running at each server: how long after the request each call was told to stop. */
-async function revoked(servers: readonly Guarded[]): Promise<Readonly<{ times: readonly number[]; missed: number }>> {
+async function revoked(servers: readonly Guarded[]): Promise<Seen> {
   const [request] = presigner(issuer, keys).exchanges(1, { subject: 'fresh' });
   if (request === undefined) throw new Error('nothing to ask');
   const { status, body } = await askOnce({ port: house.port }, request);
@@ -148,9 +172,11 @@ async function revoked(servers: readonly Guarded[]): Promise<Readonly<{ times: r
   await end(sessionOf(token));
   const late = pause(PATIENCE_MS, undefined, { ref: false });
   const stopped = await Promise.all(calls.map((call) => Promise.race([call.stopped, late])));
-  const again = await Promise.all(servers.map((server) => server.ask(token)));
   const times = stopped.flatMap((at) => (at === undefined ? [] : [at - sent]));
-  return { times, missed: servers.length - times.length + again.filter((answer) => answer === 200).length };
+  const heard = servers.filter((_, n) => stopped[n] !== undefined);
+  const again = await Promise.all(heard.map((server) => server.ask(token)));
+  const strays = calls.reduce((sum, call) => sum + call.strays(), 0);
+  return { times, strays, missed: servers.length - times.length + again.filter((answer) => answer === 200).length };
 }
 
 async function end(session: string): Promise<void> {

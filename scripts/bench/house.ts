@@ -89,3 +89,11 @@ export const multiply = (count: number): string => `
         'tools', jsonb_build_array(document -> 'tools' -> 0))
     FROM mcp_server, generate_series(1, ${count}) AS n WHERE client_id = 'srv_bench';
   UPDATE registry_state SET version = version + 1;`;
+
+/** People with a session each that goes on for hours, straight into the tables. */
+export const liveSessions = (count: number): string => `
+  INSERT INTO person (id, issuer, subject, attributes)
+    SELECT 'prs_live_' || n, 'https://live.example', n::text, '{}' FROM generate_series(1, ${count}) AS n;
+  INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at, idle_until)
+    SELECT 'ses_live_' || n, 'live ' || n, 'prs_live_' || n, 'agt_bench', 'active', 1,
+      now() + interval '8 hours', now() + interval '8 hours' FROM generate_series(1, ${count}) AS n;`;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type DecisionFigure, DecisionFigures } from './decision-figures.js';
-import { furnish, lookAtArguments, multiply, startHouse } from './house.js';
+import { furnish, liveSessions, lookAtArguments, multiply, startHouse } from './house.js';
 import { bytesPerEntry, type Figures, proofs, recordedExchanges } from './log.js';
 import { askOnce, fullLoad, median, quantile, type Request, rush, type Seen, steadyLoad } from './load.js';
 import { makeKeys, type Mix, post, presigner, publicJwk } from './material.js';
@@ -155,6 +155,7 @@ class Bench {
     if (only('embedded')) contenders.push(...(await this.#writ('embedded', undefined, undefined)));
     if (this.#postgres !== undefined && only('policy')) contenders.push(...(await this.#policies(this.#postgres)));
     if (this.#postgres !== undefined && only('audit')) contenders.push(...(await this.#logs(this.#postgres)));
+    if (this.#postgres !== undefined && only('sessions')) contenders.push(...(await this.#sessions(this.#postgres)));
     return contenders;
   }
 
@@ -178,6 +179,26 @@ class Bench {
     }
     const [logged = '', unlogged = ''] = databases;
     this.#logged = { with: logged, without: unlogged };
+    return found;
+  }
+
+  /** What an exchange costs beside live sessions, and with none: the same server twice. */
+  async #sessions(postgres: DurablePostgres): Promise<readonly Contender[]> {
+    const found: Contender[] = [];
+    for (const [name, count] of [
+      ['alone', 0],
+      ['among', Math.min(100_000, this.#plan.entries)],
+    ] as const) {
+      const databaseUrl = this.#database(postgres);
+      const house = this.#keep(await startHouse({ issuer: this.#issuer, databaseUrl }));
+      await furnish(house, this.#keys);
+      postgres.sql(`bench_${this.#databases}`, `${liveSessions(count)} VACUUM ANALYZE; CHECKPOINT;`);
+      for (const subject of ['fresh', 'reused'] as const) {
+        const requests = (n: number): readonly Request[] => this.#signer.exchanges(n, { subject });
+        const databaseCpu = (): number => postgres.cpuSeconds();
+        found.push({ name: `sessions ${name} ${subject}`, child: house, port: house.port, requests, databaseCpu });
+      }
+    }
     return found;
   }
 
@@ -322,10 +343,11 @@ class Bench {
     const { entries: most, seconds } = this.#plan;
     const entries = Math.min(1_000_000, most);
     const kept = await this.#figures('deny-set', { entries, lookups: Math.ceil(seconds * 300_000) });
+    const first = await this.#figures('snapshot', { entries });
     const verifiers = Math.min(100, Math.ceil(entries / 1_000));
     const setup = { verifiers, readers: verifiers * 9, revocations: Math.ceil(seconds * 10), seconds };
     const databaseUrl = this.#postgres && this.#database(this.#postgres);
-    return { ...kept, ...(await this.#figures('followers', { ...setup, databaseUrl }, CORES.load)) };
+    return { ...kept, ...first, ...(await this.#figures('followers', { ...setup, databaseUrl }, CORES.load)) };
   }
 
   /** The policy decision in sets of ever more policies and tools. */

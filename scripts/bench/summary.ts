@@ -48,6 +48,18 @@ export function summaryOf({
     'decision.keeping_us': minus(figure('policy varied')?.cpu, figure('not keeping varied')?.cpu),
     'growth.cpu_ratio': smallest === largest ? undefined : over(largest?.cpu, smallest?.cpu),
     'processes.ratio': processes?.ratio,
+    'sessions.rate_ratio': least(
+      ratio('sessions among fresh', 'sessions alone fresh'),
+      ratio('sessions among reused', 'sessions alone reused'),
+    ),
+    'sessions.cpu_ratio': least(
+      cpuRatio('sessions among fresh', 'sessions alone fresh'),
+      cpuRatio('sessions among reused', 'sessions alone reused'),
+    ),
+    'sessions.database_us': minus(
+      figure('sessions among fresh')?.databaseCpu,
+      figure('sessions alone fresh')?.databaseCpu,
+    ),
     'audit.cost_ratio': least(ratio('logged fresh', 'unlogged fresh'), ratio('logged reused', 'unlogged reused')),
     'audit.cpu_cost_ratio': least(
       cpuRatio('logged fresh', 'unlogged fresh'),

@@ -54,6 +54,7 @@ describe('the bench of the feed', () => {
       'feed.refusals': 3,
       'feed.missed': 0,
       'feed.refused_p99_ms': expect.any(Number),
+      'feed.snapshot_longest_block_ms': expect.any(Number),
     });
   }, 120_000);
 });
