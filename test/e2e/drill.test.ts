@@ -48,6 +48,13 @@ describe.each(hasServer ? ['postgres'] : [])('two servers of which one is killed
   }, 300_000);
 });
 
+describe.each(hasServer ? ['postgres'] : [])('revocations while one of two servers is killed (%s)', () => {
+  it('reach every verifier that follows the feed, whichever server it followed', async () => {
+    const { result, said } = await drill('revoke', '--rounds', '1', '--verifiers', '8');
+    expect({ ...result, said }).toMatchObject({ kills: 1, revocations: 10, missed: 0 });
+  }, 300_000);
+});
+
 describe.each(hasServer ? ['postgres'] : [])('a log that was changed after it was committed (%s)', () => {
   it('is found out by a copy that is older, however it was changed, and one that was not is proved', async () => {
     const { code, result, said } = await drill('tamper', '--rounds', '50', '--clean', '3', '--seconds', '240');
