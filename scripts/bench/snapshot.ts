@@ -65,6 +65,7 @@ const feed = followFeed({
     keyFor: () => Promise.resolve(ok(key.value)),
     kids: () => [],
     distrust: () => undefined,
+    forgetKeys: () => undefined,
     introspectionEndpoint: () => Promise.reject(new Error('nobody asks')),
   },
   fetch: (url) => Promise.resolve(answer(new URL(url))),
