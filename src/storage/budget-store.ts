@@ -13,10 +13,16 @@ const MARGIN: Seconds = 60;
  * once, by whoever removes it, and gives back no more than it reserved.
  */
 export function openBudgets({ prisma }: Database): Readonly<{ settle(grace: Seconds): Promise<void> }> {
+  const all = async (sql: string, ...values: readonly unknown[]): Promise<void> => {
+    while ((await guarded(() => prisma.$executeRawUnsafe(sql, ...values, BATCH))) === BATCH);
+  };
   return {
     settle: async (grace) => {
-      while ((await guarded(() => prisma.$executeRawUnsafe(SETTLE, grace + MARGIN, MARGIN, BATCH))) === BATCH);
-      await guarded(() => prisma.$executeRawUnsafe(PRUNE));
+      await all(SETTLE.told_by_report, grace + MARGIN);
+      await all(SETTLE.told_by_use, MARGIN);
+      await all(SETTLE.told_by_nobody, MARGIN);
+      await all(PRUNE.begun_anew);
+      await all(PRUNE.of_closed_session);
     },
   };
 }
@@ -25,12 +31,11 @@ export function openBudgets({ prisma }: Database): Readonly<{ settle(grace: Seco
  * Uses that Writ gave are counted by it; those that the server took by itself are known once it reports outcomes, and only
  * after the time that it has for that. Of what nobody tells nothing returns.
  */
-const SETTLE = `
+const settle = (told: string): string => `
 WITH due AS MATERIALIZED (
   SELECT * FROM budget_hold h
-  WHERE h.expires_at < clock_timestamp() - make_interval(secs => CASE h.told_by WHEN 'report' THEN $1::int ELSE $2::int END)
-    AND h.expires_at < clock_timestamp()
-  ORDER BY h.expires_at LIMIT $3::int FOR UPDATE SKIP LOCKED
+  WHERE h.told_by ${told} AND h.expires_at < now() - make_interval(secs => $1::int)
+  ORDER BY h.told_by, h.expires_at LIMIT $2::int FOR UPDATE SKIP LOCKED
 ), locked AS MATERIALIZED (
   SELECT a.key, a.unit FROM budget_account a WHERE a.key IN (SELECT account FROM due) ORDER BY a.key FOR UPDATE
 ), told AS MATERIALIZED (
@@ -49,9 +54,26 @@ WITH due AS MATERIALIZED (
 DELETE FROM budget_hold h USING due
 WHERE h.token_hash = due.token_hash AND h.tool = due.tool AND h.account = due.account`;
 
-/** What began anew an hour ago, and what was a session's that is closed, is debited no more. */
-const PRUNE = `
-DELETE FROM budget_account a
-WHERE (a.ends_at < clock_timestamp() - interval '1 hour'
-    OR EXISTS (SELECT 1 FROM agent_session s WHERE s.id = a.session_id AND s.closed_at IS NOT NULL))
-  AND NOT EXISTS (SELECT 1 FROM budget_hold h WHERE h.account = a.key)`;
+export const SETTLE = {
+  told_by_report: settle(`= 'report'`),
+  told_by_use: settle(`= 'use'`),
+  told_by_nobody: settle('IS NULL'),
+} as const;
+
+/** $1 how many. A scalar subquery, because an EXISTS may be planned as a hash of the whole table. */
+const prune = (over: string): string => `
+WITH gone AS MATERIALIZED (
+  SELECT a.key FROM ${over} AND (SELECT h.account FROM budget_hold h WHERE h.account = a.key LIMIT 1) IS NULL
+  LIMIT $1::int FOR UPDATE OF a SKIP LOCKED
+)
+DELETE FROM budget_account a USING gone WHERE a.key = gone.key`;
+
+/**
+ * What began anew an hour ago, and what was a session's that is closed, is debited no more. All that a session reserved is
+ * settled soon after it is closed, so those closed long ago have no accounts left.
+ */
+export const PRUNE = {
+  begun_anew: prune(`budget_account a WHERE a.ends_at < now() - interval '1 hour'`),
+  of_closed_session: prune(`agent_session s JOIN budget_account a ON a.session_id = s.id
+  WHERE s.closed_at > now() - interval '6 hours'`),
+} as const;

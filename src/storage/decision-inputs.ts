@@ -5,6 +5,7 @@ import { type DecisionInputs, KeptInput, type KeptInputs, type Past, withoutArgu
 import { type EncryptionKeys, seal, unseal } from '../token/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
+import { pruneAll, pruneSql } from './pruning.js';
 import { append } from './records.js';
 
 /** Told how many inputs were kept, or were dropped because the database was down or too slow for them. */
@@ -44,7 +45,8 @@ export function openDecisionInputs(database: Database, options: InputOptions): D
     },
     flush: () => behind.flush(),
     prune: async () => {
-      await guarded(() => prisma.$executeRawUnsafe(PRUNE, clock.now(), clock.now() - days * DAY));
+      await pruneAll(database, PRUNE.over, clock.now());
+      await pruneAll(database, PRUNE.old, clock.now() - days * DAY);
     },
     page: async (since, { after, limit }) => {
       await behind.flush();
@@ -190,7 +192,10 @@ const INSERT = `
   FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
     AS i(decision, at, agent, person, server, tool, outcome, policy, sealed), asynchronous`;
 
-const PRUNE = `DELETE FROM decision_input WHERE expires_at <= to_timestamp($1::bigint) OR at <= to_timestamp($2::bigint)`;
+export const PRUNE = {
+  over: pruneSql('decision_input', 'id', { where: 'expires_at <= to_timestamp($1::bigint)', oldest: 'expires_at' }),
+  old: pruneSql('decision_input', 'id', { where: 'at <= to_timestamp($1::bigint)', oldest: 'at' }),
+} as const;
 
 const PAGE = `
   SELECT id::text AS id, decision, person, extract(epoch FROM at)::bigint::text AS at, sealed FROM decision_input
@@ -198,7 +203,7 @@ const PAGE = `
     AND expires_at > clock_timestamp()
   ORDER BY decision_input.at, decision_input.id LIMIT $4::int`;
 
-const OF = `
+export const OF = `
   SELECT id::text AS id, decision, person, extract(epoch FROM at)::bigint::text AS at, sealed FROM decision_input
   WHERE at >= to_timestamp($2::bigint) AND at <= coalesce(to_timestamp($3::bigint), 'infinity')
     AND decision = ANY($1::text[]) AND expires_at > clock_timestamp()`;

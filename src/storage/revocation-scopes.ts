@@ -94,9 +94,11 @@ async function sessionsOf(
 }
 
 /** Locked in the order of their keys, as everybody does who removes several. */
-const REMOVE_CONSENTS = `
+export const REMOVE_CONSENTS = `
   WITH gone AS MATERIALIZED (
-    SELECT key FROM engine_record WHERE payload ->> 'clientId' = ANY($1::text[]) OR payload ->> 'accountId' = ANY($2::text[])
+    SELECT key FROM engine_record WHERE key IN (
+      SELECT key FROM engine_record WHERE payload ->> 'clientId' = ANY($1::text[])
+      UNION SELECT key FROM engine_record WHERE payload ->> 'accountId' = ANY($2::text[]))
     ORDER BY key FOR UPDATE
   ), removed AS (
     DELETE FROM engine_record e USING gone WHERE e.key = gone.key RETURNING e.grant_id

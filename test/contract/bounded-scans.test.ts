@@ -1,9 +1,12 @@
 import { beforeAll, expect, it } from '@jest/globals';
+import { PRUNE as PRUNE_BUDGETS, SETTLE } from '../../src/storage/budget-store.js';
+import { OF as INPUTS_OF, PRUNE as PRUNE_INPUTS } from '../../src/storage/decision-inputs.js';
 import { PRUNE as PRUNE_ENGINE } from '../../src/storage/engine-store.js';
 import { UNSEQUENCED, WITHOUT_SUMMARY } from '../../src/storage/finding-store.js';
 import { PRUNE as PRUNE_IDEMPOTENCY } from '../../src/storage/idempotency-store.js';
 import { PAGE as LIVE_PERMITS } from '../../src/storage/live-permits.js';
 import { DERIVED } from '../../src/storage/revocation-reach.js';
+import { REMOVE_CONSENTS } from '../../src/storage/revocation-scopes.js';
 import { ALL_DUE } from '../../src/storage/session-changes.js';
 import { ENDED, EXPIRE } from '../../src/storage/session-life.js';
 import { describeDatabases } from '../support/databases.js';
@@ -28,18 +31,25 @@ const [LATER, EARLIER] = [
   `now() - n * interval '1 minute' - interval '1 hour'`,
 ];
 
+const ACCOUNT = 'INSERT INTO budget_account (key, unit, scope, ceiling, used';
+const HOLD = `INSERT INTO budget_hold (token_hash, tool, session_id, use_key, server, per_use, uses, told_by, account, expires_at)`;
+const INPUT = `INSERT INTO decision_input (decision, agent, person, server, tool, outcome, policy, sealed, at, expires_at)`;
+const LONG_AGO = `${EARLIER} - interval '1 day'`;
+
 const FILLING = [
   many(session('live', '', `'active', ${LATER}, ${LATER}`)),
   few(session('over', '', `'active', ${EARLIER}, ${LATER}`)),
   few(session('idle', '', `'active', ${LATER}, ${EARLIER}`)),
   many(session('paused', ', paused_with, resumes_at', `'paused', ${LATER}, ${LATER}, 'paused' || n, ${LATER}`)),
   few(session('due', ', paused_with, resumes_at', `'paused', ${LATER}, ${LATER}, 'due' || n, ${EARLIER}`)),
-  many(session('closed', ', ended_at, closed_at', `'ended', ${EARLIER}, ${EARLIER}, ${EARLIER}, ${EARLIER}`)),
+  many(session('closed', ', ended_at, closed_at', `'ended', ${LONG_AGO}, ${LONG_AGO}, ${LONG_AGO}, ${LONG_AGO}`)),
+  few(session('lately', ', ended_at, closed_at', `'ended', ${EARLIER}, ${EARLIER}, ${EARLIER}, ${EARLIER}`)),
   few(session('ended', ', ended_at', `'ended', ${EARLIER}, ${EARLIER}, ${EARLIER}`)),
   many(leaf('old', EARLIER)),
   few(leaf('new', `now() - interval '10 seconds'`)),
   ...['engine_record (key, model, payload, expires_at)', 'replay (key, spender, expires_at)'].flatMap((into) => {
-    const values = into.startsWith('engine') ? `'AccessToken', '{}'::jsonb` : `'engine'`;
+    const payload = `jsonb_build_object('clientId', 'agt' || n, 'accountId', 'prs' || n)`;
+    const values = into.startsWith('engine') ? `'AccessToken', ${payload}` : `'engine'`;
     return [
       many(`INSERT INTO ${into} SELECT 'kept' || n, ${values}, ${LATER} FROM @n`),
       few(`INSERT INTO ${into} SELECT 'over' || n, ${values}, ${EARLIER} FROM @n`),
@@ -53,6 +63,27 @@ const FILLING = [
   few(
     `INSERT INTO idempotency_key (key, request_hash, holder, expires_at) SELECT 'over' || n, '', '', ${EARLIER} FROM @n`,
   ),
+  ...['live', 'lately'].map((of) =>
+    (of === 'live' ? many : few)(
+      `${ACCOUNT}, session_id) SELECT '${of}' || n, 'calls', 'session', 9, 9, '${of}' || n FROM @n`,
+    ),
+  ),
+  many(`${ACCOUNT}, ends_at) SELECT 'runs' || n, 'calls', 'agent', 9, 9, ${LATER} FROM @n`),
+  few(`${ACCOUNT}, ends_at) SELECT 'over' || n, 'calls', 'agent', 9, 9, ${EARLIER} FROM @n`),
+  ...['report', 'use', 'nobody'].flatMap((told) => [
+    many(
+      `${HOLD} SELECT 'live${told}' || n, 'tool', 'session', 'key', 'server', 1, 1, nullif('${told}', 'nobody'), 'live' || n, ${LATER} FROM @n`,
+    ),
+    few(
+      `${HOLD} SELECT 'over${told}' || n, 'tool', 'session', 'key', 'server', 1, 1, nullif('${told}', 'nobody'), 'live' || n, ${EARLIER} FROM @n`,
+    ),
+  ]),
+  many(
+    `${INPUT} SELECT 'dec' || n, 'agt', 'prs', 'server', 'tool', 'allow', 'set', '', now() - interval '1 minute', now() + interval '1 hour' FROM @n`,
+  ),
+  few(
+    `${INPUT} SELECT 'over' || n, 'agt', 'prs', 'server', 'tool', 'allow', 'set', '', ${EARLIER}, ${EARLIER} FROM @n`,
+  ),
   'DELETE FROM log_pending',
   'ANALYZE',
 ];
@@ -65,11 +96,31 @@ const STATEMENTS: readonly (readonly [string, string, () => readonly unknown[]])
   ['finding sessions without summary', WITHOUT_SUMMARY, () => [60, null, 100]],
   ['resuming what was paused for a time', ALL_DUE, () => []],
   ['finding leaves that are in no tree', UNSEQUENCED, () => []],
+  ['settling what servers report', SETTLE.told_by_report, () => [60, 500]],
+  ['settling what Writ counts', SETTLE.told_by_use, () => [60, 500]],
+  ['settling what nobody tells', SETTLE.told_by_nobody, () => [60, 500]],
+  ['forgetting budgets that began anew', PRUNE_BUDGETS.begun_anew, () => [500]],
+  ['forgetting budgets of closed sessions', PRUNE_BUDGETS.of_closed_session, () => [500]],
+  [
+    'finding the inputs of decisions',
+    INPUTS_OF,
+    () => [['dec1', 'dec2', 'dec3', 'dec4', 'dec5'], inSeconds(-600), null],
+  ],
+  [
+    'removing consents',
+    REMOVE_CONSENTS,
+    () => [
+      ['agt1', 'agt2'],
+      ['prs3', 'prs4', 'prs5'],
+    ],
+  ],
   ['finding the permits that live', LIVE_PERMITS, () => [0, 200, 1]],
   ['finding what comes of a token without a leaf', DERIVED, () => ['parent']],
   ['forgetting records of the engine', PRUNE_ENGINE.engine_record, () => [inSeconds(0)]],
   ['forgetting what was spent', PRUNE_ENGINE.replay, () => [inSeconds(0)]],
   ['forgetting uses of tokens', PRUNE_ENGINE.token_use, () => [inSeconds(0)]],
+  ['forgetting inputs of decisions that are over', PRUNE_INPUTS.over, () => [inSeconds(0)]],
+  ['forgetting inputs of old decisions', PRUNE_INPUTS.old, () => [inSeconds(-600)]],
   ['forgetting idempotency keys', PRUNE_IDEMPOTENCY, () => []],
 ];
 
