@@ -74,9 +74,7 @@ function readQuestion(http: FormRequest, caller: Caller, at: Moment): Asked {
   const running = form.get('running')?.[0];
   if (running !== undefined && !ToolName.safeParse(running).success) return malformed('running must be a tool name');
   if (running !== undefined && tool !== undefined) return malformed('running and consume are two questions');
-  // A call that runs goes on for as long as its session lives, whatever became of its token meanwhile.
-  const since = running === undefined ? at.now : 0;
-  const token = readOwnToken(text, { keys: at.keys.verification, issuer: at.settings.issuer, now: since });
+  const token = running === undefined ? tokenOf(text, at) : begunWith(text, at);
   if (token !== undefined && running !== undefined && !isOf(running, token))
     return { token: undefined, question: NOTHING };
   if (token === undefined || !isFor(token, caller, at.settings.trustDomain) || hasGoneActor(token, at))
@@ -85,6 +83,18 @@ function readQuestion(http: FormRequest, caller: Caller, at: Moment): Asked {
   if (tool === undefined) return { token, question: { tokenHash, consume: undefined } };
   const consume = useOf(token, tool, { http, caller, now: at.now, tokenHash });
   return consume === undefined ? { token: undefined, question: NOTHING } : { token, question: { tokenHash, consume } };
+}
+
+const tokenOf = (text: string, { keys, settings, now }: Moment): OwnToken | undefined =>
+  readOwnToken(text, { keys: keys.verification, issuer: settings.issuer, now });
+
+/** A call that runs goes on for as long as its session lives, whatever became of its token and the token's key meanwhile. */
+function begunWith(text: string, { keys, settings: { issuer }, now }: Moment): OwnToken | undefined {
+  const known = readOwnToken(text, { keys: keys.verification, issuer, now: 0 });
+  if (known !== undefined) return known;
+  const former = readOwnToken(text, { keys: keys.former, issuer, now: 0 });
+  // Whatever such a key signed has expired. What has not was not signed by us.
+  return former !== undefined && former.claims.exp <= now ? former : undefined;
 }
 
 /** A token without details is good for any tool of its server that its scopes are enough for: the server knows which. */

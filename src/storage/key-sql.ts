@@ -30,8 +30,12 @@ export const SETTLE = `
   SELECT 'retired' AS what, kid FROM retired UNION ALL SELECT 'activated', kid FROM activated`;
 
 export const REMOVE = `
-  DELETE FROM signing_key WHERE state = 'retired' AND published_until <= clock_timestamp()
+  UPDATE signing_key SET state = 'former' WHERE state = 'retired' AND published_until <= clock_timestamp()
   RETURNING 'removed' AS what, kid`;
+
+/** No session lives longer than a day, so no call that began with a token of it runs on. */
+export const FORGET = `
+  DELETE FROM signing_key WHERE state = 'former' AND published_until <= clock_timestamp() - interval '1 day'`;
 
 export const WITHDRAW = `
   UPDATE signing_key SET state = 'withdrawn', withdrawn_at = clock_timestamp(), sealed = '' WHERE kid = $1`;

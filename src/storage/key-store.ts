@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { Clock } from '../base/index.js';
 import type { Json } from '../protocol/index.js';
-import type { KeyOrder, KeyStore, NewKey, StoredKeys } from '../token/index.js';
+import type { KeyOrder, KeyStore, NewKey, StoredKey, StoredKeys } from '../token/index.js';
 import type { Database } from './database.js';
 import type { Prisma } from './generated/client.js';
-import { INSERT_FIRST, INSERT_NEXT, KEYS, PROMOTE, REMOVE, SETTLE, WITHDRAW } from './key-sql.js';
+import { FORGET, INSERT_FIRST, INSERT_NEXT, KEYS, PROMOTE, REMOVE, SETTLE, WITHDRAW } from './key-sql.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
 import { revokeWithin } from './revocations.js';
@@ -59,6 +59,7 @@ async function settle(changing: Changing, overlap: number): Promise<void> {
   const { transaction } = changing;
   const moved = Moves.parse(await transaction.$queryRawUnsafe(SETTLE, overlap));
   const removed = Moves.parse(await transaction.$queryRawUnsafe(REMOVE));
+  await transaction.$executeRawUnsafe(FORGET);
   for (const { what, kid } of [...moved, ...removed]) await note(changing, { what, kid }, BY_ITSELF);
 }
 
@@ -134,7 +135,7 @@ const Keys = z.array(
     alg: z.string(),
     publicJwk: z.unknown(),
     sealed: z.instanceof(Uint8Array),
-    state: z.enum(['next', 'active', 'retired', 'withdrawn']),
+    state: z.enum(['next', 'active', 'retired', 'withdrawn', 'former']),
     createdAt: z.number(),
     activatesAt: z.number(),
     retiredAt: seconds,
@@ -146,5 +147,9 @@ const Dues = z.array(z.object({ dueIn: seconds }));
 
 function storedKeys(rows: unknown): StoredKeys {
   const due = Dues.parse(rows).flatMap(({ dueIn }) => (dueIn === undefined ? [] : [dueIn]));
-  return { keys: Keys.parse(rows), dueIn: due.length === 0 ? undefined : Math.min(...due) };
+  const [keys, former]: [StoredKey[], unknown[]] = [[], []];
+  for (const { state, ...key } of Keys.parse(rows))
+    if (state === 'former') former.push(key.publicJwk);
+    else keys.push({ ...key, state });
+  return { keys, former, dueIn: due.length === 0 ? undefined : Math.min(...due) };
 }

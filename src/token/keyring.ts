@@ -22,6 +22,8 @@ export interface KeyRing {
   /** Public halves of next, active and retired keys. */
   readonly published: readonly PublicJwk[];
   readonly verification: readonly VerificationKey[];
+  /** Keys whose tokens have all expired. They tell which call a token began that runs on, and nothing else. */
+  readonly former: readonly VerificationKey[];
   /** Reads the database now; whoever awaits it knows every change that was made before the call. */
   refresh(): Promise<void>;
 }
@@ -75,6 +77,7 @@ type Held = Readonly<{
   signs: ReadonlyMap<string, Sign>;
   published: readonly PublicJwk[];
   verification: readonly VerificationKey[];
+  former: readonly VerificationKey[];
   keys: readonly SigningKey[];
 }>;
 
@@ -121,6 +124,10 @@ class Ring implements LiveKeyRing {
 
   get verification(): readonly VerificationKey[] {
     return this.#held.verification;
+  }
+
+  get former(): readonly VerificationKey[] {
+    return this.#held.former;
   }
 
   /** Who asks while a read is under way may know of something newer than it will see, and shares the one after it. */
@@ -171,7 +178,7 @@ class Ring implements LiveKeyRing {
     this.#held = this.#heldOf(stored, readAt);
   }
 
-  #heldOf({ keys: rows, dueIn }: StoredKeys, readAt: number): Held {
+  #heldOf({ keys: rows, former, dueIn }: StoredKeys, readAt: number): Held {
     const living = rows.filter(({ state }) => state !== 'withdrawn');
     const published = living.map((row) => PublicJwk.parse(row.publicJwk));
     const signs = living.flatMap((row) => {
@@ -186,7 +193,8 @@ class Ring implements LiveKeyRing {
       published,
       states: new Map(rows.map(({ kid, state }) => [kid, state])),
       signs: new Map(signs),
-      verification: published.map((jwk) => importKey(jwk)).flatMap((key) => (key.ok ? [key.value] : [])),
+      verification: usable(published),
+      former: usable(former.map((jwk) => PublicJwk.parse(jwk))),
       keys: inTurn.map((row) => this.#signingKey(row.kid, PublicJwk.parse(row.publicJwk))),
     };
   }
@@ -235,8 +243,12 @@ const NOTHING: Held = {
   signs: new Map(),
   published: [],
   verification: [],
+  former: [],
   keys: [],
 };
+
+const usable = (jwks: readonly PublicJwk[]): readonly VerificationKey[] =>
+  jwks.map((jwk) => importKey(jwk)).flatMap((key) => (key.ok ? [key.value] : []));
 
 const unavailable = (message: string): Fault => new Fault('keys_unavailable', message);
 const mayNotSign = (kid: string): Fault => unavailable(`signing key ${kid} may not sign, or does not open`);

@@ -20,8 +20,15 @@ export type StoredKey = NewKey &
     withdrawnAt: Seconds | undefined;
   }>;
 
-/** All of them, the newest first. `dueIn`: in how many seconds time alone changes one of them; 0 or less is now. */
-export type StoredKeys = Readonly<{ keys: readonly StoredKey[]; dueIn: Seconds | undefined }>;
+/**
+ * All of them, the newest first. `former` are the public halves of retired ones that are published no more, for as long as
+ * a call may run. `dueIn`: in how many seconds time alone changes one of them; 0 or less is now.
+ */
+export type StoredKeys = Readonly<{
+  keys: readonly StoredKey[];
+  former: readonly unknown[];
+  dueIn: Seconds | undefined;
+}>;
 
 /** Who wants a change, for the log. */
 export type KeyOrder = Readonly<{ by: string; reason: string }>;

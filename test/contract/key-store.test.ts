@@ -30,13 +30,14 @@ async function events(database: Database): Promise<readonly unknown[]> {
 describeDatabases('signing keys', (database) => {
   it('keeps the first key as it was given, active from the time of the database on', async () => {
     const store = keysOf(database());
-    expect(await store.read()).toEqual({ keys: [], dueIn: undefined });
+    expect(await store.read()).toEqual({ keys: [], former: [], dueIn: undefined });
     await store.insertFirst(key('a'));
     await store.insertFirst(key('b'));
     const at = expect.any(Number);
     const none = { retiredAt: undefined, publishedUntil: undefined, withdrawnAt: undefined };
     expect(await store.read()).toEqual({
       keys: [{ ...key('a'), state: 'active', createdAt: at, activatesAt: at, ...none }],
+      former: [],
       dueIn: undefined,
     });
   });
@@ -93,6 +94,15 @@ describeDatabases('signing keys', (database) => {
     await pause(220);
     await store.settle(0.2);
     expect((await seen(store)).map(([kid]) => kid)).toEqual(['d', 'b', 'a']);
+  });
+
+  it('keeps the public half of the removed one for as long as a session lives', async () => {
+    const store = keysOf(database());
+    expect((await store.read()).former).toEqual([key('spare').publicJwk]);
+    const shift = `UPDATE signing_key SET published_until = published_until - interval '1 day' WHERE state = 'former'`;
+    await database().prisma.$executeRawUnsafe(shift);
+    await store.settle(0.2);
+    expect((await store.read()).former).toEqual([]);
   });
 
   it('takes no more keys than may be published', async () => {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { decodeJwt, type JWTPayload } from 'jose';
+import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
 import { activate } from '../support/policies.js';
 import { ownWorld, RS1, tool, tools } from '../support/world.js';
-import { bearerAssertion, type Reply, tokenOf } from '../support/writ.js';
+import { bearerAssertion, type Reply, request, tokenOf } from '../support/writ.js';
 
 const EVERYTHING =
   '@id("people") permit (principal is Person, action, resource);\n@id("agents") permit (principal is Agent, action, resource);\n';
@@ -54,6 +54,25 @@ const reasons = async (call: Begun): Promise<readonly unknown[]> =>
   (await renewals(call)).map(({ outcome }) => [outcome['decision'], outcome['reason']]);
 
 describe('a call that runs on', () => {
+  it('does so after the key that signed its token was rotated away and is published no more', async () => {
+    const call = await longCall('alice');
+    const { kid } = decodeProtectedHeader(call.token);
+    const published = async (): Promise<unknown> =>
+      ((await request(`${world.issuer}/jwks`, {})).body as { keys: { kid: string }[] }).keys.map((key) => key.kid);
+    await world.admin('POST', '/keys/rotate', { reason: 'test', activate_after_seconds: 0 });
+    await world.writ.database.prisma.$executeRawUnsafe(
+      `UPDATE signing_key SET published_until = clock_timestamp() WHERE kid = '${String(kid)}' AND state = 'retired'`,
+    );
+    for (const end = Date.now() + 20_000; Date.now() < end && String(await published()).includes(String(kid));)
+      await pause(50);
+    expect(await published()).not.toContain(kid);
+    expect(await runsOn(call)).toBe(true);
+    const form = { ...(await bearerAssertion(world.issuer, world.rs1)), token: call.token };
+    expect((await world.post('/introspect', form)).body).toEqual(INACTIVE);
+    await world.admin('POST', `/sessions/${call.claims.writ.session}/end`, { reason: 'test' });
+    expect((await renew(call)).body).toEqual(INACTIVE);
+  }, 60_000);
+
   it('is recorded in its session each time, with the decision that let it begin, and so is a refusal once that has ended', async () => {
     const call = await longCall('alice');
     expect(await runsOn(call)).toBe(true);

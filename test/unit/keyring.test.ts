@@ -45,7 +45,7 @@ function flip(bytes: Uint8Array, at: number): Uint8Array {
 function rows(...stored: StoredKey[]): KeyStore & { stored: StoredKey[] } {
   return {
     stored,
-    read: () => Promise.resolve({ keys: [...stored], dueIn: undefined }),
+    read: () => Promise.resolve({ keys: [...stored], former: [], dueIn: undefined }),
     insertFirst: (key) => {
       if (stored.every(({ state }) => state !== 'active')) stored.unshift({ ...key, state: 'active', ...TIMES });
       return Promise.resolve();
@@ -222,7 +222,7 @@ describe('a ring that follows its database', () => {
     const insertFirst = (): Promise<void> => Promise.reject(new Error('there is one'));
     return { seen, store: { ...rows(), read, settle, insertFirst } };
   };
-  const now = (keys: readonly StoredKey[], dueIn?: number): StoredKeys => ({ keys, dueIn });
+  const now = (keys: readonly StoredKey[], dueIn?: number): StoredKeys => ({ keys, former: [], dueIn });
   const ringOf = async (store: KeyStore, heard: unknown[] = []) =>
     openKeyRing({ store, encryptionKeys: [KEY], timing: TIMING, onFault: (thrown) => heard.push(thrown) });
 
