@@ -176,7 +176,7 @@ function engineOf(
     issuer: config.issuer,
     registry,
     keys: () => keys.all(),
-    store: openEngineStore(database),
+    store: openEngineStore(database, clock),
     log: operations.engineLog(openEngineLog(database, { clock, failures, behind })),
     people: persons,
     identityProviders: config.identityProviders,

@@ -1,11 +1,16 @@
 import { z } from 'zod';
+import { type Clock, type Seconds, systemClock } from '../base/index.js';
 import type { EngineStore, StoredEngineRecord } from '../oauth/index.js';
+import { feedTarget, sha256 } from '../protocol/index.js';
 import type { Database } from './database.js';
+import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { pruneAll, pruneSql } from './pruning.js';
+import { commitsUnderWay } from './revocation-derived.js';
 import { revokeWithin } from './revocations.js';
+import { endSessions } from './session-tree.js';
 
-export function openEngineStore(database: Database): EngineStore {
+export function openEngineStore(database: Database, clock: Clock = systemClock): EngineStore {
   const { prisma } = database;
   const run = (sql: string, ...values: unknown[]): Promise<number> =>
     guarded(() => prisma.$executeRawUnsafe(sql, ...values));
@@ -27,19 +32,40 @@ export function openEngineStore(database: Database): EngineStore {
     consume: async (key, now) => (await run(CONSUME, key, now)) === 1,
     spend: async (key, expiresAt) => (await run(SPEND, key, expiresAt)) === 1,
     revokeFamily: async (grant, by, reason) => {
-      await guarded(() =>
-        prisma.$transaction(async (transaction) => {
-          // DANGER: records before the revocations' lock, as an erasure has it: the other way round two of them wait in a circle.
-          await transaction.$executeRawUnsafe(REMOVE_FAMILY, grant);
-          await revokeWithin(transaction, [`grant:${grant}`], by, reason);
-        }),
-      );
+      const end = (transaction: Prisma.TransactionClient): Promise<void> =>
+        endFamily(transaction, { grant, by, reason, now: clock.now() });
+      await guarded(async () => {
+        await prisma.$transaction(end);
+        await commitsUnderWay(prisma);
+        // Whatever was opened meanwhile by who could not know it yet.
+        await prisma.$transaction(end);
+      });
     },
     prune: async (before) => {
       for (const sql of Object.values(PRUNE)) await pruneAll(database, sql, before);
     },
   };
 }
+
+type Ending = Readonly<{ grant: string; by: string; reason: string; now: Seconds }>;
+
+/**
+ * DANGER: records, sessions, the revocations' lock, as a revocation by scope and an erasure have it: the other way round two
+ * of them wait in a circle. A verifier knows no grants, so the session gets a number.
+ */
+async function endFamily(transaction: Prisma.TransactionClient, { grant, ...ending }: Ending): Promise<void> {
+  await transaction.$executeRawUnsafe(REMOVE_FAMILY, grant);
+  const runs = Ids.parse(await transaction.$queryRawUnsafe(RUNS, sha256(`grant ${grant}`)));
+  const ended = await endSessions(
+    transaction,
+    runs.map(({ id }) => id),
+    ending,
+  );
+  await revokeWithin(transaction, [`grant:${grant}`, ...ended.map(feedTarget.session)], ending.by, ending.reason);
+}
+
+const Ids = z.array(z.object({ id: z.string() }));
+const RUNS = `SELECT id FROM agent_session WHERE run_key = $1 AND status <> 'ended'`;
 
 const seconds = z
   .number()

@@ -4,7 +4,7 @@ import { feedTarget } from '../protocol/index.js';
 import type { Agent, McpServer, RegistryChange, TrustedIssuer } from '../registry/index.js';
 import type { Prisma, PrismaClient } from './generated/client.js';
 import { cutOffs } from './registry-cut-offs.js';
-import { revokeWithin } from './revocations.js';
+import { revokeLate, revokeWithin } from './revocations.js';
 import { endSessions } from './session-tree.js';
 
 /** A change as the log may know it: the secret is left out. `object` is absent when it was removed. */
@@ -38,7 +38,8 @@ export async function writeRegistry(
 ): Promise<number> {
   const planned = await Promise.all(changes.map((change) => plan(change, hashSecret)));
   mustNameEachOnce(planned);
-  return unsettledByRace(
+  const cutOff: string[] = [];
+  const written = await unsettledByRace(
     prisma.$transaction(async (transaction) => {
       const version = await nextVersion(transaction, basis);
       const before = await documentsBefore(transaction, planned);
@@ -51,8 +52,8 @@ export async function writeRegistry(
       const sessions = await endWhatWasGranted(transaction, planned, now());
       await mustNotShareClientIds(transaction, planned);
       await describeVersion(transaction, version, planned);
-      const ended = planned.flatMap((change) => cutOffs(before.get(keyOf(change)), change.recorded.object));
-      await revokeWithin(transaction, [...ended, ...sessions], by, 'changed in the registry');
+      cutOff.push(...planned.flatMap((change) => cutOffs(before.get(keyOf(change)), change.recorded.object)));
+      await revokeWithin(transaction, [...cutOff, ...sessions], by, CHANGED);
       const records = planned.map((change) => recordOf(change.recorded, before.get(keyOf(change)), by, version));
       await transaction.$executeRawUnsafe(
         INSERT_RECORDS,
@@ -62,7 +63,11 @@ export async function writeRegistry(
       return version;
     }),
   );
+  await revokeLate(prisma, cutOff, by, CHANGED);
+  return written;
 }
+
+const CHANGED = 'changed in the registry';
 
 const TABLES = ['agent', 'server', 'issuer'] as const;
 type Table = (typeof TABLES)[number];

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ENTRY_LIFE, feedTarget, sha256 } from '../protocol/index.js';
+import { feedTarget, sha256 } from '../protocol/index.js';
 import { personNameOf } from '../registry/index.js';
 import type { RevocationTarget } from '../session/index.js';
 import type { Prisma } from './generated/client.js';
@@ -21,10 +21,8 @@ export async function reachOf(transaction: Transaction, target: RevocationTarget
   const words = (sql: string, ...values: unknown[]): Promise<readonly string[]> => wordsOf(transaction, sql, values);
   const [place = '', part = ''] = splitLast(id);
   switch (kind) {
-    case 'token': {
-      const hash = hashOf(id);
-      return { targets: [`token:${hash}`, ...(await derivedFrom(transaction, hash))] };
-    }
+    case 'token':
+      return { targets: [`token:${hashOf(id)}`] };
     case 'transaction':
       return known(await words(`SELECT txn AS word FROM log_leaf WHERE txn = $1 LIMIT 1`, id), () => ({
         targets: [feedTarget.transaction(id)],
@@ -70,20 +68,11 @@ async function ownerReach(words: Words, owner: string): Promise<Reach | undefine
   }));
 }
 
-/** Verifiers know people, and no issuers: those who may hold a token that lives get a number each. */
 async function issuerReach(words: Words, issuer: string): Promise<Reach | undefined> {
   const persons = await words(`SELECT id AS word FROM person WHERE issuer = $1`, issuer);
   const isTrusted = await words(`SELECT issuer AS word FROM trusted_issuer WHERE issuer = $1`, issuer);
   if (persons.length + isTrusted.length === 0) return undefined;
-  const recent = await words(RECENT, persons);
-  return { targets: [`issuer:${issuer}`, ...recent.map(feedTarget.person)], persons };
-}
-
-/** SHA-256 in base64url of the tokens that come of this one and may live: a verifier that is shown one knows nothing of where it comes from. */
-export async function derivedFrom(transaction: Transaction, hash: string): Promise<readonly string[]> {
-  const isOurs = await wordsOf(transaction, `SELECT txn AS word FROM log_leaf WHERE token_hash = $1`, [hash]);
-  const sql = isOurs.length > 0 ? DERIVED_OF_OURS : DERIVED;
-  return (await wordsOf(transaction, sql, [hash])).map((derived) => `token:${derived}`);
+  return { targets: [`issuer:${issuer}`], persons };
 }
 
 const known = (found: readonly string[], reach: (found: readonly string[]) => Reach): Reach | undefined =>
@@ -111,11 +100,3 @@ const SERVER = `SELECT client_id AS word FROM mcp_server WHERE resource = $1`;
 const TOOL = `
   SELECT resource AS word FROM mcp_server
   WHERE resource = $1 AND document -> 'tools' @> jsonb_build_array(jsonb_build_object('name', $2::text))`;
-const RECENT = `
-  SELECT DISTINCT person_id AS word FROM agent_session
-  WHERE person_id = ANY($1::text[]) AND last_used_at > now() - interval '${ENTRY_LIFE} seconds'`;
-const LIVE = `token_hash IS NOT NULL AND token_hash <> $1 AND lineage @> ARRAY['token:' || $1]
-  AND at > now() - interval '${ENTRY_LIFE} seconds'`;
-const DERIVED_OF_OURS = `
-  SELECT token_hash AS word FROM log_leaf WHERE txn = (SELECT txn FROM log_leaf WHERE token_hash = $1) AND ${LIVE}`;
-export const DERIVED = `SELECT token_hash AS word FROM log_leaf WHERE ${LIVE}`;

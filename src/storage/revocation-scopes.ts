@@ -7,7 +7,7 @@ import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
 import { type Reach, reachOf } from './revocation-reach.js';
-import { revokeWithin } from './revocations.js';
+import { revokeLate, revokeWithin } from './revocations.js';
 import { endSessions } from './session-tree.js';
 
 /** Revocation by scope, for administrators. */
@@ -24,6 +24,7 @@ export function openRevocations({ prisma, rows }: Database, clock: Clock): Revoc
         await guarded(() =>
           prisma.$transaction((transaction) => endMore(transaction, rest.slice(at, at + AT_ONCE), order)),
         );
+      await guarded(() => revokeLate(prisma, [revoked.revocation.target], wish.by, wish.reason));
       return revoked;
     },
     list: ({ before, limit }) => read(LIST, [before ?? null, limit]),
@@ -55,10 +56,10 @@ async function revokeScope(
   const rest = live.slice(AT_ONCE);
   const sessions = await endSessions(transaction, live.slice(0, AT_ONCE), { by, reason, now });
   const ended = [...consents.map((grant) => `grant:${grant}`), ...sessions.map(feedTarget.session)];
-  await revokeWithin(transaction, [...reach.targets, ...ended], by, reason);
+  const derived = await revokeWithin(transaction, [...reach.targets, ...ended], by, reason);
   const [revocation] = Numbered.parse(await transaction.$queryRawUnsafe(FIND, reach.targets[0]));
   if (revocation === undefined) return undefined;
-  const tokens = reach.targets.slice(1).filter((one) => one.startsWith('token:')).length;
+  const tokens = derived.filter((one) => one.startsWith('token:')).length;
   const counts = { sessions: sessions.length + rest.length, consents: consents.length, tokens };
   const id = target.kind === 'token' ? revocation.target.slice('token:'.length) : target.id;
   const facts = { what: 'scope', kind: target.kind, id, number: revocation.number, ...counts, by };

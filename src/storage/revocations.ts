@@ -1,4 +1,5 @@
 import type { Prisma, PrismaClient } from './generated/client.js';
+import { commitsUnderWay, derivedFrom, mayHaveDerived } from './revocation-derived.js';
 
 /** What may begin anew after it was cut off: it ends what is older, and gets a new number each time. */
 const CUT_OFF = `'^(agent|owner|server|person|tool|issuer|session):'`;
@@ -25,18 +26,49 @@ export async function revoke(
   reason: string,
 ): Promise<void> {
   await prisma.$transaction((transaction) => revokeWithin(transaction, targets, by, reason));
+  await revokeLate(prisma, targets, by, reason);
 }
 
-/** {@link revoke} inside a transaction that is already open. Whoever comes later waits for the end of that transaction. */
+/**
+ * {@link revoke} inside a transaction that is already open. Whoever comes later waits for the end of that transaction.
+ * Answers what was derived from these and got numbers of its own; {@link revokeLate} must follow that transaction.
+ */
 export async function revokeWithin(
   transaction: Prisma.TransactionClient,
   targets: readonly string[],
   by: string,
   reason: string,
-): Promise<void> {
-  if (targets.length === 0) return;
+): Promise<readonly string[]> {
+  if (targets.length === 0) return [];
   await transaction.$queryRawUnsafe(`SELECT pg_advisory_xact_lock(${REVOCATION_LOCK})::text`);
   await transaction.$executeRawUnsafe(REVOKE, [...new Set(targets)], by, reason);
+  return revokeDerived(transaction, targets, by, reason);
+}
+
+/** Numbers what commits derived from these that were under way when they were revoked, and could not know it. */
+export async function revokeLate(
+  prisma: PrismaClient,
+  targets: readonly string[],
+  by: string,
+  reason: string,
+): Promise<void> {
+  if (!targets.some(mayHaveDerived)) return;
+  await commitsUnderWay(prisma);
+  await prisma.$transaction(async (transaction) => {
+    await transaction.$queryRawUnsafe(`SELECT pg_advisory_xact_lock(${REVOCATION_LOCK})::text`);
+    await revokeDerived(transaction, targets, by, reason);
+  });
+}
+
+async function revokeDerived(
+  transaction: Prisma.TransactionClient,
+  targets: readonly string[],
+  by: string,
+  reason: string,
+): Promise<readonly string[]> {
+  const derived = await derivedFrom(transaction, targets);
+  if (derived.length > 0) await transaction.$executeRawUnsafe(REVOKE, derived, by, reason);
+  return derived;
 }
 
 /**

@@ -7,7 +7,7 @@ import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { IDLE, idleUntil, isIdle } from './session-idle.js';
 import { append } from './records.js';
-import { isEnding, revokeWithin } from './revocations.js';
+import { isEnding, revokeLate, revokeWithin } from './revocations.js';
 
 /** Introspection's one question to the database, and RFC 7009's one answer. */
 export function openTokenStates({ prisma }: Database, clock: Clock, idle: Seconds = IDLE): TokenStates & TokenRevoker {
@@ -21,9 +21,10 @@ export function openTokenStates({ prisma }: Database, clock: Clock, idle: Second
       return { live, replayed, consumed, registryVersion: Number(row.registry), runUntil: runUntil ?? undefined };
     },
     revokeToken: ({ tokenHash, txn }, by) =>
-      guarded(() =>
-        prisma.$transaction(async (transaction) => {
-          await revokeWithin(transaction, [`token:${tokenHash}`], by, 'revoked by its client');
+      guarded(async () => {
+        const target = `token:${tokenHash}`;
+        await prisma.$transaction(async (transaction) => {
+          await revokeWithin(transaction, [target], by, REVOKED);
           const facts = { what: 'token', token: tokenHash, by };
           await append(transaction, {
             kind: 'revocation',
@@ -33,10 +34,13 @@ export function openTokenStates({ prisma }: Database, clock: Clock, idle: Second
             reason: 'revoked',
             ...(txn === undefined ? {} : { txn }),
           });
-        }),
-      ),
+        });
+        await revokeLate(prisma, [target], by, REVOKED);
+      }),
   };
 }
+
+const REVOKED = 'revoked by its client';
 
 /** Names the uses of a tool by one token. */
 export const useKey = (tokenHash: string, tool: string): string => sha256(`${tokenHash} ${tool}`);

@@ -5,7 +5,7 @@ import { PRUNE as PRUNE_ENGINE } from '../../src/storage/engine-store.js';
 import { UNSEQUENCED, WITHOUT_SUMMARY } from '../../src/storage/finding-store.js';
 import { PRUNE as PRUNE_IDEMPOTENCY } from '../../src/storage/idempotency-store.js';
 import { PAGE as LIVE_PERMITS } from '../../src/storage/live-permits.js';
-import { DERIVED } from '../../src/storage/revocation-reach.js';
+import { DERIVED } from '../../src/storage/revocation-derived.js';
 import { REMOVE_CONSENTS } from '../../src/storage/revocation-scopes.js';
 import { ALL_DUE } from '../../src/storage/session-changes.js';
 import { ENDED, EXPIRE } from '../../src/storage/session-life.js';

@@ -1,9 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import type { EngineRecord } from '../../src/oauth/index.js';
+import { sha256 } from '../../src/protocol/index.js';
 import { openDatabase, openEngineStore } from '../../src/storage/index.js';
 import { describeDatabases, freshDatabase, databaseKinds } from '../support/databases.js';
 
 const NOW = 1_795_300_000;
+const IN_AN_HOUR = new Date(Date.now() + 3_600_000);
 
 const record = (key: string, rest: Partial<EngineRecord> = {}): EngineRecord => ({
   key,
@@ -81,6 +83,24 @@ describeDatabases('what the engine keeps', (database) => {
     expect((await store().find('stranger'))?.key).toBe('stranger');
     expect(await revocations()).toEqual([
       { target: 'grant:family', number: 1n, reason: 'test', revokedBy: 'agt_a', revokedAt: expect.any(Date) },
+    ]);
+  });
+
+  it('ends the session that came of a revoked grant, with a number for verifiers, who know no grants', async () => {
+    const { prisma } = database();
+    await prisma.person.create({ data: { id: 'prs_g', issuer: 'https://idp.example', subject: 'g' } });
+    const session = { personId: 'prs_g', agentId: 'agt_a', status: 'active', lastSequence: 3, expiresAt: IN_AN_HOUR };
+    await prisma.agentSession.create({ data: { ...session, id: 'ses_g', runKey: sha256('grant ended') } });
+    await prisma.agentSession.create({ data: { ...session, id: 'ses_h', runKey: sha256('grant other') } });
+    await store().revokeFamily('ended', 'agt_a', 'test');
+    const sessions = await prisma.agentSession.findMany({ orderBy: { id: 'asc' } });
+    expect(sessions).toMatchObject([
+      { id: 'ses_g', status: 'ended', endedBy: 'agt_a', endedReason: 'test', lastSequence: 4 },
+      { id: 'ses_h', status: 'active', lastSequence: 3 },
+    ]);
+    expect((await revocations()).slice(-2).map(({ target }) => target)).toEqual(['grant:ended', 'session:ses_g']);
+    expect(await prisma.logLeaf.findMany({ where: { sessionId: 'ses_g' } })).toMatchObject([
+      { kind: 'session', sequence: 4 },
     ]);
   });
 

@@ -150,9 +150,13 @@ describe('life and standing', () => {
     expect(await isActive(token, world.rs1)).toBe(false);
     expect(answerOf(await world.exchange({ subject_token: handed }, world.a2))).toEqual(NOT_ACCEPTABLE);
     await change('issuers', 'https://company.example', (issuer) => ({ ...issuer, status: 'active' }));
-    expect(await isActive(token, world.rs1)).toBe(true);
-    await disablePerson('judy');
     expect(await isActive(token, world.rs1)).toBe(false);
+    const now = Math.floor(Date.now() / 1000);
+    const later = await world.personToken('judy', { iat: now + 2, nbf: now });
+    const younger = tokenOf(await world.exchange({ subject_token: later }));
+    expect(await isActive(younger, world.rs1)).toBe(true);
+    await disablePerson('judy');
+    expect(await isActive(younger, world.rs1)).toBe(false);
   });
 
   it('of a hand-over ends when its maker may hand over to that agent no more', async () => {

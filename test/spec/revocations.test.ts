@@ -110,6 +110,27 @@ describe('POST /admin/v1/revocations', () => {
     expect(answerOf(await world.exchange({ subject_token: handed }, world.a2))).toEqual(NOT_ACCEPTABLE);
   });
 
+  it('ends what was made from a token that its own client revokes (RFC 7009 section 2.1), offline too', async () => {
+    const wish = { resource: undefined, audience: 'agt_a2', authorization_details: undefined };
+    const handed = tokenOf(await world.exchange({ subject_token: await later('heidi'), ...wish }));
+    const child = tokenOf(await world.exchange({ subject_token: handed }, world.a2));
+    expect(await standing(child)).toEqual(ALIVE);
+    const form = { ...(await bearerAssertion(world.issuer, world.a1)), token: handed };
+    expect((await world.post('/revoke', form)).status).toBe(200);
+    expect(await standing(child)).toEqual(ENDED);
+  });
+
+  it('ends what came of the tokens of an issuer that is disabled, also once that is enabled again', async () => {
+    const token = await mint('ivan');
+    const path = `/issuers/${encodeURIComponent(COMPANY)}`;
+    const issuer = (await world.admin('GET', path)).body as object;
+    expect((await world.admin('PUT', path, { ...issuer, status: 'disabled' })).status).toBe(200);
+    expect(await standing(token)).toEqual(ENDED);
+    expect((await world.admin('PUT', path, { ...issuer, status: 'active' })).status).toBe(200);
+    expect(await standing(token)).toEqual(ENDED);
+    expect(await standing(await mint('ivan'))).toEqual(ALIVE);
+  });
+
   it('ends what a cut-off agent handed on: the token of the sub-agent, and the hand-over itself', async () => {
     const subject_token = await later('carol');
     const wish = { subject_token, resource: undefined, audience: 'agt_a2', authorization_details: undefined };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Agent, McpServer, type McpServerInput } from '../../src/registry/index.js';
+import { Agent, McpServer, type McpServerInput, TrustedIssuer } from '../../src/registry/index.js';
 import { cutOffs } from '../../src/storage/index.js';
 import { makeKey } from '../support/writ.js';
 import { reviewedTool } from '../../scripts/reviewed-tool.js';
@@ -55,6 +55,23 @@ describe('what a change of the registry cuts off', () => {
     ['removed', undefined],
   ] as const)('is a server that is %s, and what it asked of others', (_title, after) => {
     expect(cutOffs(stored(server()), after)).toEqual([`server:${RESOURCE}`, 'agent:srv_a']);
+  });
+
+  const issuer: TrustedIssuer = {
+    ...TrustedIssuer.parse({
+      issuer: 'https://idp.example',
+      name: 'I',
+      jwks: authentication.jwks,
+      accepts: [{ token_type: 'urn:ietf:params:oauth:token-type:access_token', typ: 'at+jwt' }],
+      agents: ['agt_a'],
+    }),
+  };
+  it.each([
+    ['disabled', { ...issuer, status: 'disabled' as const }],
+    ['removed', undefined],
+  ] as const)('is a trusted issuer that is %s, and nothing by one that is as it was', (_title, after) => {
+    expect(cutOffs(stored(issuer), after)).toEqual(['issuer:https://idp.example']);
+    expect(cutOffs(stored(issuer), issuer)).toEqual([]);
   });
 
   const draft = { ...read, reviewed: undefined };
