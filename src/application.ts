@@ -7,7 +7,12 @@ import { authzenRoutes, type DecisionLog } from './authzen/index.js';
 import { keySource, remoteKeys } from './client/index.js';
 import type { Config } from './config/index.js';
 import { markChanged } from './drift/index.js';
-import { type ExchangeSettings, rememberSignatures, type TokenExchangeDeps } from './exchange/index.js';
+import {
+  type ExchangeSettings,
+  rememberSignatures,
+  type TokenExchangeDeps,
+  transactionHandles,
+} from './exchange/index.js';
 import { type House, keyRingDeps } from './house.js';
 import {
   answeredInTime,
@@ -46,6 +51,7 @@ import {
   openLogRecovery,
   openOutcomes,
   openPeople,
+  readAcquaintance,
   openPersonNames,
   openPersons,
   openPolicies,
@@ -154,7 +160,8 @@ function exchangeOf(
   return {
     ...shared,
     remembered: rememberSignatures(),
-    people: openPeople(shared.persons, clock),
+    handles: transactionHandles(house.secrets.encryptionKeys),
+    people: openPeople(shared.persons, clock, readAcquaintance(database)),
     decisionPoints: house.decisionPoints,
     inputs: house.inputs,
     committer: operations.log.guard(openCommitter(database, operations.commits, config.lifetimes.sessionIdleSeconds)),

@@ -149,7 +149,7 @@ const inputOf = (index: number, { policies, tools }: Readonly<{ policies: number
   person: { id: `prs_${String(index)}`, attributes: { department: 'finance', level: 'staff' } },
   agent: { id: 'agt_planner', owner: 'platform@example.com', kind: 'agent' },
   chain: ['agt_writer', 'agt_planner'],
-  sessionAge: 60,
+  session: { state: 'active', age: 60, depth: 0, purpose: undefined, acr: undefined },
   task: 'T-1182',
   purpose: 'pay-rent',
   now: 1_795_348_800 + index,

@@ -113,6 +113,7 @@ export function presigner(issuer: string, keys: Keys): Presigner {
         iat: now(),
         exp: now() + 3_600,
         jti: randomUUID(),
+        sid: randomUUID(),
       },
     );
   const reused = Array.from({ length: PEOPLE }, (_, person) => subject(person));

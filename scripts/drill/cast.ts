@@ -98,7 +98,14 @@ export class Cast {
   /** What an exchange for one call of `write_file` sends beside the client's authentication. */
   exchange(person: string): Form {
     const detail = { type: 'mcp_tool_call', locations: [RESOURCE], actions: ['tools/call'], identifier: 'write_file' };
-    const claims = { iss: DIRECTORY, sub: person, aud: this.issuer, client_id: 'agt_planner', ...fresh(600) };
+    const claims = {
+      iss: DIRECTORY,
+      sub: person,
+      aud: this.issuer,
+      client_id: 'agt_planner',
+      sid: randomUUID(),
+      ...fresh(600),
+    };
     return {
       grant_type: TOKEN_EXCHANGE_GRANT,
       subject_token: this.signers.directory.jwt('at+jwt', { ...claims, scope: 'files:read files:write' }),

@@ -29,10 +29,11 @@ export type Subject = Readonly<{
   context: Readonly<{ task: string | undefined; purpose: string | undefined }>;
   transaction: string | undefined;
   /**
-   * The session: one that the token names, or the run (a consent, a foreign token, what an agent was handed from the session
-   * `above`) that has or will get one.
+   * The session: one that the token names, or the run (a consent, a sign-in at a trusted issuer, what an agent was handed
+   * from the session `above`) that has or will get one. `signedInAt`: a run whose session was ended begins anew for whoever
+   * signed in afterwards.
    */
-  run: Readonly<{ key: string; above?: string }> | Readonly<{ session: string }>;
+  run: Readonly<{ key: string; above?: string; signedInAt?: Seconds }> | Readonly<{ session: string }>;
   expiresAt: Seconds;
   issuedAt: Seconds;
   acr: string | undefined;

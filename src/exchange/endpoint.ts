@@ -1,8 +1,7 @@
 import type { Seconds } from '../base/index.js';
 import { asClient, type AsClientDeps } from '../client/index.js';
 import type { Answer, FormRequest, Notes } from '../protocol/index.js';
-import type { Issued } from '../token/index.js';
-import { exchange, type ExchangeDeps } from './exchange.js';
+import { exchange, type Exchanged, type ExchangeDeps } from './exchange.js';
 import { reasonOf, type Refusal, toWire } from './refusal.js';
 
 export type TokenExchangeDeps = ExchangeDeps & AsClientDeps;
@@ -19,7 +18,7 @@ export function tokenExchangeEndpoint(http: FormRequest, deps: TokenExchangeDeps
 const NO_STORE = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
 
 /** RFC 8693 section 2.2.1. Never a refresh token. */
-function answer({ token, issuedTokenType, tokenType, expiresIn, scope, details }: Issued): Answer {
+function answer({ token, issuedTokenType, tokenType, expiresIn, scope, details, handle }: Exchanged): Answer {
   const body = {
     access_token: token,
     issued_token_type: issuedTokenType,
@@ -28,6 +27,7 @@ function answer({ token, issuedTokenType, tokenType, expiresIn, scope, details }
     // RFC 6749 section 3.3 has no empty scope: a token that names no tool has none.
     scope: scope === '' ? undefined : scope,
     authorization_details: details,
+    txn_handle: handle,
   };
   return { status: 200, headers: NO_STORE, body, notes: { outcome: 'permitted' } };
 }

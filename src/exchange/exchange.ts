@@ -14,9 +14,11 @@ import {
 } from '../policy/index.js';
 import { type Budget, type FormRequest, personCommitment, TokenType } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
+import type { SessionSeen } from '../session/index.js';
 import { type Issued, type KeyRing, type Lifetimes, prepare, type Recorded, sign } from '../token/index.js';
 import { verifyActor } from './actor.js';
 import { reserve } from './budgets.js';
+import { join, type Transaction, type TransactionHandles } from './handle.js';
 import { keepInputs } from './inputs.js';
 import { actingIn, keysOf, marksOf } from './lineage.js';
 import type { Committer, Drift, NotPermitted, People, Permitted, Stale } from './ports.js';
@@ -25,6 +27,7 @@ import { exchangeRecord, type Known } from './record.js';
 import { type CommitRefusal, evidenceOf, type Refusal, reasonOf } from './refusal.js';
 import type { Remembered } from './remembered.js';
 import { type ExchangeRequest, parseRequest } from './request.js';
+import { sessionFacts } from './session-facts.js';
 import { verifySubject } from './subject.js';
 
 export type ExchangeSettings = Readonly<{
@@ -53,6 +56,7 @@ export type ExchangeDeps = Readonly<{
   inputs: DecisionInputs;
   committer: Committer;
   drift: Drift;
+  handles: TransactionHandles;
 }>;
 
 /** RFC 8693 section 2: decide, record, sign. Nothing is signed that is not durably recorded, and the commit may still refuse. */
@@ -61,7 +65,7 @@ export async function exchange(
   caller: Caller,
   registry: RegistrySnapshot,
   deps: ExchangeDeps,
-): Promise<Result<Issued, Refusal | Stale>> {
+): Promise<Result<Exchanged, Refusal | Stale>> {
   const now = deps.clock.now();
   const judged: Judged[] = [];
   const story: Story = {
@@ -73,13 +77,36 @@ export async function exchange(
   if (!decided.ok) return refuse(decided.error, story, deps);
   const kept = await http.trace('commit', () => record(decided.value, { ...story, registry }, deps));
   if (!kept.ok) return kept;
-  return ok(http.trace('sign', () => sign(kept.value, deps.keys))); // takes a Recorded, which only storage can make
+  const issued = http.trace('sign', () => sign(kept.value, deps.keys)); // takes a Recorded, which only storage can make
+  return ok({ ...issued, handle: handleOf(kept.value, decided.value, { ...story.known, handles: deps.handles }) });
+}
+
+/** `handle`: of the transaction, for the next exchange; for whoever asked for the token type that knows it. */
+export type Exchanged = Issued & Readonly<{ handle: string | undefined }>;
+
+/** Txn-AT draft: a fresh one with each token, which the one before does not end. */
+function handleOf(
+  { token, commitment }: Recorded,
+  { delegation, joined }: Decided,
+  { request, now, handles }: Pick<Known, 'request' | 'now'> & Pick<ExchangeDeps, 'handles'>,
+): string | undefined {
+  if (request?.requestedType !== TokenType.txnAccessToken) return undefined;
+  const { presenter, jkt } = delegation;
+  const transaction = {
+    id: token.transaction,
+    session: commitment.session,
+    person: token.personId,
+    client: presenter.clientId,
+    jkt,
+    beganAt: joined?.beganAt ?? now,
+  };
+  return handles.give(transaction, now);
 }
 
 /** What happened so far, for the record of however it ends: all of it grows as the exchange goes on. */
 type Story = Readonly<{ spends: Spend[]; judged: Judged[]; known: Known }>;
 type Step = Readonly<{ caller: Caller; registry: RegistrySnapshot; now: Seconds; story: Story }>;
-type Decided = Readonly<{ permit: Permit; delegation: Delegation }>;
+type Decided = Readonly<{ permit: Permit; delegation: Delegation; joined: Transaction | undefined }>;
 
 async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps): Promise<Result<Decided, Refusal>> {
   const { caller, registry, now, story } = step;
@@ -99,13 +126,17 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
   });
   if (!actor.ok) return actor;
   story.spends.push(...actor.value.spends);
-  const subject = await http.trace('subject', () => readSubject(request.value, step, deps));
-  if (!subject.ok) return subject;
-  const delegation = delegate(
-    { subject: subject.value, presenter: actor.value.presenter, wanted: request.value.wanted },
-    settings,
-  );
-  Object.assign(story.known, { personId: subject.value.person.id });
+  const met = await http.trace('subject', () => readSubject(request.value, step, deps));
+  if (!met.ok) return met;
+  const { subject, session } = met.value;
+  const alone = delegate({ subject, presenter: actor.value.presenter, wanted: request.value.wanted }, settings);
+  Object.assign(story.known, { personId: subject.person.id });
+  if (!alone.ok) return alone;
+  Object.assign(story.known, { delegation: alone.value });
+  const { handle } = request.value;
+  const joined = handle === undefined ? ok(undefined) : deps.handles.open(handle, now);
+  if (!joined.ok) return joined;
+  const delegation = joined.value === undefined ? alone : join(alone.value, joined.value);
   if (!delegation.ok) return delegation;
   Object.assign(story.known, { delegation: delegation.value });
   const fits = checkRequestedType(request.value, registry);
@@ -122,6 +153,7 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
         policies: deps.policies(registry),
         opinions,
         network: http.network,
+        session: session && sessionFacts(session, delegation.value, now),
         issuer,
         trustDomain,
         onJudged: (judged) => story.judged.push(judged),
@@ -129,7 +161,7 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
       now,
     ),
   );
-  return permit.ok ? ok({ permit: permit.value, delegation: delegation.value }) : permit;
+  return permit.ok ? ok({ permit: permit.value, delegation: delegation.value, joined: joined.value }) : permit;
 }
 
 /** What the other decision points of this target say. No transaction is open while they are asked. */
@@ -151,7 +183,7 @@ async function readSubject(
   { subjectToken, subjectTokenType }: ExchangeRequest,
   { caller, registry, now }: Step,
   deps: ExchangeDeps,
-): Promise<Result<Subject, Refusal>> {
+): Promise<Result<Met, Refusal>> {
   const { issuer, trustDomain, skew } = deps.settings;
   const subject = await verifySubject({ token: subjectToken, type: subjectTokenType }, caller, {
     issuer,
@@ -164,13 +196,20 @@ async function readSubject(
     remembered: deps.remembered,
   });
   if (!subject.ok) return subject;
-  const { person } = subject.value;
-  if (person.issuer === undefined || person.subject === undefined) {
-    if (person.id === undefined) return subject;
-    return ok({ ...subject.value, person: { ...person, attributes: await deps.people.attributes(person.id) } });
-  }
-  return ok({ ...subject.value, person: { ...person, id: await deps.people.find(person.issuer, person.subject) } });
+  const { person, run } = subject.value;
+  const { attributes, session } = await deps.people.known(
+    person.id,
+    deps.policies(registry)?.looksAtSession === true ? run : undefined,
+  );
+  // What this exchange comes with weakens the session.
+  if (session?.opened !== undefined && session.opened.acr !== subject.value.acr) deps.people.forget(run);
+  if (person.issuer === undefined || person.subject === undefined)
+    return ok({ subject: { ...subject.value, person: { ...person, attributes } }, session });
+  const id = await deps.people.find(person.issuer, person.subject);
+  return ok({ subject: { ...subject.value, person: { ...person, id } }, session });
 }
+
+type Met = Readonly<{ subject: Subject; session: SessionSeen | undefined }>;
 
 /** Txn-AT draft section 4 and RFC 8693 section 2.1: the type that was asked for must be what this target gets. */
 function checkRequestedType(
@@ -197,7 +236,7 @@ function typeFor(target: ExchangeRequest['wanted']['target'], registry: Registry
 
 /** The permit is spent, the person gets a stable id, and the record is made durable before anything is signed. */
 async function record(
-  { permit, delegation }: Decided,
+  { permit, delegation, joined }: Decided,
   story: Story & Pick<Step, 'registry'>,
   deps: ExchangeDeps,
 ): Promise<Result<Recorded, Refusal | Stale>> {
@@ -227,21 +266,7 @@ async function record(
     now,
     acr: subject.acr,
     isOver: http.isOver,
-    session:
-      'session' in subject.run
-        ? { continue: subject.run.session }
-        : {
-            open: {
-              runKey: subject.run.key,
-              newId: newId('ses'),
-              personId,
-              agentId: delegation.presenter.clientId,
-              expiresAt: now + settings.sessionLife,
-              above: subject.run.above,
-              jkt: subject.jkt !== undefined || subject.mustBind ? delegation.jkt : undefined,
-              purpose: delegation.context.purpose,
-            },
-          },
+    session: wishOf(delegation, { personId, joined, expiresAt: now + settings.sessionLife }),
     token,
     personId,
     newcomer,
@@ -251,11 +276,32 @@ async function record(
     parent: subject.recordedAs,
     ...(reservation === undefined ? {} : { reservation }),
   });
+  if (!kept.ok) deps.people.forget(subject.run);
   // A key that was withdrawn a moment ago is the one thing that only the keys, not the registry, can make good.
   if (!kept.ok && kept.error.reason === 'stale') await deps.keys.refresh();
   if (!kept.ok && (await isSomebodyElseNow(delegation, kept.error, deps.people))) return err({ reason: 'stale' });
   if (kept.ok) keepInputs({ ...story, decision: token.receipt.decision, person: personId }, deps);
   return kept;
+}
+
+type Wishing = Readonly<{ personId: string; joined: Transaction | undefined; expiresAt: Seconds }>;
+
+/** A transaction goes on in its own session and in no other. */
+function wishOf(
+  { subject, presenter, jkt, context }: Delegation,
+  { personId, joined, expiresAt }: Wishing,
+): Permitted['session'] {
+  if ('session' in subject.run) return { continue: subject.run.session };
+  const { key: runKey, signedInAt, above } = subject.run;
+  if (joined !== undefined) return { continue: joined.session, of: runKey };
+  const open = {
+    ...{ runKey, signedInAt, above, personId, expiresAt },
+    newId: newId('ses'),
+    agentId: presenter.clientId,
+    jkt: subject.jkt !== undefined || subject.mustBind ? jkt : undefined,
+    purpose: context.purpose,
+  };
+  return { open };
 }
 
 /** Whoever was erased and comes again is a new person, though this process still remembers the old id. */

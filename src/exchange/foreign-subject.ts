@@ -25,6 +25,7 @@ const Claims = z.looseObject({
   iat: Instant,
   nbf: Instant.optional(),
   jti: Identifier.optional(),
+  sid: Identifier.optional(),
   azp: Identifier.optional(),
   client_id: Identifier.optional(),
   nonce: z.string().max(512).optional(),
@@ -132,7 +133,11 @@ function subjectOf(claims: Claims, { jws, caller, scopes, trusted }: Made): Subj
     details: undefined,
     context: { task: undefined, purpose: undefined },
     transaction: undefined,
-    run: { key: sha256(`foreign ${claims.iss} ${claims.jti ?? identity} ${caller.clientId}`) },
+    // RT-08: the run is the person's sign-in, not the bytes of one token of it; without `sid` all sign-ins are one.
+    run: {
+      key: sha256(JSON.stringify(['foreign', claims.iss, claims.sub, claims.sid ?? null, caller.clientId])),
+      signedInAt: claims.auth_time ?? claims.iat,
+    },
     expiresAt: claims.exp,
     issuedAt: claims.iat,
     acr: claims.acr,

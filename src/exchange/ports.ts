@@ -1,7 +1,8 @@
 import type { RecordHead } from '../audit/index.js';
 import type { Result, Seconds } from '../base/index.js';
 import type { Spend } from '../client/index.js';
-import type { Reservation, SessionWish } from '../session/index.js';
+import type { Reservation, SessionSeen, SessionWish } from '../session/index.js';
+import type { Subject } from '../delegation/index.js';
 import type { PreparedToken, Recorded } from '../token/index.js';
 import type { CommitRefusal } from './refusal.js';
 
@@ -44,7 +45,10 @@ export type Permitted = Brought &
     parent: string | undefined;
     /** What it reserves of budgets; absent where none holds. */
     reservation?: Reservation;
-    session: Readonly<{ open: SessionWish }> | Readonly<{ continue: string }>;
+    session:
+      | Readonly<{ open: SessionWish }>
+      /** `of`: by a transaction handle, as long as it is the session of this run and the transaction is not revoked. */
+      | Readonly<{ continue: string; of?: string }>;
   }>;
 export type NotPermitted = Brought &
   Readonly<{
@@ -77,10 +81,20 @@ export interface Drift {
   seen(sighting: Readonly<{ resource: string; tool: string; sha256: string; by: string }>): void;
 }
 
+export type Acquaintance = Readonly<{
+  attributes: Readonly<Record<string, string>>;
+  session: SessionSeen | undefined;
+}>;
+
 /** People as the exchange needs them. `find` may answer from memory: an id never changes, it only ends. */
 export interface People {
-  /** What is known of a person whom a token of ours names, some seconds old at most; nothing of one that is gone. */
-  attributes(id: string): Promise<Readonly<Record<string, string>>>;
+  /**
+   * What is known of a person whom a token of ours names, and of the session of a run, by one question to the database and
+   * some seconds old at most; nothing of whoever is gone. A session that is not open yet is not remembered.
+   */
+  known(id: string | undefined, run: Subject['run'] | undefined): Promise<Acquaintance>;
+  /** Forgets what it remembers of the run. */
+  forget(run: Subject['run']): void;
   find(issuer: string, subject: string): Promise<string | undefined>;
   /** Forgets what it remembers of the pair first. */
   findAnew(issuer: string, subject: string): Promise<string | undefined>;

@@ -3,6 +3,7 @@ import type { Ask, PolicyRefusal } from '../policy/index.js';
 import type { DpopFlaw, OAuthErrorBody, SessionState } from '../protocol/index.js';
 import type { ActorFlaw } from './actor.js';
 import { adviceOf } from './advice.js';
+import type { HandleRefusal } from './handle.js';
 import type { SubjectFlaw } from './own-subject.js';
 import type { Breach, BudgetFlaw, SessionStanding } from '../session/index.js';
 import type { RequestRefusal } from './request.js';
@@ -10,7 +11,7 @@ import type { RequestRefusal } from './request.js';
 /** What the commit itself may refuse: what was true when it was decided is no longer. */
 export type CommitRefusal =
   | Readonly<{ reason: 'replayed'; what: 'assertion' | 'dpop' | 'actor' }>
-  | Readonly<{ reason: 'revoked' | 'person_disabled' | 'session_of_another_key' }>
+  | Readonly<{ reason: 'revoked' | 'person_disabled' | 'session_of_another_key' | 'transaction_over' }>
   | Readonly<{ reason: 'session_paused' | 'session_ended'; standing?: SessionStanding }>
   | BudgetExhausted;
 
@@ -28,6 +29,7 @@ export type Refusal =
   | Ask
   | Readonly<{ reason: 'subject_invalid'; cause: SubjectFlaw }>
   | Readonly<{ reason: 'issuer_not_allowed' }>
+  | HandleRefusal
   | Readonly<{ reason: 'dpop_invalid'; cause: DpopFlaw | 'several_proofs' }>
   | Readonly<{ reason: 'requested_type_does_not_fit'; fits: string }>;
 
@@ -184,6 +186,9 @@ export function toWire(refusal: Refusal): Wire {
       return exhausted(refusal);
     case 'replayed':
       return replayed(refusal.what);
+    case 'handle_invalid':
+    case 'transaction_over':
+      return wire('invalid_txn_handle', 'txn_handle is not acceptable; leave it out to begin another transaction');
     case 'session_of_another_key':
       return wire('invalid_dpop_proof', 'the agent session is bound to another key');
     case 'session_paused':

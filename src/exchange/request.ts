@@ -23,6 +23,8 @@ export type ExchangeRequest = Readonly<{
   subjectTokenType: TokenType;
   actor: Readonly<{ token: string; type: string }> | undefined;
   requestedType: TokenType | undefined;
+  /** Txn-AT draft: of the transaction that this exchange shall join. */
+  handle: string | undefined;
   wanted: Wanted;
   /** Parameters that were sent, mean nothing to us, and go into the record. */
   ignored: readonly string[];
@@ -69,10 +71,20 @@ export function parseRequest(form: Form, trustDomain: string): Result<ExchangeRe
   if (requestedType !== undefined && !(isTokenType(requestedType) && REQUESTED_TYPES.includes(requestedType))) {
     return err({ reason: 'unsupported_token_type', parameter: 'requested_token_type' });
   }
+  const handle = parseHandle(form, requestedType);
+  if (!handle.ok) return handle;
   const wanted = parseWanted(form, trustDomain);
   if (!wanted.ok) return wanted;
   const { ignored, ...rest } = wanted.value;
-  return ok({ ...subject.value, actor: actor.value, requestedType, wanted: rest, ignored });
+  return ok({ ...subject.value, actor: actor.value, requestedType, handle: handle.value, wanted: rest, ignored });
+}
+
+/** Txn-AT draft: a handle is for requests that name that token type. */
+function parseHandle(form: Form, requestedType: TokenType | undefined): Result<string | undefined, RequestRefusal> {
+  const handle = form.get('txn_handle')?.[0];
+  if (handle === undefined || requestedType === TokenType.txnAccessToken) return ok(handle);
+  const hint = `goes with requested_token_type=${TokenType.txnAccessToken} only`;
+  return err({ reason: 'parameter_malformed', parameter: 'txn_handle', hint });
 }
 
 function parseSubject(form: Form): Result<Pick<ExchangeRequest, 'subjectToken' | 'subjectTokenType'>, RequestRefusal> {

@@ -33,11 +33,11 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   if (gone !== undefined) return err({ reason: 'actor_not_usable', term: 'agent', actor: gone });
   if (isWithdrawn(delegation, rules)) return err({ reason: 'hand_over_withdrawn', term: 'agent' });
   const permitted = permit(delegation, client, rules);
-  if (!permitted.ok) return err(plainer(permitted.error, { delegation, client, network: rules.network, now }, rules));
+  const facts = { delegation, client, network: rules.network, session: rules.session, now };
+  if (!permitted.ok) return err(plainer(permitted.error, facts, rules));
   const { audience: resource, details } = permitted.value;
   const tools = delegation.wanted.target.kind === 'server' ? (details ?? []).map(({ identifier }) => identifier) : [];
-  const judged =
-    tools.length === 0 ? ok([]) : judge({ delegation, client, resource, tools, network: rules.network, now }, rules);
+  const judged = tools.length === 0 ? ok([]) : judge({ ...facts, resource, tools }, rules);
   if (!judged.ok && 'reason' in judged.error) return judged;
   const refused = tools.length === 0 ? undefined : dissent(rules.opinions, tools);
   if (refused !== undefined) return err(refused);

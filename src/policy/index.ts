@@ -36,6 +36,7 @@ export {
   Replay,
   type Requirement,
   runCases,
+  type SessionFacts,
   toolsOf,
   type Undecidable,
   type Verdict,

@@ -21,6 +21,13 @@ export function inputDigest(judged: readonly Judged[], tools: readonly AskedTool
     purpose: input.purpose,
     sender_constrained: input.senderConstrained,
     server: input.tool.server,
+    session: input.session && {
+      acr: input.session.acr,
+      age: input.session.age,
+      depth: input.session.depth,
+      purpose: input.session.purpose,
+      state: input.session.state,
+    },
     task: input.task,
     tool: input.tool.name,
   }));

@@ -1,7 +1,7 @@
 import { err, newId, ok, type Result, type Seconds } from '../base/index.js';
 import type { Delegation } from '../delegation/index.js';
 import type { RegisteredAgent, RegisteredServer } from '../registry/index.js';
-import { combine, type DecisionInput, type Deny, type Verdict } from './set/index.js';
+import { combine, type DecisionInput, type Deny, type SessionFacts, type Verdict } from './set/index.js';
 import type { Ask, PolicyDenial, Rules } from './types.js';
 
 /** The tools of one token and who asks for them, as far as the ceilings let it come. */
@@ -11,6 +11,7 @@ export type Case = Readonly<{
   resource: string;
   tools: readonly string[];
   network: string | undefined;
+  session: SessionFacts | undefined;
   now: Seconds;
 }>;
 
@@ -76,14 +77,14 @@ const denial = (reason: PolicyDenial['reason'], term: PolicyDenial['term'], tool
 });
 
 /** RFC 8693 section 4.1: nested actors inform, and are never authority; the person and the current actor are. */
-function inputOf({ delegation, client, resource, network, now }: Case, name: string): DecisionInput {
+function inputOf({ delegation, client, resource, network, session, now }: Case, name: string): DecisionInput {
   const { person, presenter, actors, context, subject, wanted, jkt } = delegation;
   return {
     tool: { server: resource, name },
     person: { id: person.id, attributes: person.attributes },
     agent: { id: presenter.clientId, owner: client.owner, kind: presenter.kind === 'server' ? 'mcp_server' : 'agent' },
     chain: actors.map(({ sub }) => sub),
-    sessionAge: undefined,
+    session,
     task: context.task,
     purpose: context.purpose,
     now,

@@ -73,7 +73,8 @@ function policiesSayNo(
   if (policies === undefined) return 'policy_missing';
   const kept = past.find((one) => one.kept?.tool.server === resource && one.kept.tool.name === tool)?.kept;
   if (kept === undefined) return 'undecidable';
-  const verdict = policies.redecide({ ...kept, now });
+  const session = kept.session && { ...kept.session, age: kept.session.age + Math.max(0, now - kept.now) };
+  const verdict = policies.redecide({ ...kept, session, now });
   if ('undecidable' in verdict) return 'undecidable';
   const outcome = outcomeOf(verdict);
   if (outcome === 'deny') return 'policy_forbids';

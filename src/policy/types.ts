@@ -1,6 +1,6 @@
 import type { Opinions, PointRefusal } from './opinion.js';
 import type { Judged } from './ports.js';
-import type { PolicySet } from './set/index.js';
+import type { PolicySet, SessionFacts } from './set/index.js';
 import type { RegisteredAgent, RegisteredServer, RegistrySnapshot } from '../registry/index.js';
 
 /** Whose word was missing. Permission is person AND agent AND server AND request. */
@@ -62,6 +62,8 @@ export type Rules = Readonly<{
   policies: PolicySet | undefined;
   /** Where the request comes from, as policies see it. */
   network?: string | undefined;
+  /** Of the agent session, where one is and some policy looks at it. */
+  session?: SessionFacts | undefined;
   /** `undefined`: no other decision point is configured for the target. */
   opinions?: Opinions | undefined;
   /** Told what the set was asked and said of each tool. */

@@ -14,6 +14,7 @@ export const OAUTH_ERRORS = [
   'invalid_token',
   'insufficient_scope',
   'transaction_denied',
+  'invalid_txn_handle',
   'insufficient_user_authentication',
   'unsupported_token_type',
   'temporarily_unavailable',

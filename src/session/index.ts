@@ -16,6 +16,7 @@ export type {
   Reservation,
   SessionBudget,
   SessionPause,
+  SessionSeen,
   SessionStanding,
   SessionWish,
 } from './types.js';

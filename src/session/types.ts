@@ -49,9 +49,20 @@ export type SessionBudget = BudgetState &
 /** Why a session gives nothing, as its agent may know it. */
 export type SessionStanding = Readonly<{ session: string; reason: string; resumesAt: Seconds | undefined }>;
 
+/**
+ * The session of a run as it was some seconds ago at most, for policies; `opened` is absent where the next exchange opens
+ * it. `above`: how the person was authenticated in each session that it is below.
+ */
+export type SessionSeen = Readonly<{
+  opened: Readonly<{ at: Seconds; purpose: string | undefined; acr: string | undefined }> | undefined;
+  above: readonly (string | undefined)[];
+}>;
+
 /** The session that an exchange continues, or opens when there is none of this run. */
 export type SessionWish = Readonly<{
   runKey: string;
+  /** Of a person of a trusted issuer: a session that was ended before is no obstacle to another one. */
+  signedInAt?: Seconds | undefined;
   newId: string;
   personId: string;
   agentId: string;

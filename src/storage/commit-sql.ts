@@ -11,7 +11,8 @@ import { idleUntil, isIdle } from './session-idle.js';
  * $3  reason       text[]   of the decision
  * $4  head         text[]   the record without its outcome
  * $5  registry     int[]    the version that it was decided with
- * $6  run_key      text[]   the run to open or join, or null
+ * $6  run_key      text[]   the run to open or join, or null; where a session is continued, the run that it must be of, because
+ *                           the transaction is joined by its handle (transaction_over)
  * $7  session_id   text[]   the session to continue, or the id that a new one gets, or null
  * $8  opens        bool[]   whether a session may be opened
  * $9  expires      bigint[] when a new session ends, seconds
@@ -40,6 +41,8 @@ import { idleUntil, isIdle } from './session-idle.js';
  * $30 acr          text[]   how the person was authenticated, or null; a session keeps what all its exchanges have in common
  * $31 idle         int      how long a session may be unused, seconds
  * $32 debits       text[]   what it reserves of budgets, a JSON array, or null; see budget-sql.ts
+ * $33 signed_in    bigint[] when the person of a trusted issuer signed in, seconds, or null: a session of the run that was ended
+ *                           before is closed first (session_expired)
  *
  * What is ended for good ends all that comes of it. What was cut off and may begin anew (an agent, a person, a paused
  * session) ends what comes of a token that its commit had not seen; a person's own token, which has no commit, is older
@@ -75,9 +78,9 @@ WITH input AS MATERIALIZED (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bool[],
     $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[],
     $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::text[], $26::bigint[],
-    $27::text[], $28::text[], $29::text[], $30::text[], $32::text[])
+    $27::text[], $28::text[], $29::text[], $30::text[], $32::text[], $33::bigint[])
   WITH ORDINALITY AS i(request, decision, reason, head, registry, run_key, session_id, opens, expires, person, agent, txn,
-    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, parent, marks, issued, above, jkt, purpose, acr, debits, n)
+    token_hash, lineage, spends, spend_ends, made_at, token_ends, kid, new_issuer, new_subject, attributes, parent, marks, issued, above, jkt, purpose, acr, debits, signed_in, n)
 ), state AS MATERIALIZED (
   SELECT (SELECT version FROM registry_state WHERE id = 1) AS registry,
          (SELECT coalesce(max(number), 0) FROM revocation) AS seen,
@@ -96,6 +99,11 @@ WITH input AS MATERIALIZED (
       WHEN coalesce(by_id.status, by_run.status, upper.status) = 'paused' THEN
         CASE WHEN coalesce(by_id.resumes_at, by_run.resumes_at, upper.resumes_at) <= clock_timestamp() THEN 'session_due' ELSE 'session_paused' END
       WHEN i.above IS NOT NULL AND coalesce(by_run.status, upper.status) = 'ended' THEN 'session_ended'
+      WHEN NOT i.opens AND i.run_key IS NOT NULL AND (by_id.id IS DISTINCT FROM by_run.id OR by_id.status IS DISTINCT FROM 'active'
+          OR by_id.expires_at < to_timestamp(i.token_ends) OR ${isIdle('by_id')}
+          OR EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'txn:' || i.txn))
+        THEN 'transaction_over'
+      WHEN by_run.status = 'ended' AND by_run.ended_at < to_timestamp(i.signed_in) THEN 'session_expired'
       WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'key:' || i.kid) THEN 'stale'
       WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(ancestors.targets) AND ${isEnding('parent.seen', 'i.parent IS NULL AND r.revoked_at < to_timestamp(i.issued)')})
         THEN 'revoked'
@@ -113,7 +121,7 @@ WITH input AS MATERIALIZED (
       WHEN ${isIdle('by_run')} THEN 'session_expired'
       WHEN coalesce(by_id.person_id, by_run.person_id, upper.person_id) <> i.person THEN 'revoked'
       WHEN by_run.agent_id <> i.agent THEN 'revoked'
-      WHEN by_run.jkt <> coalesce(i.jkt, '') THEN 'session_of_another_key'
+      WHEN i.opens AND by_run.jkt <> coalesce(i.jkt, '') THEN 'session_of_another_key'
     END AS verdict
   FROM input i CROSS JOIN state
   LEFT JOIN person ON person.id = i.person

@@ -28,6 +28,7 @@ const Row = z.object({
       'session_ended',
       'session_expired',
       'session_of_another_key',
+      'transaction_over',
       'replayed',
       'budget_exhausted',
     ])
@@ -114,7 +115,12 @@ const gather = (): Promise<void> => new Promise((resolve) => setTimeout(resolve,
 async function run(database: Database, batch: readonly Waiting[], idle: Seconds): Promise<void> {
   try {
     const outcomes = batch.map(({ outcome }) => outcome);
-    const rows = await commit(database, [...parameters(outcomes), idle, outcomes.map(reservedBy)]);
+    const rows = await commit(database, [
+      ...parameters(outcomes),
+      idle,
+      outcomes.map(reservedBy),
+      outcomes.map(signedIn),
+    ]);
     const byRequest = new Map(rows.map((row) => [row.request, row]));
     for (const { outcome, settle, fail } of batch) {
       const row = byRequest.get(outcome.requestId);
@@ -149,9 +155,7 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
     column((outcome) => (outcome.decision === 'permit' ? 'permitted' : outcome.reason)),
     column(({ record }) => record),
     column(({ registryVersion }) => registryVersion),
-    column(({ session }) =>
-      session === undefined ? null : 'open' in session ? session.open.runKey : 'join' in session ? session.join : null,
-    ),
+    column(runKeyOf),
     column(({ session }) =>
       session === undefined
         ? null
@@ -196,6 +200,15 @@ function reservedBy(outcome: Outcome): string | null {
   return reservation.debits.length === 0 ? null : debitsAsJson(reservation, token.tokenHash);
 }
 
+function runKeyOf({ session }: Outcome): string | null {
+  if (session === undefined) return null;
+  if ('open' in session) return session.open.runKey;
+  if ('join' in session) return session.join;
+  return 'of' in session ? (session.of ?? null) : null;
+}
+
+const signedIn = (outcome: Outcome): Seconds | null => wishOf(outcome)?.signedInAt ?? null;
+
 const newcomerOf = (outcome: Outcome): Permitted['newcomer'] =>
   outcome.decision === 'permit' ? outcome.newcomer : undefined;
 
@@ -216,7 +229,7 @@ async function refusalOf(row: Row, outcome: Outcome, database: Database): Promis
     case 'session_expired':
       // Only a run that may open a session comes here: the old one is closed, and the next try opens a new one.
       if (outcome.session !== undefined && 'open' in outcome.session)
-        await closeExpiredRun(database, outcome.session.open.runKey, outcome.now);
+        await closeExpiredRun(database, outcome.session.open, outcome.now);
       return { reason: 'stale' };
     case 'session_due':
       if (row.about !== null) await resumeDue(database, row.about, outcome.now);
@@ -229,6 +242,7 @@ async function refusalOf(row: Row, outcome: Outcome, database: Database): Promis
     case 'revoked':
     case 'person_disabled':
     case 'session_of_another_key':
+    case 'transaction_over':
       return { reason: verdict };
   }
 }

@@ -13,6 +13,7 @@ export { type DecisionInputStore, type InputWatch, openDecisionInputs } from './
 export { openFindings } from './finding-store.js';
 export { openIdempotency } from './idempotency-store.js';
 export { openKeys } from './key-store.js';
+export { readAcquaintance } from './acquaintance.js';
 export { openPeople } from './people.js';
 export { openPolicies } from './policy-store.js';
 export { openEventFinder } from './event-finder.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Clock } from '../base/index.js';
-import type { AgentSession, SessionFilter, SessionPage, SessionsAdmin } from '../session/index.js';
+import type { AgentSession, SessionFilter, SessionPage, SessionsAdmin, SessionWish } from '../session/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
@@ -25,12 +25,17 @@ export function openSessions(database: Database, clock: Clock): SessionsAdmin {
 }
 
 /**
- * Closes the session of a run that has come to its end by time, and frees the run for a new one. Whoever comes second
- * finds nothing to close.
+ * Closes the session of a run that has come to its end by time, and frees the run for a new one; likewise from a session
+ * that was ended before the person signed in. Whoever comes second finds nothing to close.
  */
-export async function closeExpiredRun({ prisma }: Database, runKey: string, now: number): Promise<void> {
+export async function closeExpiredRun(
+  { prisma }: Database,
+  { runKey, signedInAt }: Pick<SessionWish, 'runKey' | 'signedInAt'>,
+  now: number,
+): Promise<void> {
   await guarded(() =>
     prisma.$transaction(async (transaction) => {
+      if (signedInAt !== undefined) await transaction.$executeRawUnsafe(FREE, runKey, signedInAt);
       const [ended] = Ended.parse(await transaction.$queryRawUnsafe(EXPIRE, runKey, now));
       if (ended === undefined) return;
       // Before its time is over it may have tokens that live, which introspection takes for ended from now on.
@@ -49,6 +54,10 @@ export async function closeExpiredRun({ prisma }: Database, runKey: string, now:
 }
 
 const Ended = z.array(z.object({ id: z.string(), last_sequence: z.number(), ended_reason: z.string() }));
+
+const FREE = `
+  UPDATE agent_session SET run_key = run_key || ' ' || id
+  WHERE run_key = $1 AND status = 'ended' AND ended_at < to_timestamp($2::bigint)`;
 
 /** Five minutes are the longest life of a token: a session that has less left cannot carry another one. */
 const EXPIRE = `

@@ -19,6 +19,7 @@ export type PreparedToken = Readonly<{
   grant: Grant;
   scope: string;
   transaction: string;
+  personId: string;
   tokenHash: string;
   issuedAt: Seconds;
   expiresAt: Seconds;
@@ -44,6 +45,7 @@ export function prepare(permit: Permit, making: Making): PreparedToken {
     grant,
     scope,
     transaction,
+    personId: making.personId,
     tokenHash: sha256(jti),
     issuedAt: making.now,
     expiresAt,

@@ -1,4 +1,4 @@
-import type { DecisionInput, PolicyFlaw, PolicySet, PolicyTool } from '../../src/policy/index.js';
+import type { DecisionInput, PolicyFlaw, PolicySet, PolicyTool, SessionFacts } from '../../src/policy/index.js';
 import { readPolicyFiles } from '../../src/config/index.js';
 import type { TestWrit } from './writ.js';
 import { compilePolicySet } from '../../src/policy/index.js';
@@ -37,13 +37,19 @@ export const transfer = aTool({
   },
 });
 
+/** A session that this very call opens, with these differences. */
+export const aSession = (more: Partial<SessionFacts> = {}): SessionFacts => ({
+  ...{ state: 'new', age: 0, depth: 0, purpose: undefined, acr: undefined },
+  ...more,
+});
+
 /** A planner that reads a file for a person of finance, with these differences. */
 export const anInput = (more: Partial<DecisionInput> = {}): DecisionInput => ({
   tool: { server: FILES, name: 'read_file' },
   person: { id: 'prs_ada', attributes: { department: 'finance' } },
   agent: { id: 'agt_planner', owner: 'platform@example.com', kind: 'agent' },
   chain: ['agt_planner'],
-  sessionAge: 0,
+  session: aSession(),
   task: undefined,
   purpose: undefined,
   now: 1_795_305_600,

@@ -145,6 +145,7 @@ export async function startWorld(options: Parameters<typeof startTestWrit>[0] = 
       iat: now,
       exp: now + 600,
       jti: randomUUID(),
+      sid: randomUUID(),
       ...claims,
     };
     return new SignJWT(payload)

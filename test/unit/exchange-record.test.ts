@@ -35,6 +35,7 @@ const requestOf = (changes: Parameters<typeof wanted>[0] = {}, ignored: readonly
   subjectTokenType: TokenType.accessToken,
   actor: undefined,
   requestedType: undefined,
+  handle: undefined,
   wanted: wanted(changes),
   ignored,
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type DecisionInput, KeptInput, type PolicyTool, withoutArguments } from '../../src/policy/index.js';
-import { anInput, aTool, BANK, setOf, theTransfer, transfer } from '../support/policies.js';
+import { anInput, aSession, aTool, BANK, setOf, theTransfer, transfer } from '../support/policies.js';
 
 const ALL = `@id("people") permit(principal is Person, action, resource);
 @id("agents") permit(principal is Agent, action, resource);\n`;
@@ -21,11 +21,21 @@ const redecided = (text: string, past: KeptInput, tools: readonly PolicyTool[] =
 
 describe('of the input of a decision', () => {
   it('everything but the arguments is kept', () => {
-    const input = anInput({ task: 'T-1', purpose: 'tests', acr: 'urn:a', authTime: 1, sessionAge: 60 });
+    const input = anInput({ task: 'T-1', purpose: 'tests', acr: 'urn:a', authTime: 1, session: aSession({ age: 60 }) });
     const { tool, person, agent, chain, now, ip } = input;
     expect(kept(ALL, input)).toEqual({
       ...{ form: 1, outcome: 'allow', fingerprint: expect.stringMatching(/^[\w-]{43}$/) },
-      ...{ tool, person, agent, chain, now, ip, sessionAge: 60, task: 'T-1', purpose: 'tests' },
+      ...{
+        tool,
+        person,
+        agent,
+        chain,
+        now,
+        ip,
+        session: { state: 'new', age: 60, depth: 0 },
+        task: 'T-1',
+        purpose: 'tests',
+      },
       ...{ acr: 'urn:a', authTime: 1, senderConstrained: true, discharged: [] },
     });
   });

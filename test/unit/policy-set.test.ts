@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { combine, type Verdict } from '../../src/policy/index.js';
 import { judge } from '../../src/policy/set/engine.js';
-import { anInput, aTool, BANK, FILES, setOf, theTransfer, transfer } from '../support/policies.js';
+import { anInput, aSession, aTool, BANK, FILES, setOf, theTransfer, transfer } from '../support/policies.js';
 
 const EVERYBODY = '@id("people") permit(principal is Person, action, resource);';
 const AGENTS = '@id("agents") permit(principal is Agent, action, resource);';
@@ -87,7 +87,11 @@ describe('a decision', () => {
   it.each([
     ['context.chain.depth == 2', { chain: ['agt_planner', 'agt_a'] }],
     ['context.chain.agents.contains("agt_a")', { chain: ['agt_planner', 'agt_a'] }],
-    ['context.session has age && context.session.age > 600', { sessionAge: 601 }],
+    ['context.session has age && context.session.age > 600', { session: aSession({ age: 601 }) }],
+    ['context.session has state && context.session.state == "active"', { session: aSession({ state: 'active' }) }],
+    ['context.session has depth && context.session.depth > 0', { session: aSession({ depth: 1 }) }],
+    ['context.session has purpose && context.session.purpose == "pay"', { session: aSession({ purpose: 'pay' }) }],
+    ['context.session has acr && context.session.acr == "pwd"', { session: aSession({ acr: 'pwd' }) }],
     ['context has task && context.task == "T-1"', { task: 'T-1' }],
     ['context has purpose && context.purpose like "pay*"', { purpose: 'pay rent' }],
     ['context.time.now > datetime("2026-11-22T01:00:00Z")', { now: 1_795_309_201 }],
@@ -287,8 +291,8 @@ describe('what is remembered', () => {
   it('is the same as what is decided anew', () => {
     const text = `${ALL}@id("no") forbid(principal, action, resource) when { context.session has age && context.session.age > 5 };`;
     const [fresh, remembering] = [setOf(text), setOf(text, [aTool(), transfer], 2)];
-    for (const sessionAge of [1, 9, 1, 7, 9, 1, 5, 6, 1]) {
-      const input = anInput({ sessionAge });
+    for (const age of [1, 9, 1, 7, 9, 1, 5, 6, 1]) {
+      const input = anInput({ session: aSession({ age }) });
       expect(remembering.decide(input)).toEqual(fresh.decide(input));
     }
   });

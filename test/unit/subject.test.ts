@@ -323,6 +323,8 @@ const idToken = (changes = {}): Token => ({
   by: idp,
 });
 
+const runKey = (sid: string | null): string => sha256(JSON.stringify(['foreign', IDP, 'alice', sid, 'agt_a']));
+
 describe('a token of a trusted issuer becomes a subject', () => {
   it('of a person whom nobody has met, for the agent that brings it', async () => {
     const payload = foreign({
@@ -347,7 +349,7 @@ describe('a token of a trusted issuer becomes a subject', () => {
         details: undefined,
         context: { task: undefined, purpose: undefined },
         transaction: undefined,
-        run: { key: sha256(`foreign ${IDP} f1 agt_a`) },
+        run: { key: runKey(null), signedInAt: NOW - 60 },
         mustBind: false,
         mayAct: undefined,
         lineage: [`foreign:${sha256(input)}`],
@@ -356,13 +358,13 @@ describe('a token of a trusted issuer becomes a subject', () => {
     });
   });
 
-  it('with a run by its bytes where it has no jti, and with attributes of bounded length and text alone', async () => {
-    const { subject, input } = await read({
-      payload: foreign({ jti: undefined, email: 7, name: 'n'.repeat(300) }),
+  it('with a run by its sign-in where the issuer tells them apart, and with attributes of bounded length and text alone', async () => {
+    const { subject } = await read({
+      payload: foreign({ jti: undefined, sid: 's1', email: 7, name: 'n'.repeat(300) }),
       by: idp,
     });
     if (!subject.ok) throw new Error(subject.error.reason);
-    expect(subject.value.run).toEqual({ key: sha256(`foreign ${IDP} ${sha256(input)} agt_a`) });
+    expect(subject.value.run).toEqual({ key: runKey('s1'), signedInAt: NOW });
     expect(subject.value.person.attributes).toEqual({ name: 'n'.repeat(256) });
     const nameless = await accepted({
       payload: foreign({ email: 'a@example' }),

@@ -31,6 +31,14 @@ const CaseRequest = z.strictObject({
     .prefault({}),
   chain: z.array(z.string()).optional(),
   session_age: z.int().min(0).default(0),
+  session: z
+    .strictObject({
+      state: z.enum(['new', 'active']).optional(),
+      depth: z.int().min(0).default(0),
+      purpose: z.string().optional(),
+      acr: z.string().optional(),
+    })
+    .prefault({}),
   task: z.string().optional(),
   purpose: z.string().optional(),
   at: z.iso.datetime().default('2026-01-05T12:00:00Z'),
@@ -97,20 +105,25 @@ function text(value: Json | undefined): string {
 }
 
 function inputOf({ request }: Case): DecisionInput {
-  const { person, agent, session_age, at, authenticated, sender_constrained, arguments: given, ...rest } = request;
+  const { person, agent, at, authenticated, sender_constrained, arguments: given, ...rest } = request;
   const { task, purpose, ip, acr, discharged } = rest;
   return {
     ...{ task, purpose, ip, acr, discharged, agent },
     tool: referred(request.tool),
     person: { id: person.id, attributes: person.attributes },
     chain: request.chain ?? [agent.id],
-    sessionAge: session_age,
+    session: sessionOf(request),
     now: seconds(at),
     authTime: authenticated === undefined ? undefined : seconds(authenticated),
     senderConstrained: sender_constrained,
     arguments: given && objectOf(given),
   };
 }
+
+const sessionOf = ({ session, session_age: age }: z.infer<typeof CaseRequest>): DecisionInput['session'] => ({
+  state: session.state ?? (age === 0 ? 'new' : 'active'),
+  ...{ age, depth: session.depth, purpose: session.purpose, acr: session.acr },
+});
 
 const seconds = (instant: string): number => Math.floor(Date.parse(instant) / 1_000);
 

@@ -12,8 +12,8 @@ export type DecisionInput = Readonly<{
   agent: Readonly<{ id: string; owner: string; kind: 'agent' | 'mcp_server' }>;
   /** Every actor of the new token, the current one included. */
   chain: readonly string[];
-  /** Seconds since the session was opened, where that is known. */
-  sessionAge: Seconds | undefined;
+  /** Of the session that the call is in, or that would be opened for it; where no session is, nothing. */
+  session: SessionFacts | undefined;
   task: string | undefined;
   purpose: string | undefined;
   now: Seconds;
@@ -26,6 +26,20 @@ export type DecisionInput = Readonly<{
   arguments: JsonObject | undefined;
   /** Ids of `@requires("approval")` policies that a human's grant for exactly this call discharges. */
   discharged: readonly string[];
+}>;
+
+/** What policies may know of an agent session, as it was some seconds ago at most. */
+export type SessionFacts = Readonly<{
+  /** `new`: this very call would open it. */
+  state: 'new' | 'active';
+  /** Since it was opened. */
+  age: Seconds;
+  /** How many sessions it is below. */
+  depth: number;
+  /** What it was opened for. */
+  purpose: string | undefined;
+  /** How the person was authenticated in all of it, and in all above it; undefined where that differs anywhere, or was not said. */
+  acr: string | undefined;
 }>;
 
 /** A fact of the context: where policies find it, its type, and where it comes from. */
@@ -47,7 +61,11 @@ export const FACTS: readonly Fact[] = [
   { path: ['agent'], type: { type: 'Entity', name: 'Agent' }, of: (input) => ({ __entity: agentId(input) }) },
   { path: ['chain', 'depth'], type: LONG, of: ({ chain }) => chain.length },
   { path: ['chain', 'agents'], type: { type: 'Set', element: STRING }, of: ({ chain }) => [...chain] },
-  { path: ['session', 'age'], type: LONG, optional: true, of: ({ sessionAge }) => sessionAge },
+  { path: ['session', 'age'], type: LONG, optional: true, of: ({ session }) => session?.age },
+  { path: ['session', 'state'], type: STRING, optional: true, of: ({ session }) => session?.state },
+  { path: ['session', 'depth'], type: LONG, optional: true, of: ({ session }) => session?.depth },
+  { path: ['session', 'purpose'], type: STRING, optional: true, of: ({ session }) => session?.purpose },
+  { path: ['session', 'acr'], type: STRING, optional: true, of: ({ session }) => session?.acr },
   { path: ['task'], type: STRING, optional: true, of: ({ task }) => task },
   { path: ['purpose'], type: STRING, optional: true, of: ({ purpose }) => purpose },
   { path: ['time', 'now'], type: { type: 'Extension', name: 'datetime' }, of: ({ now }) => datetime(now) },

@@ -3,7 +3,7 @@ export { type Demand, type Requirement } from './annotations.js';
 export { type CaseResult, PolicyCases, runCases, toolsOf } from './cases.js';
 export { checkPolicySet, type PolicyCheck } from './check.js';
 export { type EngineError } from './engine.js';
-export { type DecisionInput } from './facts.js';
+export { type DecisionInput, type SessionFacts } from './facts.js';
 export { type PolicyFile, type PolicyFlaw } from './flaw.js';
 export { KeptInput, Outcome, outcomeOf, withoutArguments } from './kept.js';
 export { compilePolicySet, type PolicySet, type Undecidable } from './policy-set.js';

@@ -39,7 +39,15 @@ export const KeptInput = z.strictObject({
   person: z.strictObject({ id: z.string().optional(), attributes: z.record(z.string(), z.string()) }),
   agent: z.strictObject({ id: z.string(), owner: z.string(), kind: z.enum(['agent', 'mcp_server']) }),
   chain: z.array(z.string()).readonly(),
-  sessionAge: z.number().optional(),
+  session: z
+    .strictObject({
+      state: z.enum(['new', 'active']),
+      age: z.number(),
+      depth: z.number(),
+      purpose: z.string().optional(),
+      acr: z.string().optional(),
+    })
+    .optional(),
   task: z.string().optional(),
   purpose: z.string().optional(),
   now: z.number(),
@@ -72,7 +80,7 @@ export function factsOf({ person, ...kept }: KeptInput): DecisionInput {
   return {
     ...{ tool, agent, chain, now, senderConstrained, discharged },
     person: { id: person.id, attributes: person.attributes },
-    sessionAge: kept.sessionAge,
+    session: kept.session && { ...kept.session, purpose: kept.session.purpose, acr: kept.session.acr },
     task: kept.task,
     purpose: kept.purpose,
     ip: kept.ip,

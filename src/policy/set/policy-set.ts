@@ -70,6 +70,8 @@ export class PolicySet {
   /** The name of this version: what stands in records and tokens. */
   readonly hash: string;
   readonly policies: readonly Policy[];
+  /** Whether some policy wants to know of the agent session: where none does, nobody has to look. */
+  readonly looksAtSession: boolean;
   readonly #shelf: ToolShelf;
   readonly #applications: readonly Application[];
   readonly #slices: Slices;
@@ -85,6 +87,7 @@ export class PolicySet {
   ) {
     this.hash = hashOf(files);
     this.policies = policies;
+    this.looksAtSession = policies.some(({ looks }) => looks.context.members.has('session'));
     this.#shelf = shelf;
     this.#onBroken = onBroken;
     this.#applications = applications;
@@ -132,6 +135,7 @@ export class PolicySet {
     const without = this.#discharged(input.discharged);
     const slice = this.#slices.slice(tool, input, without);
     if (args !== undefined && !covers(args.covered, slice.arguments)) return NOT_KEPT;
+    if (slice.looksAtSession && input.session === undefined) return NOT_KEPT;
     return this.#decide(input, { tool, arguments: args?.seen }, { slice, without });
   }
 

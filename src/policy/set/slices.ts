@@ -42,6 +42,7 @@ export type Answer =
 export class Slice {
   readonly number: number;
   readonly arguments: Mentions | undefined;
+  readonly looksAtSession: boolean;
   /** As the engine is given them. */
   readonly policies: Readonly<Record<string, PolicyJson>>;
   readonly #copies: ReadonlyMap<string, Copy>;
@@ -68,6 +69,7 @@ export class Slice {
     this.#facts = factsIn(context);
     this.#groups = [...FACT_GROUPS].filter((group) => context.members.has(group));
     this.arguments = context.members.get('arguments');
+    this.looksAtSession = context.members.has('session');
   }
 
   answer(question: Question): Answer {

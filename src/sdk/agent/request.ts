@@ -34,6 +34,8 @@ export type ExchangeRequest = Readonly<{
   resource?: string;
   audience?: string;
   requestedTokenType?: string;
+  /** Of an earlier answer: this exchange joins its transaction. Goes with that `requestedTokenType`. */
+  transactionHandle?: string;
   scope?: string | readonly string[];
   tools?: readonly WantedTool[];
   task?: string;
@@ -54,6 +56,7 @@ export function toForm(request: ExchangeRequest): Record<string, string> {
     resource: request.resource,
     audience: request.audience,
     requested_token_type: request.requestedTokenType,
+    txn_handle: request.transactionHandle,
     scope: typeof scope === 'object' ? scope.join(' ') : scope,
     authorization_details: tools && `[${tools.map((tool) => toDetail(tool, request.resource)).join(',')}]`,
     request_details: task === undefined && purpose === undefined ? undefined : JSON.stringify({ task, purpose }),

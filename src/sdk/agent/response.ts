@@ -13,6 +13,8 @@ export type TokenSet = Readonly<{
   expiresAt: Seconds;
   scope: readonly string[];
   details: readonly GrantedTool[];
+  /** Joins the next exchange to this transaction. Given where `requestedTokenType` named transactional access tokens. */
+  transactionHandle?: string;
 }>;
 
 /** One tool that the token permits. */
@@ -47,6 +49,7 @@ const Granted = z.object({
   expires_in: z.number().int().positive(),
   scope: z.string().default(''),
   authorization_details: z.array(Detail).default([]),
+  txn_handle: z.string().min(1).max(4_096).optional(),
 });
 
 const Refused = z.object({ error: z.string().max(128), error_description: z.string().optional() });
@@ -86,6 +89,7 @@ export function readTokenSet(
     expiresAt: now + data.expires_in,
     scope: Object.freeze(data.scope.split(' ').filter((scope) => scope !== '')),
     details: Object.freeze(data.authorization_details),
+    ...(data.txn_handle === undefined ? {} : { transactionHandle: data.txn_handle }),
   });
 }
 
