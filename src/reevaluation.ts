@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { compilePolicySet, policyTools, type PolicySet, reexamine } from './policy/index.js';
+import { compilePolicySet, policyTools, reexamine, type RulesOfNow } from './policy/index.js';
 import { every } from './every.js';
 import type { House } from './house.js';
 import { LIVE_SECONDS, openLivePermits, openReevaluations, type Held, type Reevaluations } from './storage/index.js';
@@ -8,8 +8,9 @@ const ROUND_MS = 500;
 const PAGE = 200;
 
 /**
- * Ends what a newly activated policy set no longer allows: tokens, so that a session goes on with what is left of it. One
- * replica at a time does it, page by page, and another goes on where one stopped.
+ * Ends what a newly activated policy set, or the registry by then, no longer allows: tokens, so that a session goes on with
+ * what is left of it. One replica at a time does it, page by page, and another goes on where one stopped. What cannot be
+ * decided again ends by the second pass, when what was kept of every decision is written.
  */
 export function keepReevaluating(house: House): () => Promise<void> {
   const work = openReevaluations(house.database, house.clock);
@@ -19,22 +20,23 @@ export function keepReevaluating(house: House): () => Promise<void> {
 async function round(house: House, work: Reevaluations): Promise<void> {
   const held = await work.take();
   if (held === undefined) return;
-  const { policies, servers } = await house.registry.refresh();
+  const registry = await house.registry.refresh();
+  const { policies, servers } = registry;
   const set = policies?.hash === held.policy ? compilePolicySet(policies.files, policyTools(servers)) : undefined;
   // Another set is active by now, and its own re-evaluation looks at the same tokens.
   if (set?.ok !== true) return;
   for (
     let place: string | undefined = held.place;
     place !== undefined;
-    place = await stepFrom(place, held, { house, work, set: set.value })
+    place = await stepFrom(place, held, { house, work, rules: { set: set.value, registry } })
   )
     await turn();
 }
 
-type At = Readonly<{ house: House; work: Reevaluations; set: PolicySet }>;
+type At = Readonly<{ house: House; work: Reevaluations; rules: RulesOfNow }>;
 
 /** Answers where to go on. */
-async function stepFrom(place: string, held: Held, { house, work, set }: At): Promise<string | undefined> {
+async function stepFrom(place: string, held: Held, { house, work, rules }: At): Promise<string | undefined> {
   const { tokens, next } = await openLivePermits(house.database).page(held.version, { after: place, limit: PAGE });
   const since = house.clock.now() - 2 * LIVE_SECONDS;
   const past =
@@ -44,7 +46,9 @@ async function stepFrom(place: string, held: Held, { house, work, set }: At): Pr
           tokens.map(({ decision }) => decision),
           since,
         );
-  const { lost, undecided } = reexamine(set, tokens, past);
-  const step = { lost: lost.map(({ token }) => token.tokenHash), undecided, place: next };
+  const { lost, undecided } = reexamine(rules, tokens, past);
+  const unsure = held.isLast ? undecided : [];
+  const ended = [...lost.map(({ token }) => token), ...unsure].map(({ tokenHash }) => tokenHash);
+  const step = { lost: ended, undecided: unsure.length, place: next };
   return (await work.step(held, step)) ? next : undefined;
 }

@@ -13,7 +13,12 @@ const MOST = 500;
 
 const Effect = z.strictObject({
   considered: z.number().int().describe('Live tokens.'),
-  undecided: z.number().int().describe('Tokens whose decision was not kept so that it could be made again: they stay.'),
+  undecided: z
+    .number()
+    .int()
+    .describe(
+      'Tokens whose decision was not kept so that it could be made again: they end too, ten seconds after the activation.',
+    ),
   losses: z.array(
     z.strictObject({
       session: z.string().nullable(),
@@ -75,7 +80,8 @@ export const effectOperation = ({ policies, inputs, live, registry, clock, inTur
       inTurn(async () => {
         const files = (await policies.read(hash))?.files;
         if (files === undefined) return err(plainProblem('not_found', `There is no policy set ${hash}`));
-        const set = check(files, await registry.refresh());
+        const snapshot = await registry.refresh();
+        const set = check(files, snapshot);
         if (!set.ok) return set;
         const { tokens, next } = await live.page(Number.MAX_SAFE_INTEGER, { after, limit: MOST });
         const since = clock.now() - DECIDED_WITHIN;
@@ -83,8 +89,13 @@ export const effectOperation = ({ policies, inputs, live, registry, clock, inTur
           tokens.map(({ decision }) => decision),
           since,
         );
-        const { lost, undecided } = reexamine(set.value, tokens, past);
-        const body = { considered: tokens.length, undecided, losses: bySession(lost), next: next ?? null };
+        const { lost, undecided } = reexamine({ set: set.value, registry: snapshot }, tokens, past);
+        const body = {
+          considered: tokens.length,
+          undecided: undecided.length,
+          losses: bySession(lost),
+          next: next ?? null,
+        };
         return ok({ status: 200, body });
       }),
   });

@@ -232,7 +232,9 @@ const Policy = z.union([
   z.strictObject({ what: z.literal('activated'), policy, before: policy.nullable(), by, registry: count }),
   z
     .strictObject({ what: z.literal('reevaluated'), policy, registry: count, ended: count, undecided: count })
-    .describe('The live tokens of before were decided over again by the set that became active.'),
+    .describe(
+      'The live tokens of before were decided over again, by the set that became active; `undecided` of the ended ones could not be.',
+    ),
   z.strictObject({ what: z.literal('inputs_erased'), person: id, inputs: count, by }),
 ]);
 

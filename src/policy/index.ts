@@ -42,7 +42,15 @@ export {
   type Verdict,
   withoutArguments,
 } from './set/index.js';
-export { type LivePage, type LivePermits, type LiveToken, type Loss, reexamine, type Reexamined } from './live.js';
+export {
+  type LivePage,
+  type LivePermits,
+  type LiveToken,
+  type Loss,
+  reexamine,
+  type Reexamined,
+  type RulesOfNow,
+} from './live.js';
 export { inputDigest } from './input-digest.js';
 export { mayRunOn, type RunningCall, type RunningRefusal } from './running.js';
 export type { Activation, DecisionInputs, Judged, KeptInputs, PastPage, PolicySetInfo, PolicyStore } from './ports.js';

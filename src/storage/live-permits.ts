@@ -31,11 +31,18 @@ export const PAGE = `
     ORDER BY id LIMIT $2::int
   )
   SELECT id::text AS id, session_id, token_hash, facts ->> 'decision' AS decision, facts #>> '{client,id}' AS agent,
-    facts ->> 'person' AS person,
+    facts ->> 'person' AS person, facts #>> '{target,resource}' AS resource, facts -> 'tools' AS tools,
+    coalesce(facts ->> 'scope', '') AS scope, facts #>> '{token,bound}' IS NOT NULL AS is_bound,
     (facts ->> 'registry')::bigint < $3::bigint
       AND to_timestamp((facts #>> '{token,exp}')::bigint) > clock_timestamp()
       AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'token:' || token_hash) AS is_live
   FROM recent ORDER BY recent.id`;
+
+const Tool = z.object({
+  name: z.string(),
+  arguments_sha256: z.string().nullable(),
+  max_uses: z.number().int().optional(),
+});
 
 const Rows = z.array(
   z.object({
@@ -45,6 +52,10 @@ const Rows = z.array(
     decision: z.string().nullable(),
     agent: z.string(),
     person: z.string().nullable(),
+    resource: z.string().nullable(),
+    tools: z.array(Tool).nullable(),
+    scope: z.string(),
+    is_bound: z.boolean(),
     is_live: z.boolean().nullable(),
   }),
 );
@@ -55,4 +66,12 @@ const tokenOf = (row: z.infer<typeof Rows>[number]): LivePage['tokens'][number] 
   session: row.session_id ?? undefined,
   agent: row.agent,
   person: row.person ?? undefined,
+  server: row.resource ?? undefined,
+  tools: (row.tools ?? []).map((tool) => ({
+    name: tool.name,
+    argumentsSha256: tool.arguments_sha256 ?? undefined,
+    maxUses: tool.max_uses,
+  })),
+  scopes: row.scope.split(' ').filter((scope) => scope !== ''),
+  isBound: row.is_bound,
 });

@@ -4,6 +4,7 @@ import type { PolicySetInfo, PolicyStore } from '../policy/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
+import { beginReevaluation } from './reevaluations.js';
 import { describeVersion } from './registry-writes.js';
 
 /** The names of as many stand in the record; its hash is over all of them. */
@@ -40,7 +41,7 @@ export function openPolicies({ prisma }: Database, clock: Clock): PolicyStore {
           const version = after?.version ?? 0;
           await describeVersion(transaction, version);
           // What was made before any set was active was bounded by the ceilings of the registry alone, which still hold.
-          if (before !== undefined) await transaction.$executeRawUnsafe(REEVALUATE, version, hash);
+          if (before !== undefined) await beginReevaluation(transaction, version);
           const facts = { what: 'activated', policy: hash, before: before ?? null, by, registry: version };
           await append(transaction, { kind: 'policy', at: clock.now(), facts, decision: 'done', reason: 'activated' });
           return ok({ version, before });
@@ -68,12 +69,6 @@ const MARK = `
   WHERE hash = $1`;
 
 const ACTIVATE = 'UPDATE registry_state SET policy = $1, version = version + 1 WHERE id = 1 RETURNING version, policy';
-
-/** One that is not finished is overtaken: what it looks at is looked at by this one. */
-const REEVALUATE = `
-  WITH overtaken AS (
-    UPDATE policy_reevaluation SET finished_at = clock_timestamp() WHERE finished_at IS NULL
-  ) INSERT INTO policy_reevaluation (version, policy) VALUES ($1::bigint, $2)`;
 
 const States = z.array(z.object({ version: z.coerce.number().int(), policy: z.string().nullable() }));
 const Files = z.array(z.object({ hash: z.string(), files: z.array(z.object({ path: z.string(), text: z.string() })) }));

@@ -6,10 +6,10 @@ import { guarded } from './outage.js';
 import { append } from './records.js';
 import { revokeWithin } from './revocations.js';
 
-/** A re-evaluation that this process holds. `place` is how far it has come. */
-export type Held = Readonly<{ version: number; policy: string; place: string; holder: string }>;
+/** A re-evaluation that this process holds. `place` is how far it has come; `isLast`: in its second pass. */
+export type Held = Readonly<{ version: number; policy: string; place: string; isLast: boolean; holder: string }>;
 
-/** What came of one step. Without a `place` the pass is through. */
+/** What came of one step; of `lost` so many were `undecided`. Without a `place` the pass is through. */
 export type Step = Readonly<{ lost: readonly string[]; undecided: number; place: string | undefined }>;
 
 export type Reevaluations = Readonly<{
@@ -24,12 +24,26 @@ export function openReevaluations({ prisma }: Database, clock: Clock): Reevaluat
     take: async () => {
       const holder = newId('hold');
       const [row] = Taken.parse(await guarded(() => prisma.$queryRawUnsafe(TAKE, holder)));
-      return row && { ...row, holder };
+      return row && { version: row.version, policy: row.policy, place: row.place, isLast: row.is_last, holder };
     },
     step: (held, step) =>
       guarded(() => prisma.$transaction((transaction) => takeStep(transaction, { held, step, at: clock.now() }))),
   };
 }
+
+/**
+ * Has what is live decided over again by what is active now, in the transaction that made this version of the registry. One
+ * that is not finished is overtaken: what it looks at is looked at by this one.
+ */
+export async function beginReevaluation(transaction: Prisma.TransactionClient, version: number): Promise<void> {
+  await transaction.$executeRawUnsafe(BEGIN, version);
+}
+
+const BEGIN = `
+  WITH active AS MATERIALIZED (SELECT policy FROM registry_state WHERE id = 1 AND policy IS NOT NULL), overtaken AS (
+    UPDATE policy_reevaluation SET finished_at = clock_timestamp()
+    WHERE finished_at IS NULL AND EXISTS (SELECT 1 FROM active)
+  ) INSERT INTO policy_reevaluation (version, policy) SELECT $1::bigint, policy FROM active`;
 
 type Taking = Readonly<{ held: Held; step: Step; at: number }>;
 
@@ -66,16 +80,15 @@ const TAKE = `
     WHERE finished_at IS NULL AND (held_until IS NULL OR held_until < clock_timestamp())
       AND (passes = 0 OR begun_at < clock_timestamp() - interval '10 seconds')
     ORDER BY version DESC LIMIT 1 FOR UPDATE SKIP LOCKED
-  ) RETURNING version::int AS version, policy, place::text AS place`;
+  ) RETURNING version::int AS version, policy, place::text AS place, passes > 0 AS is_last`;
 
-/** The second pass finds what was undecided again, so that is counted by the first one alone. */
 const STEP = `
-  UPDATE policy_reevaluation SET ended = ended + $3::int, undecided = undecided + CASE WHEN passes = 0 THEN $4::int ELSE 0 END,
+  UPDATE policy_reevaluation SET ended = ended + $3::int, undecided = undecided + $4::int,
     place = coalesce($5::bigint, 0), passes = passes + CASE WHEN $5::bigint IS NULL THEN 1 ELSE 0 END,
     finished_at = CASE WHEN $5::bigint IS NULL AND passes = 1 THEN clock_timestamp() END,
     held_until = CASE WHEN $5::bigint IS NULL THEN NULL ELSE clock_timestamp() + interval '15 seconds' END
   WHERE version = $1::bigint AND holder = $2 AND finished_at IS NULL AND held_until > clock_timestamp()
   RETURNING ended, undecided, finished_at IS NOT NULL AS is_finished`;
 
-const Taken = z.array(z.object({ version: z.number(), policy: z.string(), place: z.string() }));
+const Taken = z.array(z.object({ version: z.number(), policy: z.string(), place: z.string(), is_last: z.boolean() }));
 const Done = z.array(z.object({ ended: z.number(), undecided: z.number(), is_finished: z.boolean() }));

@@ -34,6 +34,12 @@ async function eventually<T>(ask: () => Promise<T>, wanted: (answer: T) => boole
   }
 }
 
+/** Done once more after what was under way at the change must have come to its end. */
+const secondPass = (): Promise<unknown> =>
+  world.writ.database.prisma.$executeRawUnsafe(
+    `UPDATE policy_reevaluation SET begun_at = begun_at - interval '10 seconds' WHERE finished_at IS NULL`,
+  );
+
 describe('a policy set that is activated', () => {
   it('shows first which live sessions would lose what, then ends that and nothing else, and records it', async () => {
     await activate(world, EVERYTHING);
@@ -64,10 +70,7 @@ describe('a policy set that is activated', () => {
     );
     expect(await isActive(reads)).toBe(true);
     expect((await world.admin('GET', `/sessions/${writ.session}`)).body).toMatchObject({ status: 'active' });
-    // Done once more after what was under way at the activation must have come to its end.
-    await world.writ.database.prisma.$executeRawUnsafe(
-      `UPDATE policy_reevaluation SET begun_at = begun_at - interval '10 seconds'`,
-    );
+    await secondPass();
     const [done] = await eventually(
       async () => (await records('reevaluated')).filter(({ facts }) => facts['policy'] === hash),
       (found) => found.length > 0,
@@ -83,5 +86,30 @@ describe('a policy set that is activated', () => {
     expect([unknown.status, (unknown.body as { code: string }).code]).toEqual([404, 'not_found']);
     const lost = await world.admin('GET', '/policies/sha256%3Anone/effect?after=here');
     expect([lost.status, (lost.body as { param: string }).param]).toEqual([400, 'after']);
+  });
+
+  it('ends what cannot be decided again, since nobody kept what it was decided on, and says how much that was', async () => {
+    await activate(world, EVERYTHING);
+    const [reads, lists] = [await tokenFor('read_file'), await tokenFor('list_files')];
+    await world.writ.flush();
+    const { writ } = decodeJwt(lists) as { writ: { decision: string } };
+    await world.writ.database.prisma.$executeRawUnsafe('DELETE FROM decision_input WHERE decision = $1', writ.decision);
+    const text = `${EVERYTHING}// once more\n`;
+    const hash = await stage(text);
+    expect((await world.admin('GET', `/policies/${encodeURIComponent(hash)}/effect`)).body).toMatchObject({
+      ...{ undecided: 1, losses: [] },
+    });
+    await activate(world, text);
+    await secondPass();
+    await eventually(
+      () => isActive(lists),
+      (active) => active === false,
+    );
+    expect(await isActive(reads)).toBe(true);
+    const [done] = await eventually(
+      async () => (await records('reevaluated')).filter(({ facts }) => facts['policy'] === hash),
+      (found) => found.length > 0,
+    );
+    expect(done?.facts).toMatchObject({ ended: 1, undecided: 1 });
   });
 });
