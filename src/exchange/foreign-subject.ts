@@ -9,7 +9,9 @@ import {
   Identifier,
   type Jws,
   parseScope,
+  ScopeToken,
   sha256,
+  Text,
   type TokenType,
 } from '../protocol/index.js';
 import type { AcceptedToken, TrustedIssuer } from '../registry/index.js';
@@ -29,7 +31,7 @@ const Claims = z.looseObject({
   azp: Identifier.optional(),
   client_id: Identifier.optional(),
   nonce: z.string().max(512).optional(),
-  acr: z.string().max(256).optional(),
+  acr: Text.max(256).optional(),
   auth_time: Instant.optional(),
   cnf: Confirmation.optional(),
 });
@@ -99,7 +101,7 @@ function namesUs(claims: Claims, accepted: AcceptedToken, caller: Caller, { issu
   return audience === issuer || accepted.audiences.includes(audience) || isCaller(audience);
 }
 
-const ScopeList = z.array(z.string().max(128)).max(256);
+const ScopeList = z.array(ScopeToken).max(256);
 
 /** TT-04: a token whose scope nobody knows is refused, never taken as unlimited. */
 function scopesOf(jws: Jws, accepted: AcceptedToken, { claims }: TrustedIssuer): readonly string[] | undefined {

@@ -434,6 +434,8 @@ describe('a token of another issuer is refused', () => {
     ['without a beginning', { payload: foreign({ iat: undefined }), by }, 'wrong_claims'],
     ['with a nonce of a kilobyte', { payload: foreign({ nonce: 'n'.repeat(1_024) }), by }, 'wrong_claims'],
     ['with an acr of a kilobyte', { payload: foreign({ acr: 'n'.repeat(1_024) }), by }, 'wrong_claims'],
+    ['with an acr that cannot be stored', { payload: foreign({ acr: 'phr\u0000' }), by }, 'wrong_claims'],
+    ['with an acr that cannot be read', { payload: foreign({ acr: 'phr\ud800' }), by }, 'wrong_claims'],
     ['with a key of no form', { payload: foreign({ cnf: {} }), by }, 'wrong_claims'],
     ['that ended', { payload: foreign({ exp: NOW - 30 }), by }, 'expired'],
     ['of the future', { payload: foreign({ iat: NOW + 31 }), by }, 'not_yet_valid'],
@@ -452,6 +454,7 @@ describe('a token of another issuer is refused', () => {
     ['TT-04: without a scope', { payload: foreign({ scope: undefined }), by }, 'unknown_scope'],
     ['TT-04: with a scope of no form', { payload: foreign({ scope: 'a  b' }), by }, 'unknown_scope'],
     ['TT-04: with a list that holds no text', { payload: foreign({ scope: [1] }), by }, 'unknown_scope'],
+    ['TT-04: with a list that holds no scope', { payload: foreign({ scope: ['a\u0000'] }), by }, 'unknown_scope'],
     ['TT-04: with too long a list', { payload: foreign({ scope: Array(257).fill('a') }), by }, 'unknown_scope'],
     [
       'TT-04: with too long a scope in its list',
