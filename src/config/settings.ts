@@ -115,7 +115,7 @@ const Lifetimes = z.strictObject({
   transactionTokenSeconds: seconds(60, 300)
     .describe('Life of a transaction token for the trust domain.')
     .meta({ env: 'WRIT_TRANSACTION_TOKEN_SECONDS' }),
-  sessionSeconds: seconds(28_800, 86_400)
+  sessionSeconds: seconds(28_800, 86_400, 600)
     .describe('Longest life of an agent session, however busy it is.')
     .meta({ env: 'WRIT_SESSION_SECONDS' }),
   sessionIdleSeconds: seconds(1_800, 86_400, 600)

@@ -242,6 +242,11 @@ describe('a refusal to start', () => {
       ],
     ],
     [
+      'sessions that are over before their tokens',
+      { WRIT_SESSION_SECONDS: '599' },
+      ['WRIT_SESSION_SECONDS (lifetimes.sessionSeconds): must be at least 600 seconds'],
+    ],
+    [
       'a short admin token',
       { WRIT_ADMIN_TOKEN: 'abcdefgh-12345' },
       ['WRIT_ADMIN_TOKEN (adminToken): must be at least 32 characters; make one with: openssl rand -hex 32'],
