@@ -33,7 +33,7 @@ export type Spender = Readonly<{
   general: readonly Budget[];
 }>;
 
-/** A money budget holds here, and what the call would spend cannot be read, or is in a currency that has no budget. */
+/** A money budget holds here, and what the call would spend cannot be read, or is in a currency in which one who limits money has no budget. */
 export type BudgetFlaw = Readonly<{ reason: 'amount_required' | 'currency_without_budget'; tool: string }>;
 
 type Declared = Readonly<{ by: string; agents: readonly string[]; budget: Budget }>;
@@ -90,16 +90,17 @@ function budgetsFor(call: BudgetedCall, { agents, general }: Spender): readonly 
 
 type Money = Readonly<{ currency: string; amount: bigint }>;
 
-/** Fails closed: where money is limited, what is spent has to be known, and in a currency that is limited. */
+/** Fails closed: whoever limits money has to know what is spent, and to limit it in that currency. */
 function moneyOf(call: BudgetedCall, declared: readonly Declared[]): Result<Money | undefined, BudgetFlaw> {
   const { money, tool } = call;
-  const currencies = declared.filter(({ budget }) => budget.unit === 'money').map(({ budget }) => budget.currency);
-  if (money === undefined || currencies.length === 0) return ok(undefined);
+  const limits = declared.filter(({ budget }) => budget.unit === 'money');
+  if (money === undefined || limits.length === 0) return ok(undefined);
   const given = call.argumentsSha256 === undefined ? undefined : call.arguments;
   const amount = readAmount(given?.[money.argument], money.minor_units);
   const currency = money.currency ?? given?.[money.currency_argument ?? ''];
   if (amount === undefined || typeof currency !== 'string') return err({ reason: 'amount_required', tool });
-  if (!currencies.includes(currency)) return err({ reason: 'currency_without_budget', tool });
+  const limiting = new Set(limits.filter(({ budget }) => budget.currency === currency).map(({ by }) => by));
+  if (!limits.every(({ by }) => limiting.has(by))) return err({ reason: 'currency_without_budget', tool });
   return ok({ currency, amount });
 }
 
@@ -147,7 +148,7 @@ function accountsFor(declared: Declared, call: BudgetedCall, spender: Spender, n
 
 type Holder = Readonly<{ holder: string; ofSession: boolean }>;
 
-/** A session's id is known to the commit alone, which puts it behind the key. Without a task all that a session does is one. */
+/** A session's id is known to the commit alone, which puts it behind the key. Without a task all that a session does is one: a task is any text, so that accounts of its own would never end. */
 function holdersOf({ agents, budget: { per } }: Declared, call: BudgetedCall, spender: Spender): readonly Holder[] {
   const fixed = (holder: string): Holder => ({ holder, ofSession: false });
   switch (per) {
@@ -155,7 +156,7 @@ function holdersOf({ agents, budget: { per } }: Declared, call: BudgetedCall, sp
       return [{ holder: '', ofSession: true }];
     case 'task':
       if (spender.task === undefined) return [{ holder: '', ofSession: true }];
-      return [fixed(`${spender.person} ${JSON.stringify(spender.task)}`)];
+      return [{ holder: `${JSON.stringify(spender.task)} `, ofSession: true }];
     case 'agent':
       return agents.map(fixed);
     case 'person':

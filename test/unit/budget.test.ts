@@ -92,7 +92,7 @@ describe('what a token reserves', () => {
 
   it.each<[Budget['per'], string | undefined, string, boolean]>([
     ['session', undefined, 'agent:agt_a calls session ', true],
-    ['task', 'T-1 "x"', 'agent:agt_a calls task prs_1 "T-1 \\"x\\""', false],
+    ['task', 'T-1 "x"', 'agent:agt_a calls task "T-1 \\"x\\"" ', true],
     ['task', undefined, 'agent:agt_a calls task ', true],
     ['agent', undefined, 'agent:agt_a calls agent agt_a', false],
     ['person', undefined, 'agent:agt_a calls person prs_1', false],
@@ -146,6 +146,29 @@ describe('what a token reserves', () => {
     const refused = { ok: false, error: { reason: 'currency_without_budget', tool: 'pay' } };
     expect(debitsOf([dollars], spender([eur()]), NOW)).toEqual(refused);
     expect(amounts([dollars], spender([eur(), eur({ currency: 'USD' })]))).toEqual([['money', '1']]);
+  });
+
+  it('is refused in a currency in which somebody who limits money has no budget', () => {
+    const usd = budget({ unit: 'money', limit: '100.00', currency: 'USD' });
+    const refused = { ok: false, error: { reason: 'currency_without_budget', tool: 'pay' } };
+    const tool = call({ budgets: [usd] });
+    expect(debitsOf([tool], spender([eur()]), NOW)).toEqual(refused);
+    expect(debitsOf([call()], spender([eur()], { general: [usd] }), NOW)).toEqual(refused);
+    const agents = [
+      { id: 'agt_child', budgets: [eur()] },
+      { id: 'agt_parent', budgets: [usd] },
+    ];
+    expect(debitsOf([call()], spender([], { agents }), NOW)).toEqual(refused);
+    const both = [eur({ limit: '1' }), usd];
+    expect(amounts([call({ budgets: both })], spender([eur()]))).toEqual([
+      ['money', '12.5'],
+      ['money', '12.5'],
+    ]);
+    const calls = debits([call({ budgets: [budget({})] })], spender([eur()]));
+    expect(calls.map(({ unit, amount }) => [unit, amount])).toEqual([
+      ['money', '12.5'],
+      ['calls', '1'],
+    ]);
   });
 
   it('is the sum of its holds, exactly, for any decimals', () => {
