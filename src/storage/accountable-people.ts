@@ -6,6 +6,7 @@ import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import type { PersonStore } from './person-store.js';
 import { append } from './records.js';
+import { endSessionsOf } from './revocation-scopes.js';
 import { revokeWithin } from './revocations.js';
 
 /** The people who answer for agents, among all of them. */
@@ -40,7 +41,8 @@ async function setStatus(
   }
   if (status === 'disabled') {
     await transaction.$executeRawUnsafe(`DELETE FROM engine_record WHERE payload ->> 'accountId' = $1`, id);
-    await revokeWithin(transaction, [`person:${id}`], by, 'disabled');
+    const sessions = await endSessionsOf(transaction, id, { by, reason: 'disabled', now: at });
+    await revokeWithin(transaction, [`person:${id}`, ...sessions], by, 'disabled');
   }
   const what = status === 'disabled' ? 'person_disabled' : 'person_enabled';
   const facts = { what, person: id, by };

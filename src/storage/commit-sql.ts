@@ -2,6 +2,10 @@ import { DEBIT_CTES, HOLD_CTE } from './budget-sql.js';
 import { isEnding } from './revocations.js';
 import { idleUntil, isIdle } from './session-idle.js';
 
+/** DANGER: why an administrator ended a session is not the agents' to read; that its time is over is. */
+const endOf = (session: string): string =>
+  `CASE WHEN ${session}.ended_by = 'writ' AND ${session}.ended_reason IN ('expired', 'idle') THEN ${session}.ended_reason WHEN ${session}.status = 'ended' THEN 'ended' END`;
+
 /**
  * The statement that is the verdict. One row of input for each exchange; whatever it refuses is written nowhere but in
  * that exchange's own record, and one refusal never touches its neighbours.
@@ -88,7 +92,7 @@ WITH input AS MATERIALIZED (
 ), checked AS MATERIALIZED (
   SELECT i.*, state.seen, ancestors.targets AS ancestry, coalesce(by_id.run_key, i.run_key) AS run, coalesce(by_id.id, by_run.id) AS known_session,
     coalesce(by_id.id, by_run.id, upper.id) AS about,
-    coalesce(by_id.paused_reason, by_id.ended_reason, by_run.paused_reason, by_run.ended_reason, upper.paused_reason, upper.ended_reason,
+    coalesce(by_id.paused_reason, ${endOf('by_id')}, by_run.paused_reason, ${endOf('by_run')}, upper.paused_reason, ${endOf('upper')},
       CASE WHEN coalesce(by_id.status, upper.status) <> 'ended' AND least(by_id.expires_at, upper.expires_at) < to_timestamp(i.token_ends) THEN 'expired' END) AS about_reason,
     coalesce(by_id.resumes_at, by_run.resumes_at, upper.resumes_at) AS about_resumes,
     least(i.expires, floor(extract(epoch FROM upper.expires_at))) AS until,

@@ -5,9 +5,8 @@ import type { Database } from './database.js';
 import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
-import { removeConsents } from './revocation-scopes.js';
+import { endSessionsOf, removeConsents } from './revocation-scopes.js';
 import { revokeWithin } from './revocations.js';
-import { endSessions } from './session-tree.js';
 
 /** The table that the log's ids of people lead to, and its end. */
 export function openPersonNames({ prisma }: Database, clock: Clock): PersonNames {
@@ -31,9 +30,8 @@ async function erase(
 ): Promise<'erased' | 'unknown'> {
   if ((await transaction.$executeRawUnsafe('DELETE FROM person WHERE id = $1', person)) === 0) return 'unknown';
   const consents = await removeConsents(transaction, { persons: [person] });
-  const sessions = Ids.parse(await transaction.$queryRawUnsafe(SESSIONS, person)).map(({ id }) => id);
-  await endSessions(transaction, sessions, { by, reason: 'erased', now: at });
-  const targets = [`person:${person}`, ...consents.map((grant) => `grant:${grant}`)];
+  const sessions = await endSessionsOf(transaction, person, { by, reason: 'erased', now: at });
+  const targets = [`person:${person}`, ...sessions, ...consents.map((grant) => `grant:${grant}`)];
   await revokeWithin(transaction, targets, by, 'erased');
   const facts = { what: 'erased', person, by };
   await append(transaction, { kind: 'authentication', at, facts, decision: 'done', reason: 'erased' });
@@ -45,9 +43,6 @@ const OPENINGS = `
 
 const FIND = 'SELECT id, issuer, subject, status FROM person WHERE issuer = $1 AND subject = $2';
 
-const SESSIONS = `SELECT id FROM agent_session WHERE person_id = $1 AND status <> 'ended'`;
-
-const Ids = z.array(z.object({ id: z.string() }));
 const name = { id: z.string(), issuer: z.string(), subject: z.string() };
 const Openings = z.array(z.object({ ...name, salt: z.string() }));
 const People = z.array(z.object({ ...name, status: z.string() }));

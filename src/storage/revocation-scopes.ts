@@ -8,7 +8,7 @@ import { guarded } from './outage.js';
 import { append } from './records.js';
 import { type Reach, reachOf } from './revocation-reach.js';
 import { revokeLate, revokeWithin } from './revocations.js';
-import { endSessions } from './session-tree.js';
+import { endSessions, type SessionEnding } from './session-tree.js';
 
 /** Revocation by scope, for administrators. */
 export function openRevocations({ prisma, rows }: Database, clock: Clock): RevocationsAdmin {
@@ -84,6 +84,16 @@ export async function removeConsents(
 ): Promise<readonly string[]> {
   if (agents.length + persons.length === 0) return [];
   return Consents.parse(await transaction.$queryRawUnsafe(REMOVE_CONSENTS, agents, persons)).map(({ grant }) => grant);
+}
+
+/** Ends all sessions of a person; answers what of them is to be numbered. */
+export async function endSessionsOf(
+  transaction: Prisma.TransactionClient,
+  person: string,
+  ending: SessionEnding,
+): Promise<readonly string[]> {
+  const sessions = await sessionsOf(transaction, { targets: [feedTarget.person(person)], persons: [person] });
+  return (await endSessions(transaction, sessions, ending)).map(feedTarget.session);
 }
 
 async function sessionsOf(

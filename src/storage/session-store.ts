@@ -1,13 +1,14 @@
 import { z } from 'zod';
-import type { Clock } from '../base/index.js';
+import type { Clock, Seconds } from '../base/index.js';
+import { feedTarget } from '../protocol/index.js';
 import type { AgentSession, SessionFilter, SessionPage, SessionsAdmin, SessionWish } from '../session/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
-import { append } from './records.js';
 import { revokeWithin } from './revocations.js';
 import { budgetsOfSession } from './session-budgets.js';
 import { openSessionChanges } from './session-changes.js';
 import { isIdle } from './session-idle.js';
+import { endSessions } from './session-tree.js';
 
 /** Agent sessions for administrators: list, look, pause, resume, end. */
 export function openSessions(database: Database, clock: Clock): SessionsAdmin {
@@ -25,47 +26,40 @@ export function openSessions(database: Database, clock: Clock): SessionsAdmin {
 }
 
 /**
- * Closes the session of a run that has come to its end by time, and frees the run for a new one; likewise from a session
- * that was ended before the person signed in. Whoever comes second finds nothing to close.
+ * Closes the session of a run that has come to its end by time, with all below it, and frees the run for a new one; likewise
+ * from a session that was ended before the person signed in. Whoever comes second finds nothing to close.
  */
 export async function closeExpiredRun(
   { prisma }: Database,
   { runKey, signedInAt }: Pick<SessionWish, 'runKey' | 'signedInAt'>,
-  now: number,
+  now: Seconds,
 ): Promise<void> {
   await guarded(() =>
     prisma.$transaction(async (transaction) => {
-      if (signedInAt !== undefined) await transaction.$executeRawUnsafe(FREE, runKey, signedInAt);
-      const [ended] = Ended.parse(await transaction.$queryRawUnsafe(EXPIRE, runKey, now));
-      if (ended === undefined) return;
+      if (signedInAt !== undefined) await transaction.$executeRawUnsafe(FREE_FROM_ENDED, runKey, signedInAt);
+      const [over] = Over.parse(await transaction.$queryRawUnsafe(OVER, runKey, now));
+      if (over === undefined) return;
+      const ended = await endSessions(transaction, [over.id], { by: 'writ', reason: over.reason, now });
+      await transaction.$executeRawUnsafe(FREE, over.id);
       // Before its time is over it may have tokens that live, which introspection takes for ended from now on.
-      await revokeWithin(transaction, [`session:${ended.id}`], 'writ', ended.ended_reason);
-      const session = { id: ended.id, sequence: ended.last_sequence };
-      await append(transaction, {
-        kind: 'session',
-        at: now,
-        facts: { what: 'ended', by: 'writ' },
-        decision: 'done',
-        reason: ended.ended_reason,
-        session,
-      });
+      await revokeWithin(transaction, ended.map(feedTarget.session), 'writ', over.reason);
     }),
   );
 }
 
-const Ended = z.array(z.object({ id: z.string(), last_sequence: z.number(), ended_reason: z.string() }));
+const Over = z.array(z.object({ id: z.string(), reason: z.string() }));
 
-const FREE = `
+const FREE_FROM_ENDED = `
   UPDATE agent_session SET run_key = run_key || ' ' || id
   WHERE run_key = $1 AND status = 'ended' AND ended_at < to_timestamp($2::bigint)`;
 
 /** Five minutes are the longest life of a token: a session that has less left cannot carry another one. */
-const EXPIRE = `
-  UPDATE agent_session s SET status = 'ended', ended_at = clock_timestamp(), ended_by = 'writ',
-    ended_reason = CASE WHEN expires_at < to_timestamp($2::bigint + 300) THEN 'expired' ELSE 'idle' END,
-    last_sequence = last_sequence + 1, run_key = run_key || ' ' || id
-  WHERE run_key = $1 AND status = 'active' AND (expires_at < to_timestamp($2::bigint + 300) OR ${isIdle('s')})
-  RETURNING id, last_sequence, ended_reason`;
+const OVER = `
+  SELECT id, CASE WHEN expires_at < to_timestamp($2::bigint + 300) THEN 'expired' ELSE 'idle' END AS reason
+  FROM agent_session s
+  WHERE run_key = $1 AND status = 'active' AND (expires_at < to_timestamp($2::bigint + 300) OR ${isIdle('s')}) FOR UPDATE`;
+
+const FREE = `UPDATE agent_session SET run_key = run_key || ' ' || id WHERE id = $1`;
 
 const COLUMNS = `id, person_id, agent_id, status, last_sequence, extract(epoch FROM opened_at)::int AS opened_at,
   extract(epoch FROM last_used_at)::int AS last_used_at, extract(epoch FROM expires_at)::int AS expires_at,

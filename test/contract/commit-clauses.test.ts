@@ -582,6 +582,24 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     expect(renewed).not.toBe(id);
   });
 
+  it('ends and numbers all that is below a session which it closes', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    const below = await sessionOf(permitted({ session: open(fresh('run'), { above: id, agentId: 'agt_b' }) }));
+    await end(id, { expiresAt: new Date((now() + 100) * 1000) });
+    expect(await commit(permitted({ session: open(session.open.runKey) }))).toEqual({ reason: 'stale' });
+    const targets = [id, below].map((one) => `session:${one}`);
+    expect(await database().prisma.revocation.count({ where: { target: { in: targets } } })).toBe(2);
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { id: below } });
+    expect([row.status, row.endedBy, row.endedReason, row.lastSequence]).toEqual(['ended', 'writ', 'expired', 2]);
+    const [last] = await database().prisma.logLeaf.findMany({ where: { sessionId: below, sequence: 2 } });
+    expect(readRecord(last?.leaf ?? new Uint8Array())).toMatchObject({
+      kind: 'session',
+      facts: { what: 'ended', by: 'writ' },
+      outcome: { decision: 'done', reason: 'expired', session: below, sequence: 2 },
+    });
+  });
+
   it('lets a token end with its session, to the second', async () => {
     const session = open();
     const id = await sessionOf(permitted({ session }));
@@ -662,8 +680,8 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
       standing: { session: id, reason: 'INC', resumesAt: undefined },
     });
     await changes.end(above, { by: 'adm', reason: 'INC' });
-    expect(await commit(permitted(other()))).toEqual(endedOf(above, 'INC'));
-    expect(await commit(permitted({ session: below }))).toEqual(endedOf(id, 'INC'));
+    expect(await commit(permitted(other()))).toEqual(endedOf(above));
+    expect(await commit(permitted({ session: below }))).toEqual(endedOf(id));
     expect(await commit(permitted({ session: open(fresh('run'), { above: fresh('ses') }) }))).toEqual({
       reason: 'session_ended',
     });

@@ -1,7 +1,7 @@
 import { expect, it } from '@jest/globals';
 import { leafFlaws, readRecord } from '../../src/audit/index.js';
 import { personCommitment } from '../../src/protocol/index.js';
-import { openPersonNames, openPersons } from '../../src/storage/index.js';
+import { openAccountablePeople, openPersonNames, openPersons } from '../../src/storage/index.js';
 import { describeDatabases } from '../support/databases.js';
 
 const ISSUER = 'https://idp.example';
@@ -10,6 +10,7 @@ const clock = { now: () => 1_795_305_600 };
 describeDatabases('who the people of the log are', (database) => {
   const names = () => openPersonNames(database(), clock);
   const people = () => openPersons(database(), clock);
+  const accountable = () => openAccountablePeople(database(), people(), clock);
   const records = async (about: string) => {
     const rows = await database().prisma.logLeaf.findMany({ orderBy: { id: 'asc' } });
     expect(rows.flatMap(({ leaf }) => leafFlaws(leaf))).toEqual([]);
@@ -61,6 +62,34 @@ describeDatabases('who the people of the log are', (database) => {
       { what: 'met', person: id, met: expect.stringMatching(/^[\w-]{43}$/) },
       { what: 'erased', person: id, by: 'admin-token' },
     ]);
+  });
+
+  it.each(['disabled', 'erased'] as const)('ends with all their sessions, and those below, when %s', async (how) => {
+    const { id } = await people().ensure(ISSUER, `session-of-${how}`, {});
+    const [mine, below, another] = [`ses_${how}_mine`, `ses_${how}_below`, `ses_${how}_another`];
+    const rows = [
+      { id: mine, personId: id, parentId: null },
+      { id: below, personId: id, parentId: mine },
+      { id: another, personId: 'prs_another', parentId: null },
+    ];
+    for (const row of rows) {
+      const opened = { runKey: `run of ${row.id}`, agentId: 'agt_a', status: 'active', lastSequence: 1 };
+      const expiresAt = new Date(Date.now() + 3_600_000);
+      await database().prisma.agentSession.create({ data: { ...opened, ...row, expiresAt } });
+    }
+    if (how === 'erased') expect(await names().erase(id, 'admin-token')).toBe('erased');
+    else expect(await accountable().setStatus(id, 'disabled', 'admin-token')).toBe('done');
+    const sessions = await database().prisma.agentSession.findMany({
+      where: { id: { in: rows.map((row) => row.id) } },
+      orderBy: { id: 'asc' },
+    });
+    expect(sessions.map((row) => [row.id, row.status, row.endedBy, row.endedReason, row.lastSequence])).toEqual([
+      [another, 'active', null, null, 1],
+      [below, 'ended', 'admin-token', how, 2],
+      [mine, 'ended', 'admin-token', how, 2],
+    ]);
+    const numbered = await database().prisma.revocation.findMany({ where: { target: { contains: `_${how}_` } } });
+    expect(numbered.map(({ target }) => target).sort()).toEqual([`session:${below}`, `session:${mine}`]);
   });
 
   it('AU-13: is somebody else when they come again', async () => {

@@ -284,7 +284,7 @@ describe('ending a session', () => {
       {
         error: 'transaction_denied',
         error_description: 'the agent session has ended; the person has to authorise again',
-        session_state: { status: 'ended', session, reason: 'test' },
+        session_state: { status: 'ended', session, reason: 'ended' },
       },
     ]);
   });

@@ -140,7 +140,7 @@ describe('POST /admin/v1/revocations', () => {
     expect(await standing(child)).toEqual(ENDED);
     expect(await world.exchange({ subject_token: handed }, world.a2)).toMatchObject({
       status: 400,
-      body: { error: 'transaction_denied', session_state: { status: 'ended', reason: 'INC-1' } },
+      body: { error: 'transaction_denied', session_state: { status: 'ended', reason: 'ended' } },
     });
   });
 

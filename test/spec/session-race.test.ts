@@ -90,7 +90,7 @@ describe.each(databaseKinds.filter((kind) => kind === 'server'))('a session at t
         expect(opened.body).toEqual({
           error: 'transaction_denied',
           error_description: 'the agent session has ended; the person has to authorise again',
-          session_state: { status: 'ended', session, reason: 'administrator' },
+          session_state: { status: 'ended', session, reason: 'ended' },
         });
     }
   }, 60_000);
