@@ -4,7 +4,7 @@ import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import { auditPrefix, auditRoutes } from './audit-routes.js';
 import { logSigner, outcomesRoute, sessionClosesAfter } from './audit/index.js';
 import { authzenRoutes, type DecisionLog } from './authzen/index.js';
-import { keySource, remoteKeys } from './client/index.js';
+import { agentKeys, keySource, remoteKeys } from './client/index.js';
 import type { Config } from './config/index.js';
 import { markChanged } from './drift/index.js';
 import {
@@ -47,6 +47,7 @@ import {
   openIdempotency,
   openLivePermits,
   openSessionUse,
+  openKeyLives,
   openLog,
   openLogRecovery,
   openOutcomes,
@@ -75,7 +76,8 @@ export function application(house: House): RequestListener {
     running,
     revoker: states,
   };
-  const oauth = oauthRoutes(house, { engine, exchange: exchangeOf(house, shared), introspection });
+  const rotation = { ...introspection, keyOverlap: config.agentKeyOverlapHours * 3_600 };
+  const oauth = oauthRoutes(house, { engine, exchange: exchangeOf(house, shared), introspection, rotation });
   const seen = { report, networkOf: networkOf(config.trustedProxies) };
   const { decisionPoints } = house;
   const authzen = { ...shared, people: shared.persons, decisionPoints, decisions: decisionsOf(house) };
@@ -104,7 +106,7 @@ export function application(house: House): RequestListener {
 /** What every route whose caller is a client works with; the limits and the remembered keys are counted over all of them. */
 type Shared = Pick<
   TokenExchangeDeps,
-  'settings' | 'clock' | 'registry' | 'keys' | 'clientKeys' | 'limits' | 'policies'
+  'settings' | 'clock' | 'registry' | 'keys' | 'clientKeys' | 'agentKeys' | 'limits' | 'policies'
 > &
   Readonly<{ failures: ReturnType<House['operations']['failures']>; persons: ReturnType<typeof openPersons> }>;
 
@@ -112,6 +114,7 @@ const sharedOf = ({ config, clock, report, operations, database, registry, keys,
   ...{ clock, registry, keys },
   settings: exchangeSettings(config),
   clientKeys: keySource(remoteKeys({ clock, allowLoopback: config.isLocal })),
+  agentKeys: agentKeys(openKeyLives(database), config.agentKeyDays * 86_400),
   failures: operations.failures(openFailureLog(database, clock, behind)),
   limits: requestLimit(config.limits.requestsPerClient),
   policies: openActivePolicies(report),
@@ -182,6 +185,7 @@ function engineOf(
   return createEngine({
     issuer: config.issuer,
     registry,
+    agentKeys: shared.agentKeys,
     keys: () => keys.all(),
     store: openEngineStore(database, clock),
     log: operations.engineLog(openEngineLog(database, { clock, failures, behind })),
@@ -212,6 +216,8 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     revocations: openRevocations(database, clock),
     persons: openPersonNames(database, clock),
     people: openAccountablePeople(database, persons, clock),
+    agentKeys: openKeyLives(database),
+    agentKeyAge: config.agentKeyDays * 86_400,
     agentLife: config.agentLifetimeDays * 86_400,
     access: openAccessLog(database, clock),
     failures,

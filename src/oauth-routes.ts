@@ -1,3 +1,4 @@
+import { rotationEndpoint, type RotationDeps } from './client/index.js';
 import type { Config } from './config/index.js';
 import { type ReportDeps, reportsEndpoint } from './drift/index.js';
 import { type TokenExchangeDeps, tokenExchangeEndpoint } from './exchange/index.js';
@@ -12,7 +13,7 @@ import {
 } from './http/index.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
 import type { Engine } from './oauth/index.js';
-import { type FormRequest, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
+import { type FormRequest, KEY_ROTATION_PATH, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
 import type { LiveKeyRing } from './token/index.js';
 
 type Facts = Readonly<{
@@ -26,6 +27,7 @@ export type OAuthParts = Readonly<{
   engine: Engine;
   exchange: TokenExchangeDeps;
   introspection: RevocationDeps & ReportDeps;
+  rotation: RotationDeps;
 }>;
 
 /**
@@ -34,7 +36,7 @@ export type OAuthParts = Readonly<{
  */
 export function oauthRoutes(
   { config, keys, report }: Facts,
-  { engine, exchange, introspection }: OAuthParts,
+  { engine, exchange, introspection, rotation }: OAuthParts,
 ): Readonly<{ forms: readonly DirectRoute[]; others: readonly Route[] }> {
   const at = (path: string): string => `${mountOf(config)}${path}`;
   const otherwise = async (ctx: HttpContext, raw: string): Promise<void> => {
@@ -55,6 +57,7 @@ export function oauthRoutes(
     handle: (request) => reportsEndpoint(request, introspection),
     otherwise,
   };
+  const rotate: FormRoute = { ours: always, handle: (request) => rotationEndpoint(request, rotation), otherwise };
   const introspect: FormRoute = {
     ours: always,
     handle: (request) => introspectionEndpoint(request, introspection),
@@ -70,6 +73,7 @@ export function oauthRoutes(
     formRoute(at('/introspect'), introspect, deps),
     formRoute(at('/tools/v1/reports'), reports, deps),
     formRoute(at('/revoke'), revoke, deps),
+    formRoute(at(KEY_ROTATION_PATH), rotate, deps),
   ];
   return { forms, others: [{ method: 'GET', path: at('/jwks'), handle: jwks }] };
 }

@@ -75,6 +75,7 @@ const WIRE = [
   'POST /tools/v1/reports',
   'POST /access/v1',
   'POST /audit/v1/outcomes',
+  'POST /agents/v1/keys',
   'All of these',
 ];
 const isCode = (code: string): boolean => OAUTH_ERRORS.some((known) => known === code);

@@ -1,6 +1,14 @@
 import { z } from 'zod';
 import { type Clock, ok, type Seconds } from '../base/index.js';
-import { type AccountablePeople, type Agent, personIdIn, type RegistryReader } from '../registry/index.js';
+import { thumbprint } from '../protocol/index.js';
+import {
+  type AccountablePeople,
+  type Agent,
+  type KeyLives,
+  type NamedKey,
+  personIdIn,
+  type RegistryReader,
+} from '../registry/index.js';
 import type { SessionUse } from '../session/index.js';
 import { type Operation, NoBody, operation } from './operation.js';
 import { instant, pageOf, Paging } from './shapes.js';
@@ -17,6 +25,8 @@ const Concern = z.enum([
   'ends_soon',
   'ended',
   'unused',
+  'key_ends_soon',
+  'key_too_old',
 ]);
 type Concern = z.infer<typeof Concern>;
 
@@ -26,6 +36,10 @@ const Reported = z.strictObject({
   sponsor: z.string().nullable(),
   expires_at: z.iso.datetime(),
   last_used_at: z.iso.datetime().nullable().describe('When a session of it was last used; null when none is known.'),
+  key_ends_at: z.iso
+    .datetime()
+    .nullable()
+    .describe('When its oldest key that was not rotated out becomes too old; null when no key of it is known.'),
   concerns: z.array(Concern),
 });
 
@@ -35,18 +49,29 @@ const EXAMPLE: z.infer<typeof Reported> = {
   sponsor: 'prs_k1L2m3N4o5P6q7R8s9T0uA',
   expires_at: '2026-11-30T09:00:00.000Z',
   last_used_at: '2026-09-01T09:00:00.000Z',
-  concerns: ['ends_soon', 'unused'],
+  key_ends_at: '2026-12-01T09:00:00.000Z',
+  concerns: ['ends_soon', 'unused', 'key_ends_soon'],
 };
 
 export type AgentReportDeps = Readonly<{
   registry: RegistryReader;
   people: AccountablePeople;
   uses: SessionUse;
+  agentKeys: Pick<KeyLives, 'all'>;
+  /** How old a key may be. */
+  agentKeyAge: Seconds;
   clock: Clock;
 }>;
 
 /** OWASP NHI1 and NHI5: the active agents that somebody should look at, and why. */
-export const agentReportOperation = ({ registry, people, uses, clock }: AgentReportDeps): Operation =>
+export const agentReportOperation = ({
+  registry,
+  people,
+  uses,
+  agentKeys,
+  agentKeyAge,
+  clock,
+}: AgentReportDeps): Operation =>
   operation({
     id: 'reportAgents',
     method: 'GET',
@@ -71,13 +96,24 @@ export const agentReportOperation = ({ registry, people, uses, clock }: AgentRep
         .sort((one, other) => (one.client_id < other.client_id ? -1 : 1));
       const ids = active.map(({ client_id: id }) => id);
       const named = active.flatMap(({ owner, sponsor }) => [owner, sponsor].flatMap((text) => personIdIn(text) ?? []));
-      const [statuses, used] = await Promise.all([people.statuses([...new Set(named)]), uses.of(ids)]);
+      const [statuses, used, keys] = await Promise.all([
+        people.statuses([...new Set(named)]),
+        uses.of(ids),
+        agentKeys.all(ids),
+      ]);
       const all = active.flatMap((agent) => {
         const use = used.get(agent.client_id);
-        const concerns = [...concernsOf(agent, statuses, now), ...unused(use, now - days * DAY)];
+        const keyEnds = keyEndOf(agent, keys, agentKeyAge);
+        const concerns = [
+          ...concernsOf(agent, statuses, now),
+          ...unused(use, now - days * DAY),
+          ...keyConcerns(keyEnds, now),
+        ];
         const { client_id, owner, sponsor = null, expires_at } = agent;
         const last_used_at = use?.lastUsed === undefined ? null : instant(use.lastUsed);
-        return concerns.length === 0 ? [] : [{ client_id, owner, sponsor, expires_at, last_used_at, concerns }];
+        const key_ends_at = keyEnds === undefined ? null : instant(keyEnds);
+        const shown = { client_id, owner, sponsor, expires_at, last_used_at, key_ends_at, concerns };
+        return concerns.length === 0 ? [] : [shown];
       });
       const items = all.slice(0, limit);
       return ok({ status: 200, body: { items, next: all.length > limit ? (items.at(-1)?.client_id ?? null) : null } });
@@ -114,3 +150,25 @@ const unused = (
   use: Readonly<{ since: Seconds; lastUsed: Seconds | undefined }> | undefined,
   before: Seconds,
 ): readonly Concern[] => (use !== undefined && (use.lastUsed ?? use.since) < before ? ['unused'] : []);
+
+/** OWASP NHI7: when the first of the keys that it still has is too old. Of keys at a URL the last that was seen counts. */
+function keyEndOf(
+  { client_id: id, authentication }: Agent,
+  known: readonly NamedKey[],
+  maxAge: Seconds,
+): Seconds | undefined {
+  if (authentication.method !== 'private_key_jwt') return undefined;
+  const registered = authentication.jwks && new Set(authentication.jwks.keys.map((key) => thumbprint(key)));
+  const theirs = known.filter(
+    ({ client, thumbprint: key, retiresAt }) =>
+      client === id && retiresAt === undefined && registered?.has(key) !== false,
+  );
+  const since = theirs.map((key) => key.since);
+  if (since.length === 0) return undefined;
+  return (registered === undefined ? Math.max(...since) : Math.min(...since)) + maxAge;
+}
+
+function keyConcerns(end: Seconds | undefined, now: Seconds): readonly Concern[] {
+  if (end === undefined || end > now + SOON) return [];
+  return [end <= now ? 'key_too_old' : 'key_ends_soon'];
+}

@@ -2,7 +2,7 @@ import type { Clock, Seconds } from '../base/index.js';
 import type { LogReader, LogRecovery, PersonNames } from '../audit/index.js';
 import type { Route } from '../http/index.js';
 import type { KeptInputs, LivePermits, PolicyStore } from '../policy/index.js';
-import type { AccountablePeople, RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
+import type { AccountablePeople, KeyLives, RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
 import type { RevocationsAdmin, SessionUse, SessionsAdmin } from '../session/index.js';
 import type { KeysAdmin } from '../token/index.js';
 import { agentReportOperation } from './agent-report.js';
@@ -36,6 +36,8 @@ export type AdminDeps = ServeDeps &
     persons: PersonNames;
     people: AccountablePeople;
     agentLife: Seconds;
+    agentKeys: Pick<KeyLives, 'all'>;
+    agentKeyAge: Seconds;
     keys: KeysAdmin;
     policies: PolicyStore;
     inputs: KeptInputs;

@@ -1,19 +1,21 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { z } from 'zod';
-import { PublicJwk, thumbprint } from '../protocol/index.js';
+import { PrivateJwk, PublicJwk, thumbprint } from '../protocol/index.js';
 import { Failure, type Io } from './io.js';
 
 /** A new key pair: its public half, and how to keep the private one in a new file that only its owner may read. */
-export type NewKey = Readonly<{ publicJwk: PublicJwk; save(): void }>;
+export type NewKey = Readonly<{ publicJwk: PublicJwk; privateJwk: PrivateJwk; save(): void }>;
 
 export function newKey(file: string, io: Io): NewKey {
   if (io.readFile(file) !== undefined) throw taken(file);
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const bare = PublicJwk.parse(publicKey.export({ format: 'jwk' }));
   const named = { kid: thumbprint(bare).slice(0, 16), alg: 'ES256' } as const;
-  const text = `${JSON.stringify({ ...privateKey.export({ format: 'jwk' }), ...named }, null, 2)}\n`;
+  const privateJwk = PrivateJwk.parse({ ...privateKey.export({ format: 'jwk' }), ...named });
+  const text = `${JSON.stringify(privateJwk, null, 2)}\n`;
   return {
     publicJwk: { ...bare, ...named },
+    privateJwk,
     save: () => {
       if (!io.makePrivateFile(file, text)) throw taken(file);
     },
@@ -22,6 +24,15 @@ export function newKey(file: string, io: Io): NewKey {
 
 const taken = (file: string): Failure =>
   new Failure(2, `${file} is there already, and a key is never written over; name another file`);
+
+/** The private key of a file. */
+export function readPrivateKey(file: string, io: Io): PrivateJwk {
+  const text = io.readFile(file);
+  if (text === undefined) throw new Failure(2, `there is no file ${file}`);
+  const parsed = PrivateJwk.safeParse(json(text));
+  if (!parsed.success) throw new Failure(2, `${file} is no private JWK`);
+  return parsed.data;
+}
 
 /** The public keys of a file: a JWK Set, or one JWK. A private key stays where it is. */
 export function readPublicKeys(file: string, io: Io): Readonly<{ keys: readonly unknown[] }> {

@@ -2,9 +2,10 @@ import { Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { connect } from './api.js';
 import { budgetOf } from './budgets.js';
-import { type Connected, connected, list, listPage, print } from './command.js';
+import { type Connected, connected, JSON_OPTION, list, listPage, print } from './command.js';
 import { type Draft, type Fill, fillAgent, fillIssuer, fillServer } from './fields.js';
 import type { Io } from './io.js';
+import { rotate, type RotateOptions } from './rotate.js';
 import { type ObjectPlace, type WriteOptions, writeObject } from './write-object.js';
 
 /** A kind of object in the registry: what names it, how it is listed, and how its flags fill it. */
@@ -65,6 +66,7 @@ const AGENTS: Objects = {
     '  --new-key planner.jwk.json --allow https://mcp.example.com/files#read_file',
     'writ agents change agt_planner --expires 30d',
     'writ agents change agt_planner --budget unit=writes,per=session,limit=20,on_breach=pause',
+    'writ agents rotate agt_planner --key planner.jwk.json --new-key planner-2.jwk.json',
     'writ agents retire agt_planner',
   ],
 };
@@ -131,7 +133,10 @@ function addKind(writ: Command, objects: Objects, io: Io): void {
     .description(`Registers, shows, changes, retires and removes ${title}s.`)
     .addHelpText('after', ['', 'Examples:', ...objects.examples.map((line) => `  ${line}`)].join('\n'));
   addReading(group, objects, io);
-  if (plural === 'agents') addReport(group, io);
+  if (plural === 'agents') {
+    addReport(group, io);
+    addRotate(group, io);
+  }
   addCreate(group, objects, io);
   addChange(group, objects, io);
   addRetire(group, objects, io);
@@ -173,6 +178,17 @@ function addReport(group: Command, io: Io): void {
         ...{ io, ...options },
       });
     });
+}
+
+function addRotate(group: Command, io: Io): void {
+  group
+    .command('rotate <client_id>')
+    .description('Puts a new key in the place of the old one, proved with both; no administrator is needed.')
+    .requiredOption('--key <file>', 'the private JWK that the agent has now')
+    .requiredOption('--new-key <file>', 'a new file for the new one (one that is there from an earlier try is used)')
+    .option('--url <url>', 'where Writ is (else WRIT_ISSUER, else http://localhost:4455)')
+    .addOption(JSON_OPTION())
+    .action((id: string, options: RotateOptions) => rotate(id, options, io));
 }
 
 function addCreate(group: Command, objects: Objects, io: Io): void {

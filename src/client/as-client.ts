@@ -1,6 +1,8 @@
 import { type Clock, Fault, type Seconds } from '../base/index.js';
 import { type Answer, type FormRequest, type Notes, sha256, tooManyRequests } from '../protocol/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
+import type { AgentKeys } from './agent-keys.js';
+import type { SignedKind } from './assertion.js';
 import { authenticateClient } from './authenticate.js';
 import type { Caller } from './caller.js';
 import type { KeySource } from './keys.js';
@@ -22,6 +24,9 @@ export type AsClientDeps = Readonly<{
   clock: Clock;
   registry: RegistryReader;
   clientKeys: KeySource;
+  agentKeys: AgentKeys;
+  /** On a route where clients sign something else than an assertion. */
+  instead?: SignedKind;
   failures: FailureLog;
   limits: ClientLimits;
 }>;
@@ -52,6 +57,8 @@ export async function asClient(
         skew: deps.settings.skew,
         registry,
         keys: deps.clientKeys,
+        agentKeys: deps.agentKeys,
+        instead: deps.instead,
         now,
         admitClaim: (clientId) => deps.limits.take(claimOf(clientId, http.network)),
       }),

@@ -35,17 +35,21 @@ export const isAssertionType = (typ: string | undefined): boolean =>
 export type AssertionFacts = Readonly<{
   clientId: string;
   issuer: string;
+  /** Of something else that a client signs, and is authenticated by: its type, and its only audience. */
+  instead?: SignedKind | undefined;
   now: Seconds;
   skew: Seconds;
   keys: readonly VerificationKey[];
 }>;
 
+export type SignedKind = Readonly<{ typ: Typ; audience: string }>;
+
 /** Checks one assertion against its client. Does not spend `jti`: the key to spend is in the answer. */
 export function verifyAssertion(
   jws: Jws,
-  { clientId, issuer, now, skew, keys }: AssertionFacts,
+  { clientId, issuer, instead, now, skew, keys }: AssertionFacts,
 ): Result<Judged, ClientRefusal['reason']> {
-  if (!isAssertionType(jws.typ)) return err('assertion_wrong_type');
+  if (instead === undefined ? !isAssertionType(jws.typ) : jws.typ !== instead.typ) return err('assertion_wrong_type');
   const key = candidates(jws, keys).find((candidate) => verifySignature(jws, candidate));
   if (key === undefined) return err('assertion_wrong_signature');
   const claims = Assertion.safeParse(jws.payload);
@@ -54,7 +58,8 @@ export function verifyAssertion(
   // RFC 7523 section 3 points 1 and 2.B.
   if (iss !== clientId || sub !== clientId) return err('assertion_wrong_subject');
   // RFC 10070: the exact issuer identifier and nothing beside it.
-  if ((typeof aud === 'string' ? aud : aud[0]) !== issuer) return err('assertion_wrong_audience');
+  if ((typeof aud === 'string' ? aud : aud[0]) !== (instead?.audience ?? issuer))
+    return err('assertion_wrong_audience');
   if (exp <= now - skew || (nbf ?? now) > now + skew || iat > now + skew) return err('assertion_expired');
   // With iat bounded above, this bounds exp too.
   if (exp - iat > MAX_ASSERTION_LIFE) return err('assertion_too_long_lived');

@@ -1,7 +1,8 @@
 import { err, ok, type Result, type Seconds } from '../base/index.js';
 import { type FormRequest, type Jws, JWT_BEARER_ASSERTION, parseJws } from '../protocol/index.js';
 import { isUsable, type RegistrySnapshot } from '../registry/index.js';
-import { verifyAssertion } from './assertion.js';
+import type { AgentKeys } from './agent-keys.js';
+import { type SignedKind, verifyAssertion } from './assertion.js';
 import type { Caller, ClientRefusal } from './caller.js';
 import type { KeySource } from './keys.js';
 import { DUMMY_SECRET_HASH, verifySecret } from './secret.js';
@@ -10,6 +11,9 @@ export type AuthenticationDeps = Readonly<{
   issuer: string;
   registry: RegistrySnapshot;
   keys: KeySource;
+  agentKeys: Pick<AgentKeys, 'endOf'>;
+  /** When the client signed something else than an assertion. */
+  instead?: SignedKind | undefined;
   now: Seconds;
   skew: Seconds;
   /** Before a secret is checked: the seconds to wait, or `undefined`. */
@@ -41,6 +45,11 @@ export async function authenticateClient(
   if (party === undefined) return refuse('unknown_client');
   const usable = party.kind === 'agent' ? isUsable(party.agent, deps.now) : party.server.status === 'active';
   if (!usable) return refuse('unusable_client', known);
+  const { keyThumbprint } = checked.value;
+  if (party.kind === 'agent' && keyThumbprint !== undefined) {
+    const end = await deps.agentKeys.endOf(party.agent, keyThumbprint, deps.now);
+    if (end !== undefined) return refuse(end, known);
+  }
   return ok({ clientId: credentials.clientId, party, method: credentials.method, ...checked.value });
 }
 
@@ -56,8 +65,8 @@ async function check(
   if (credentials.method === 'private_key_jwt') {
     const keys = await deps.keys.keysOf(client?.authentication, credentials.jws);
     const { clientId, jws } = credentials;
-    const { issuer, now, skew } = deps;
-    const verified = verifyAssertion(jws, { clientId, issuer, now, skew, keys });
+    const { issuer, instead, now, skew } = deps;
+    const verified = verifyAssertion(jws, { clientId, issuer, instead, now, skew, keys });
     if (client === undefined) return err('unknown_client');
     if (client.authentication.method !== 'private_key_jwt') return err('wrong_method');
     if (!verified.ok) return verified;

@@ -24,6 +24,8 @@ export type ClientRefusal = Readonly<{
     | 'malformed_credentials'
     | 'unknown_client'
     | 'unusable_client'
+    | 'key_too_old'
+    | 'key_retired'
     | 'wrong_method'
     | 'wrong_secret'
     | 'too_many_claims'

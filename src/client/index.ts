@@ -1,3 +1,4 @@
+export { type AgentKeys, agentKeys } from './agent-keys.js';
 export { asClient, type AsClientDeps, claimOf, type ClientLimits } from './as-client.js';
 export { replayKey, verifyAssertion } from './assertion.js';
 export { challenged, withBearerAssertion } from './bearer-assertion.js';
@@ -7,4 +8,5 @@ export { keySource, type KeySource } from './keys.js';
 export { clientRefused, type FailureLog } from './refused.js';
 export { isPublic, type RemoteKeys, remoteKeys } from './remote-keys.js';
 export { DUMMY_SECRET_HASH, hashSecret, verifySecret } from './secret.js';
+export { rotationEndpoint, type RotationDeps } from './rotation.js';
 export type { Spending } from './spending.js';

@@ -26,7 +26,17 @@ export function clientRefused({ reason, knownClient, usedHeader }: ClientRefusal
   return {
     status: 401,
     headers: { ...NO_STORE, ...challenge },
-    body: { error: 'invalid_client', error_description: 'client authentication failed' },
+    body: BODIES[reason] ?? unauthenticated('client authentication failed'),
     notes,
   };
 }
+
+const unauthenticated = (error_description: string): Answer['body'] => ({ error: 'invalid_client', error_description });
+
+/** What only the holder of a key that was right is told. */
+const BODIES: Readonly<Partial<Record<ClientRefusal['reason'], Answer['body']>>> = {
+  key_too_old: unauthenticated(
+    'the key of this client is older than keys may be; have an administrator register a new one',
+  ),
+  key_retired: unauthenticated('the key of this client was rotated out; use the one that took its place'),
+};

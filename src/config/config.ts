@@ -47,8 +47,10 @@ export type Config = Readonly<{
   budgets: Settings['budgets'];
   lifetimes: Readonly<Settings['lifetimes']>;
   limits: Readonly<Settings['limits']>;
-  /** 0: nothing is kept of what decisions looked at. */
   agentLifetimeDays: number;
+  agentKeyDays: number;
+  agentKeyOverlapHours: number;
+  /** 0: nothing is kept of what decisions looked at. */
   decisionInputDays: number;
   logLevel: Settings['logLevel'];
   metricsToken: string | undefined;

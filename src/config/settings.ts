@@ -306,6 +306,22 @@ export const Settings = z.strictObject({
     .default(365)
     .describe('How far ahead the end of an agent may be set, and how long one lives that is registered without an end.')
     .meta({ env: 'WRIT_AGENT_LIFETIME_DAYS' }),
+  agentKeyDays: z
+    .number({ error: 'must be a whole number of days' })
+    .int({ error: 'must be a whole number of days' })
+    .min(1, { error: 'must be at least 1 day' })
+    .max(1_096, { error: 'must be at most 1096 days' })
+    .default(90)
+    .describe('How old a key of an agent may be. An older one is refused; it is rotated before by writ agents rotate.')
+    .meta({ env: 'WRIT_AGENT_KEY_DAYS' }),
+  agentKeyOverlapHours: z
+    .number({ error: 'must be a whole number of hours' })
+    .int({ error: 'must be a whole number of hours' })
+    .min(0, { error: 'must not be negative' })
+    .max(720, { error: 'must be at most 720 hours' })
+    .default(24)
+    .describe('How long the old key of an agent is taken after a rotation, so that all its instances get the new one.')
+    .meta({ env: 'WRIT_AGENT_KEY_OVERLAP_HOURS' }),
   decisionInputDays: z
     .number({ error: 'must be a whole number of days' })
     .int({ error: 'must be a whole number of days' })

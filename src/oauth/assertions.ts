@@ -1,7 +1,8 @@
 import type { Clock, Seconds } from '../base/index.js';
-import { claimOf, type ClientLimits, replayKey, verifyAssertion } from '../client/index.js';
+import { type AgentKeys, claimOf, type ClientLimits, replayKey, verifyAssertion } from '../client/index.js';
 import { networkSeen } from '../http/index.js';
 import { parseJws } from '../protocol/index.js';
+import type { RegistryReader } from '../registry/index.js';
 import { clientKeys, type EngineContext, errors, TooManyRequests } from './library.js';
 import type { EngineStore } from './ports.js';
 
@@ -11,13 +12,16 @@ export type AssertionDeps = Readonly<{
   clock: Clock;
   skewSeconds: Seconds;
   limits: ClientLimits;
+  registry: Pick<RegistryReader, 'current'>;
+  agentKeys: Pick<AgentKeys, 'endOf'>;
 }>;
 
 /**
  * The one-time rules of the engine. The library accepts other token types, several audiences and any lifetime
  * (STYLE E11); here an assertion is judged by the same function as on our own routes, and spent in the same table.
  */
-export function oneTimeRules({ issuer, store, clock, skewSeconds, limits }: AssertionDeps): OneTimeRules {
+export function oneTimeRules(deps: AssertionDeps): OneTimeRules {
+  const { issuer, store, clock, skewSeconds, limits } = deps;
   const admit: OneTimeRules['admit'] = async (context, clientId) => {
     const wait = await limits.take(clientId);
     if (wait === undefined) return;
@@ -43,7 +47,10 @@ export function oneTimeRules({ issuer, store, clock, skewSeconds, limits }: Asse
       };
       const judged = verifyAssertion(jws.value, facts);
       if (!judged.ok) throw new errors.InvalidClientAuth(judged.error);
-      const { replayKey: key, expiresAt } = judged.value;
+      const { replayKey: key, expiresAt, keyThumbprint } = judged.value;
+      const agent = deps.registry.current().agent(client.clientId);
+      const end = agent === undefined ? undefined : await deps.agentKeys.endOf(agent, keyThumbprint, facts.now);
+      if (end !== undefined) throw new errors.InvalidClientAuth(end);
       await admit(context, client.clientId);
       if (!(await store.spend(key, expiresAt))) throw new errors.InvalidClientAuth('the assertion was used before');
       spentHere.set(context, key);

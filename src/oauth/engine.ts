@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Middleware, ParameterizedContext } from 'koa';
 import { type Clock, Fault, type Seconds } from '../base/index.js';
-import type { ClientLimits } from '../client/index.js';
+import type { AgentKeys, ClientLimits } from '../client/index.js';
 import { ANSWER_WITHIN_MS, answerInTime, isCutOff } from '../http/index.js';
 import { type IdentityProvider, pageSecrets, type PersonDirectory, SignInAt } from '../human/index.js';
 import type { RegistryReader } from '../registry/index.js';
@@ -21,6 +21,7 @@ import { answer, refusedPage } from './troubles.js';
 export type EngineDeps = Readonly<{
   issuer: string;
   registry: RegistryReader;
+  agentKeys: Pick<AgentKeys, 'endOf'>;
   /** Those that sign or may still be verified, the one that signs first. Another list makes another provider. */
   keys: () => readonly EngineSigningKey[];
   store: EngineStore;

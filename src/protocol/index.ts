@@ -61,6 +61,7 @@ export {
 export { memberText } from './member.js';
 export {
   JWT_BEARER_ASSERTION,
+  KEY_ROTATION_PATH,
   MCP_TOOL_CALL,
   SIGNATURE_ALGORITHMS,
   type SignatureAlgorithm,
@@ -68,7 +69,15 @@ export {
   TokenType,
   Typ,
 } from './names.js';
-export { clientAssertion, type ClientKey, dpopProof, importClientKey, PrivateJwk, type ProofOf } from './signing.js';
+export {
+  clientAssertion,
+  type ClientKey,
+  dpopProof,
+  importClientKey,
+  keyRotation,
+  PrivateJwk,
+  type ProofOf,
+} from './signing.js';
 export { SessionState } from './session-state.js';
 export { definitionDigest, definitionOf, listedPin, ToolDefinition } from './tool-definition.js';
 export { watchToolsList } from './tools-list.js';

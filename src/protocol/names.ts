@@ -19,11 +19,16 @@ export const Typ = {
   transactionToken: 'txntoken+jwt',
   clientAuthentication: 'client-authentication+jwt',
   dpop: 'dpop+jwt',
+  keyRotation: 'key-rotation+jwt',
+  newKey: 'new-key+jwt',
 } as const;
 export type Typ = (typeof Typ)[keyof typeof Typ];
 
 /** RFC 7523 section 2.2. */
 export const JWT_BEARER_ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+/** Below the issuer: where an agent puts a new key in the place of its old one. */
+export const KEY_ROTATION_PATH = '/agents/v1/keys';
 
 /** RFC 9396 `type` of our authorization details. */
 export const MCP_TOOL_CALL = 'mcp_tool_call';

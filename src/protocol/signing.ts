@@ -2,8 +2,9 @@ import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:cr
 import { z } from 'zod';
 import { err, ok, randomText, type Result, type Seconds } from '../base/index.js';
 import { sha256 } from './canonical.js';
+import { thumbprint } from './dpop.js';
 import { importKey, type KeyFlaw, PublicJwk } from './jws.js';
-import { SIGNATURE_ALGORITHMS, type SignatureAlgorithm, Typ } from './names.js';
+import { KEY_ROTATION_PATH, SIGNATURE_ALGORITHMS, type SignatureAlgorithm, Typ } from './names.js';
 
 /** RFC 7517 with its private members. Only clients have one: what a client signs proves who it is. */
 export const PrivateJwk = z.looseObject({ kty: z.enum(['EC', 'OKP', 'RSA']), d: z.string().min(1).max(2_048) });
@@ -54,6 +55,19 @@ export function clientAssertion(
     claims,
     key,
   );
+}
+
+/** In the manner of RFC 8555 section 7.3.5: the old key signs what the new key signed about both. Good once, for a minute. */
+export function keyRotation(
+  old: ClientKey,
+  fresh: ClientKey,
+  { clientId, issuer, now }: Readonly<{ clientId: string; issuer: string; now: Seconds }>,
+): string {
+  const common = { iss: clientId, aud: `${issuer}${KEY_ROTATION_PATH}`, iat: now, exp: now + 60 };
+  const named = { ...fresh.publicJwk, alg: fresh.alg, ...(fresh.kid === undefined ? {} : { kid: fresh.kid }) };
+  const inner = signCompact({ typ: Typ.newKey, jwk: named }, { ...common, old_key: thumbprint(old.publicJwk) }, fresh);
+  const header = { typ: Typ.keyRotation, ...(old.kid === undefined ? {} : { kid: old.kid }) };
+  return signCompact(header, { ...common, sub: clientId, jti: randomText(16), new_key: inner }, old);
 }
 
 /** One request that a proof is for, with the token that it accompanies and the nonce that was asked for. */

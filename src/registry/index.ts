@@ -9,6 +9,7 @@ export type {
   RegistryChange,
   RegistryReader,
   RegistryWriter,
+  RetiringKey,
   ToolsReader,
 } from './ports.js';
 export { McpServer, type McpServerInput, TokenShape } from './server.js';
@@ -25,6 +26,7 @@ export { placeholdersOf, Tool, type ToolInput, toolState, type ToolState, withRe
 export { DefinitionChange, definitionDifference } from './definition-difference.js';
 export { Finding, findingsIn, textsIn } from './findings.js';
 export { sentenceFor } from './sentence.js';
+export { keyEnd, type KeyLife, type KeyLives, type NamedKey } from './key-life.js';
 export { visible } from './visible.js';
 export { Word, wordsOf } from './words-difference.js';
 export { IMPORT_RESULTS, type Import, type ImportedTool, type ImportResult, importTools } from './import-tools.js';

@@ -1,4 +1,4 @@
-import type { Result } from '../base/index.js';
+import type { Result, Seconds } from '../base/index.js';
 import type { JsonObject } from '../protocol/index.js';
 import type { Agent } from './agent.js';
 import type { TrustedIssuer } from './issuer.js';
@@ -15,10 +15,13 @@ export interface RegistryReader {
 
 /** A change of the registry; `secret` is the plain secret, kept only as a hash. */
 export type RegistryChange =
-  | Readonly<{ kind: 'agent'; object: Agent; secret?: string }>
+  | Readonly<{ kind: 'agent'; object: Agent; secret?: string; retires?: RetiringKey }>
   | Readonly<{ kind: 'server'; object: McpServer; secret?: string }>
   | Readonly<{ kind: 'issuer'; object: TrustedIssuer }>
   | Readonly<{ kind: 'remove-agent' | 'remove-server' | 'remove-issuer'; id: string }>;
+
+/** The key of an agent that this change puts another in the place of, and for how long it is taken beside that one. */
+export type RetiringKey = Readonly<{ thumbprint: string; overlap: Seconds }>;
 
 /** Write side. All changes of one call are one transaction, one new version and one log record each, or nothing. */
 export interface RegistryWriter {

@@ -12,6 +12,7 @@ export { examineDatabase, type Examined, type ExaminedLog } from './examine.js';
 export { type DecisionInputStore, type InputWatch, openDecisionInputs } from './decision-inputs.js';
 export { openFindings } from './finding-store.js';
 export { openIdempotency } from './idempotency-store.js';
+export { openKeyLives } from './key-lives.js';
 export { openKeys } from './key-store.js';
 export { readAcquaintance } from './acquaintance.js';
 export { openPeople } from './people.js';

@@ -3,6 +3,7 @@ import { Fault, type Seconds } from '../base/index.js';
 import { feedTarget } from '../protocol/index.js';
 import type { Agent, McpServer, RegistryChange, TrustedIssuer } from '../registry/index.js';
 import type { Prisma, PrismaClient } from './generated/client.js';
+import { noteKeys } from './agent-key-notes.js';
 import { cutOffs } from './registry-cut-offs.js';
 import { revokeLate, revokeWithin } from './revocations.js';
 import { endSessions } from './session-tree.js';
@@ -49,6 +50,7 @@ export async function writeRegistry(
           kind,
           planned.filter((change) => change.table === kind),
         );
+      await noteKeys(transaction, changes);
       const sessions = await endWhatWasGranted(transaction, planned, now());
       await mustNotShareClientIds(transaction, planned);
       await describeVersion(transaction, version, planned);

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import Koa from 'koa';
 import * as oauth from 'oauth4webapi';
 import { systemClock } from '../../src/base/index.js';
-import { hashSecret } from '../../src/client/index.js';
+import { agentKeys, hashSecret } from '../../src/client/index.js';
 import { requestLimit, windowLimit } from '../../src/http/index.js';
 import { createEngine, type Engine, type EngineDeps, type EngineSigningKey } from '../../src/oauth/index.js';
 import { PublicJwk } from '../../src/protocol/index.js';
@@ -20,6 +20,7 @@ import {
   openEngineLog,
   openEngineStore,
   openFailureLog,
+  openKeyLives,
   writesBehind,
   openPersons,
 } from '../../src/storage/index.js';
@@ -69,6 +70,7 @@ export async function startWrit(database: Database, options: WritOptions): Promi
   const engine = createEngine({
     issuer,
     registry: { current: () => snapshot, refresh: () => Promise.resolve(snapshot) },
+    agentKeys: agentKeys(openKeyLives(database), 90 * 86_400),
     keys: () => keys,
     store: openEngineStore(database),
     log: openEngineLog(database, {

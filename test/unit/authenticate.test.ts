@@ -2,6 +2,8 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { calculateJwkThumbprint, SignJWT } from 'jose';
 import { Fault } from '../../src/base/index.js';
 import {
+  type AgentKeys,
+  agentKeys,
   asClient,
   type AsClientDeps,
   authenticateClient,
@@ -11,7 +13,7 @@ import {
   keySource,
 } from '../../src/client/index.js';
 import { type Answer, type FormRequest, parseJws, sha256 } from '../../src/protocol/index.js';
-import type { RegistrySnapshot } from '../../src/registry/index.js';
+import type { KeyLife, RegistrySnapshot } from '../../src/registry/index.js';
 import { formRequest, registeredAgent, registeredServer, registryOf } from '../support/clients.js';
 import { ISS, NOW } from '../support/delegations.js';
 import { makeKey } from '../support/writ.js';
@@ -21,6 +23,10 @@ const SECRET = 'p+q:r/s %';
 const key = makeKey('k1');
 const other = makeKey('k1');
 const keys = keySource({ keys: () => Promise.reject(new Fault('issuer_keys_unavailable', 'nobody publishes any')) });
+
+/** Of every key, until a test says otherwise. */
+const YOUNG: KeyLife = { since: NOW, retiresAt: undefined };
+const aged = (life: KeyLife): AgentKeys => agentKeys({ of: () => Promise.resolve(life) }, 90 * 86_400);
 
 let registry: RegistrySnapshot;
 beforeAll(async () => {
@@ -62,8 +68,11 @@ const raw = (text: string): string => `Basic ${Buffer.from(text).toString('base6
 const basic = (id: string, secret: string, form: Record<string, string> = {}): FormRequest =>
   formRequest(form, { authorization: raw(`${encodeURIComponent(id)}:${encodeURIComponent(secret)}`) });
 const unlimited = (): Promise<undefined> => Promise.resolve(undefined);
-const judged = (request: FormRequest) =>
-  authenticateClient(request, { issuer: ISS, registry, keys, now: NOW, skew: 30, admitClaim: unlimited });
+const judged = (request: FormRequest, life = YOUNG) =>
+  authenticateClient(request, {
+    ...{ issuer: ISS, registry, keys, agentKeys: aged(life), now: NOW, skew: 30 },
+    admitClaim: unlimited,
+  });
 const refused = async (request: FormRequest): Promise<ClientRefusal | 'accepted'> => {
   const caller = await judged(request);
   return caller.ok ? 'accepted' : caller.error;
@@ -295,6 +304,34 @@ describe('the keys of a client', () => {
   });
 });
 
+describe('OWASP NHI7: the key of an agent', () => {
+  const end = async (clientId: string, life: KeyLife): Promise<unknown> => {
+    const caller = await judged(await bearer(clientId), life);
+    return caller.ok ? 'accepted' : [caller.error.reason, caller.error.knownClient];
+  };
+
+  it('proves nothing once it is older than it may be, or was rotated out', async () => {
+    const oldest = { since: NOW - 90 * 86_400, retiresAt: undefined };
+    expect(await end('agt_key', oldest)).toBe('accepted');
+    expect(await end('agt_key', { ...oldest, since: oldest.since - 1 })).toEqual(['key_too_old', 'agt_key']);
+    expect(await end('agt_key', { since: NOW, retiresAt: NOW + 1 })).toBe('accepted');
+    expect(await end('agt_key', { since: NOW, retiresAt: NOW })).toEqual(['key_retired', 'agt_key']);
+  });
+
+  it('is asked for its age once for each version of its agent, and that of a server never', async () => {
+    const asked: unknown[] = [];
+    const known = agentKeys({ of: (...of) => (asked.push(of), Promise.resolve(YOUNG)) }, 1);
+    const agent = registry.agent('agt_key');
+    if (agent === undefined) throw new Error('there is no agent');
+    for (const one of [agent, agent, { ...agent }]) expect(await known.endOf(one, 'thumb', NOW)).toBeUndefined();
+    expect(asked).toEqual([
+      ['agt_key', 'thumb'],
+      ['agt_key', 'thumb'],
+    ]);
+    expect(await end('srv_key', { since: 0, retiresAt: 0 })).toBe('accepted');
+  });
+});
+
 describe('work for a client', () => {
   const noted: unknown[] = [];
   const taken: string[] = [];
@@ -303,6 +340,7 @@ describe('work for a client', () => {
     clock: { now: () => NOW },
     registry: { current: () => registry, refresh: () => Promise.resolve(registry) },
     clientKeys: keys,
+    agentKeys: aged(YOUNG),
     failures: { note: (failure) => noted.push(failure) },
     limits: {
       take: (clientId) => {

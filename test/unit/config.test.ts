@@ -68,6 +68,8 @@ describe('the configuration', () => {
       tls: undefined,
       identityProviders: [],
       agentLifetimeDays: 365,
+      agentKeyDays: 90,
+      agentKeyOverlapHours: 24,
       decisionInputDays: 7,
       decisionPoints: [],
       budgets: [],

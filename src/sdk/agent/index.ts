@@ -5,5 +5,6 @@ export type { CallOptions, McpFetch } from './fetch.js';
 export type { Fetch } from './http.js';
 export type { AgentOptions } from './options.js';
 export type { ExchangeRequest, WantedTool } from './request.js';
+export { type Rotated, rotateKey } from './rotate.js';
 export type { GrantedTool, TokenSet } from './response.js';
 export type { SessionState } from '../../protocol/index.js';

@@ -94,7 +94,7 @@ export function readTokenSet(
 }
 
 /** RFC 6749 section 5.2. A code outside the closed list is not passed on as if it were known. */
-function refusal({ status, headers, body }: JsonAnswer): AgentError {
+export function refusal({ status, headers, body }: JsonAnswer): AgentError {
   const refused = Refused.safeParse(body);
   const retryAfter = retryAfterOf(headers);
   if (refused.success && isOAuthError(refused.data.error)) {
