@@ -25,7 +25,12 @@ export const rooms = {
       'spec/derived',
       'spec/dpop-exchange',
       'spec/policy-exchange',
+      'spec/decision-points',
+      'spec/governed-session',
+      'spec/budgets',
+      'spec/audit-erasure',
       'spec/operations',
+      'abuse/tl',
     ],
   },
   committer: {

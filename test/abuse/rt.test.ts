@@ -245,7 +245,7 @@ describe('a session', () => {
       error: 'transaction_denied',
       description: 'the agent session has ended; the person has to authorise again',
       reason: 'session_ended',
-      sessionState: { status: 'ended', session: sessionOf(minted), reason: 'test' },
+      sessionState: { status: 'ended', session: sessionOf(minted), reason: 'ended' },
     });
   });
 

@@ -29,7 +29,7 @@ const ended = (session: string): unknown => [
   {
     error: 'transaction_denied',
     error_description: 'the agent session has ended; the person has to authorise again',
-    session_state: { status: 'ended', session, reason: 'INC-1' },
+    session_state: { status: 'ended', session, reason: 'ended' },
   },
 ];
 /** Of a sign-in after what was done a moment ago: a token says when it is from to the second. */
