@@ -10,26 +10,34 @@ type Reader = Pick<Prisma.TransactionClient, '$queryRawUnsafe'>;
  * nothing of where that comes from, so it needs a number of its own.
  */
 export async function derivedFrom(reader: Reader, targets: readonly string[]): Promise<readonly string[]> {
-  const derived = await Promise.all(targets.map((target) => derivedFromOne(reader, target)));
-  return [...new Set(derived.flat())];
+  const of = (kind: string): readonly string[] =>
+    targets.filter((target) => target.startsWith(`${kind}:`)).map((target) => target.slice(kind.length + 1));
+  const derived = await derivedFromTokens(reader, of('token'));
+  for (const tool of of('tool')) {
+    const server = feedTarget.server(tool.slice(0, tool.lastIndexOf('#')));
+    derived.push(...(await wordsOf(reader, DERIVED_ELSEWHERE, [`tool:${tool}`, server])).map(tokenTarget));
+  }
+  for (const issuer of of('issuer')) derived.push(...(await wordsOf(reader, RECENT, [issuer])).map(feedTarget.person));
+  return [...new Set(derived)];
 }
 
 /** Whether there may be any. */
 export const mayHaveDerived = (target: string): boolean => /^(token|tool|issuer):/.test(target);
 
-async function derivedFromOne(reader: Reader, target: string): Promise<readonly string[]> {
-  const words = (sql: string, ...values: readonly string[]): Promise<readonly string[]> => wordsOf(reader, sql, values);
-  const [, kind, id = ''] = /^(\w+):(.*)$/s.exec(target) ?? [];
-  if (kind === 'token') {
-    const isOurs = (await words(`SELECT txn AS word FROM log_leaf WHERE token_hash = $1`, id)).length > 0;
-    return (await words(isOurs ? DERIVED_OF_OURS : DERIVED, id)).map((hash) => `token:${hash}`);
-  }
-  if (kind === 'tool') {
-    const server = feedTarget.server(id.slice(0, id.lastIndexOf('#')));
-    return (await words(DERIVED_ELSEWHERE, target, server)).map((hash) => `token:${hash}`);
-  }
-  return kind === 'issuer' ? (await words(RECENT, id)).map(feedTarget.person) : [];
+/** However many there are, one look at the leaves that live, and none where all are of transactions that we know. */
+async function derivedFromTokens(reader: Reader, hashes: readonly string[]): Promise<string[]> {
+  if (hashes.length === 0) return [];
+  const ours = new Set(await wordsOf(reader, OURS, [hashes]));
+  const others = hashes.filter((hash) => !ours.has(hash)).map(tokenTarget);
+  const derived = [
+    ...(ours.size === 0 ? [] : await wordsOf(reader, DERIVED_OF_OURS, [[...ours]])),
+    ...(others.length === 0 ? [] : await wordsOf(reader, DERIVED, [others])),
+  ];
+  return derived.map(tokenTarget);
 }
+
+/** Of a token that is known by its hash already. */
+const tokenTarget = (hash: string): string => `token:${hash}`;
 
 /**
  * Waits until every statement is over that writes to the log now. DANGER: the snapshot of a commit may be older than a
@@ -48,7 +56,11 @@ export async function commitsUnderWay(reader: Reader): Promise<void> {
 const LOOK_MS = 10;
 const PATIENCE_MS = 5_000;
 
-const wordsOf = async (reader: Reader, sql: string, values: readonly string[]): Promise<readonly string[]> =>
+const wordsOf = async (
+  reader: Reader,
+  sql: string,
+  values: readonly (string | readonly string[])[],
+): Promise<readonly string[]> =>
   z
     .array(z.object({ word: z.string() }))
     .parse(await reader.$queryRawUnsafe(sql, ...values))
@@ -60,10 +72,15 @@ const UNDER_WAY = `
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()`;
 
 const LIVE = `token_hash IS NOT NULL AND at > now() - interval '${ENTRY_LIFE} seconds'`;
-const OF_IT = `token_hash <> $1 AND lineage @> ARRAY['token:' || $1] AND ${LIVE}`;
+const OURS = `SELECT token_hash AS word FROM log_leaf WHERE token_hash = ANY($1::text[])`;
 const DERIVED_OF_OURS = `
-  SELECT token_hash AS word FROM log_leaf WHERE txn = (SELECT txn FROM log_leaf WHERE token_hash = $1) AND ${OF_IT}`;
-export const DERIVED = `SELECT token_hash AS word FROM log_leaf WHERE ${OF_IT}`;
+  SELECT DISTINCT made.token_hash AS word
+  FROM log_leaf parent JOIN (SELECT * FROM log_leaf WHERE ${LIVE}) made ON made.txn = parent.txn
+  WHERE parent.token_hash = ANY($1::text[]) AND made.token_hash <> parent.token_hash
+    AND made.lineage @> ARRAY['token:' || parent.token_hash]`;
+export const DERIVED = `
+  SELECT DISTINCT token_hash AS word FROM log_leaf CROSS JOIN unnest(lineage) AS above(target)
+  WHERE ${LIVE} AND above.target = ANY($1::text[])`;
 /** A token of the tool's own server names the tool by itself. */
 const DERIVED_ELSEWHERE = `
   SELECT token_hash AS word FROM log_leaf

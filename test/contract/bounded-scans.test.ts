@@ -115,7 +115,7 @@ const STATEMENTS: readonly (readonly [string, string, () => readonly unknown[]])
     ],
   ],
   ['finding the permits that live', LIVE_PERMITS, () => [0, 200, 1]],
-  ['finding what comes of a token without a leaf', DERIVED, () => ['parent']],
+  ['finding what comes of a token without a leaf', DERIVED, () => [['token:parent']]],
   ['forgetting records of the engine', PRUNE_ENGINE.engine_record, () => [inSeconds(0)]],
   ['forgetting what was spent', PRUNE_ENGINE.replay, () => [inSeconds(0)]],
   ['forgetting uses of tokens', PRUNE_ENGINE.token_use, () => [inSeconds(0)]],

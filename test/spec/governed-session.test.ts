@@ -63,7 +63,7 @@ describe('a paused session', () => {
     await act(session, 'end', { reason: 'over' });
     await expect(agent.exchange(wish)).rejects.toMatchObject({
       code: 'transaction_denied',
-      session: { status: 'ended', session, reason: 'over' },
+      session: { status: 'ended', session, reason: 'ended' },
     });
   });
 

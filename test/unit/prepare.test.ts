@@ -60,6 +60,7 @@ describe('a token is prepared from a permit', () => {
     expect(token).toEqual({
       typ: 'txnat+jwt',
       kid: 'key-1',
+      personId: 'prs_1',
       issuedTokenType: `${TYPE}txn_access_token`,
       tokenType: 'Bearer',
       claims: {
