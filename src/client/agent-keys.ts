@@ -6,9 +6,11 @@ export interface AgentKeys {
   lifeOf(agent: RegisteredAgent, thumbprint: string): Promise<KeyLife>;
   /** OWASP NHI7: why this key proves nothing any more, or `undefined`. */
   endOf(agent: RegisteredAgent, thumbprint: string, now: Seconds): Promise<ReturnType<typeof keyEnd>>;
+  /** Asked each time: whether the key was taken from its agent. */
+  isRevoked(thumbprint: string): Promise<boolean>;
 }
 
-export function agentKeys(lives: Pick<KeyLives, 'of'>, maxAge: Seconds): AgentKeys {
+export function agentKeys(lives: Pick<KeyLives, 'of' | 'isRevoked'>, maxAge: Seconds): AgentKeys {
   const known = new WeakMap<RegisteredAgent, Map<string, KeyLife>>();
   const lifeOf: AgentKeys['lifeOf'] = async (agent, thumbprint) => {
     const ofAgent = known.get(agent) ?? new Map<string, KeyLife>();
@@ -20,6 +22,7 @@ export function agentKeys(lives: Pick<KeyLives, 'of'>, maxAge: Seconds): AgentKe
   };
   return {
     lifeOf,
+    isRevoked: (thumbprint) => lives.isRevoked(thumbprint),
     endOf: async (agent, thumbprint, now) => keyEnd(await lifeOf(agent, thumbprint), now, maxAge),
   };
 }

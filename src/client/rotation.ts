@@ -106,6 +106,9 @@ async function rotate(
   const { authentication } = agent;
   if (authentication.method !== 'private_key_jwt' || authentication.jwks === undefined)
     return refused('the keys of this client are published at its jwks_uri; publish the new one there');
+  // DANGER: whoever stole a key that was revoked must not have another one for it. The write looks again.
+  if (await deps.agentKeys.isRevoked(old))
+    return refused('the key of this client was revoked; have an administrator register a new one');
   const wanted = thumbprint(fresh);
   const isThere = authentication.jwks.keys.some((key) => thumbprint(key) === wanted);
   const { retiresAt } = await deps.agentKeys.lifeOf(agent, old);

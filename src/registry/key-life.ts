@@ -6,6 +6,8 @@ export type NamedKey = KeyLife & Readonly<{ client: string; thumbprint: string }
 
 /** Keys by RFC 7638 thumbprint. */
 export interface KeyLives {
+  /** Whether a key was taken from its agent; by its thumbprint (RFC 7638). */
+  isRevoked(thumbprint: string): Promise<boolean>;
   /** One that was never seen is known from now on. */
   of(client: string, thumbprint: string): Promise<KeyLife>;
   /** What is known of the keys of these clients. */

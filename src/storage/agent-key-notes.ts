@@ -23,9 +23,10 @@ export async function noteKeys(
   for (const { object, retires } of written) {
     if (retires === undefined) continue;
     const { thumbprint: old, overlap } = retires;
-    // Two rotations by one key would each be the only one to its agent.
+    // Two rotations by one key would each be the only one to its agent. DANGER: whoever stole a key that was revoked must not
+    // have another one for it.
     if ((await transaction.$executeRawUnsafe(RETIRE, object.client_id, old, overlap)) === 0)
-      throw new Fault('registry_unsettled', 'The key was rotated out meanwhile.');
+      throw new Fault('registry_unsettled', 'The key was rotated out or revoked meanwhile.');
   }
 }
 
@@ -35,4 +36,5 @@ const NOTE = `
 
 const RETIRE = `
   UPDATE agent_key SET retires_at = clock_timestamp() + make_interval(secs => $3::int)
-  WHERE client_id = $1 AND thumbprint = $2 AND retires_at IS NULL`;
+  WHERE client_id = $1 AND thumbprint = $2 AND retires_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM revocation WHERE target = 'agent-key:' || $2)`;

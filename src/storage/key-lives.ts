@@ -9,6 +9,10 @@ export function openKeyLives({ prisma }: Database): KeyLives {
   const ofClients = async (clients: readonly string[], thumbprint: string | null): ReturnType<KeyLives['all']> =>
     Rows.parse(await guarded(() => prisma.$queryRawUnsafe(READ, [...clients], thumbprint)));
   return {
+    isRevoked: async (thumbprint) => {
+      const found = await guarded(() => prisma.$queryRawUnsafe<unknown[]>(REVOKED, `agent-key:${thumbprint}`));
+      return found.length > 0;
+    },
     all: (clients) => ofClients(clients, null),
     of: async (client, thumbprint) => {
       const [known] = await ofClients([client], thumbprint);
@@ -20,6 +24,8 @@ export function openKeyLives({ prisma }: Database): KeyLives {
     },
   };
 }
+
+const REVOKED = 'SELECT 1 FROM revocation WHERE target = $1';
 
 const MEET = 'INSERT INTO agent_key (client_id, thumbprint) VALUES ($1, $2) ON CONFLICT DO NOTHING';
 

@@ -13,9 +13,11 @@ export async function derivedFrom(reader: Reader, targets: readonly string[]): P
   const of = (kind: string): readonly string[] =>
     targets.filter((target) => target.startsWith(`${kind}:`)).map((target) => target.slice(kind.length + 1));
   const derived = await derivedFromTokens(reader, of('token'));
-  for (const tool of of('tool')) {
-    const server = feedTarget.server(tool.slice(0, tool.lastIndexOf('#')));
-    derived.push(...(await wordsOf(reader, DERIVED_ELSEWHERE, [`tool:${tool}`, server])).map(tokenTarget));
+  const tools = of('tool');
+  const servers = tools.map((tool) => feedTarget.server(tool.slice(0, tool.lastIndexOf('#'))));
+  if (tools.length > 0) {
+    const cutOff = tools.map((tool) => `tool:${tool}`);
+    derived.push(...(await wordsOf(reader, DERIVED_ELSEWHERE, [cutOff, servers])).map(tokenTarget));
   }
   for (const issuer of of('issuer')) derived.push(...(await wordsOf(reader, RECENT, [issuer])).map(feedTarget.person));
   return [...new Set(derived)];
@@ -83,9 +85,10 @@ export const DERIVED = `
   WHERE ${LIVE} AND above.target = ANY($1::text[])`;
 /** A token of the tool's own server names the tool by itself. */
 const DERIVED_ELSEWHERE = `
-  SELECT token_hash AS word FROM log_leaf
-  WHERE ${LIVE} AND lineage @> ARRAY[$1::text]
-    AND EXISTS (SELECT 1 FROM unnest(lineage) AS named(target) WHERE target LIKE 'server:%' AND target <> $2)`;
+  SELECT DISTINCT token_hash AS word FROM log_leaf CROSS JOIN unnest(lineage) AS above(target)
+    JOIN unnest($1::text[], $2::text[]) AS cut(tool, server) ON cut.tool = above.target
+  WHERE ${LIVE}
+    AND EXISTS (SELECT 1 FROM unnest(lineage) AS named(target) WHERE named.target LIKE 'server:%' AND named.target <> cut.server)`;
 /** Verifiers know people, and no issuers: those who may hold a token that lives, and have no younger number. */
 const RECENT = `
   SELECT DISTINCT s.person_id AS word FROM agent_session s JOIN person p ON p.id = s.person_id

@@ -23,8 +23,10 @@ export function openTokenStates({ prisma }: Database, clock: Clock, idle: Second
     revokeToken: ({ tokenHash, txn }, by) =>
       guarded(async () => {
         const target = `token:${tokenHash}`;
-        await prisma.$transaction(async (transaction) => {
-          await revokeWithin(transaction, [target], by, REVOKED);
+        const isKnown = await prisma.$transaction(async (transaction) => {
+          // Told again: what comes of the token is numbered already, and is not looked for at the word of a client.
+          const numbered = await transaction.$queryRawUnsafe<unknown[]>(NUMBERED, target);
+          if (numbered.length === 0) await revokeWithin(transaction, [target], by, REVOKED);
           const facts = { what: 'token', token: tokenHash, by };
           await append(transaction, {
             kind: 'revocation',
@@ -34,13 +36,15 @@ export function openTokenStates({ prisma }: Database, clock: Clock, idle: Second
             reason: 'revoked',
             ...(txn === undefined ? {} : { txn }),
           });
+          return numbered.length > 0;
         });
-        await revokeLate(prisma, [target], by, REVOKED);
+        if (!isKnown) await revokeLate(prisma, [target], by, REVOKED);
       }),
   };
 }
 
 const REVOKED = 'revoked by its client';
+const NUMBERED = 'SELECT 1 FROM revocation WHERE target = $1';
 
 /** Names the uses of a tool by one token. */
 export const useKey = (tokenHash: string, tool: string): string => sha256(`${tokenHash} ${tool}`);

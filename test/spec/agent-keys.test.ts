@@ -105,6 +105,20 @@ describe('the rotation of an agent key, proved with the old one (RFC 8555 §7.3.
     expect(await exchangedBy(second)).toEqual([200, undefined]);
   });
 
+  it('is refused to whoever has a key that was revoked', async () => {
+    const [stolen, other] = [makeKey('stolen'), makeKey('other')];
+    const authentication = { method: 'private_key_jwt', jwks: { keys: [stolen.jwk] } };
+    const agent = { ...(await agentOf(world.a1.id)), client_id: 'agt_stolen', authentication };
+    expect((await world.admin('PUT', '/agents/agt_stolen', agent)).status).toBe(201);
+    const order = { agent_key: `agt_stolen#${await thumbOf(stolen)}`, reason: 'INC-1' };
+    expect((await world.admin('POST', '/revocations', order)).status).toBe(201);
+    const { status, body } = await rotate(rotating(stolen, other, 'agt_stolen'));
+    const REVOKED = 'the key of this client was revoked; have an administrator register a new one';
+    expect([status, body]).toEqual([400, refusal(REVOKED)]);
+    expect((await agentOf('agt_stolen'))['authentication']).toMatchObject({ jwks: { keys: [{ kid: 'stolen' }] } });
+    expect((await world.admin('DELETE', '/agents/agt_stolen')).status).toBe(204);
+  });
+
   it('keeps the session, which any current key of its agent continues', async () => {
     const subject_token = await world.personToken('alice');
     const before = tokenOf(await world.exchange({ subject_token }, by(second)));

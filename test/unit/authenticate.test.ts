@@ -26,7 +26,8 @@ const keys = keySource({ keys: () => Promise.reject(new Fault('issuer_keys_unava
 
 /** Of every key, until a test says otherwise. */
 const YOUNG: KeyLife = { since: NOW, retiresAt: undefined };
-const aged = (life: KeyLife): AgentKeys => agentKeys({ of: () => Promise.resolve(life) }, 90 * 86_400);
+const isRevoked = (): Promise<boolean> => Promise.resolve(false);
+const aged = (life: KeyLife): AgentKeys => agentKeys({ of: () => Promise.resolve(life), isRevoked }, 90 * 86_400);
 
 let registry: RegistrySnapshot;
 beforeAll(async () => {
@@ -320,7 +321,7 @@ describe('OWASP NHI7: the key of an agent', () => {
 
   it('is asked for its age once for each version of its agent, and that of a server never', async () => {
     const asked: unknown[] = [];
-    const known = agentKeys({ of: (...of) => (asked.push(of), Promise.resolve(YOUNG)) }, 1);
+    const known = agentKeys({ of: (...of) => (asked.push(of), Promise.resolve(YOUNG)), isRevoked }, 1);
     const agent = registry.agent('agt_key');
     if (agent === undefined) throw new Error('there is no agent');
     for (const one of [agent, agent, { ...agent }]) expect(await known.endOf(one, 'thumb', NOW)).toBeUndefined();

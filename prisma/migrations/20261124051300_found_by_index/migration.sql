@@ -1,6 +1,3 @@
--- DropIndex
-DROP INDEX "budget_hold_expires_at_idx";
-
 -- CreateIndex
 CREATE INDEX "budget_hold_told_by_expires_at_idx" ON "budget_hold"("told_by", "expires_at");
 
