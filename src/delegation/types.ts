@@ -33,7 +33,7 @@ export type Subject = Readonly<{
    * from the session `above`) that has or will get one. `signedInAt`: a run whose session was ended begins anew for whoever
    * signed in afterwards.
    */
-  run: Readonly<{ key: string; above?: string; signedInAt?: Seconds }> | Readonly<{ session: string }>;
+  run: Readonly<{ key: string; above?: string; signedInAt?: Seconds | undefined }> | Readonly<{ session: string }>;
   expiresAt: Seconds;
   issuedAt: Seconds;
   acr: string | undefined;

@@ -202,7 +202,7 @@ async function readSubject(
     deps.policies(registry)?.looksAtSession === true ? run : undefined,
   );
   // What this exchange comes with weakens the session.
-  if (session?.opened !== undefined && session.opened.acr !== subject.value.acr) deps.people.forget(run);
+  if (session?.opened?.acr !== undefined && session.opened.acr !== subject.value.acr) deps.people.forget(run);
   if (person.issuer === undefined || person.subject === undefined)
     return ok({ subject: { ...subject.value, person: { ...person, attributes } }, session });
   const id = await deps.people.find(person.issuer, person.subject);

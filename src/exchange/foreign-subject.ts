@@ -138,7 +138,8 @@ function subjectOf(claims: Claims, { jws, caller, scopes, trusted }: Made): Subj
     // RT-08: the run is the person's sign-in, not the bytes of one token of it; without `sid` all sign-ins are one.
     run: {
       key: sha256(JSON.stringify(['foreign', claims.iss, claims.sub, claims.sid ?? null, caller.clientId])),
-      signedInAt: claims.auth_time ?? claims.iat,
+      // Where `sid` names the sign-in, a younger token of it is no other one.
+      signedInAt: claims.auth_time ?? (claims.sid === undefined ? claims.iat : undefined),
     },
     expiresAt: claims.exp,
     issuedAt: claims.iat,

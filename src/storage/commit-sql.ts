@@ -46,7 +46,8 @@ const endOf = (session: string): string =>
  * $31 idle         int      how long a session may be unused, seconds
  * $32 debits       text[]   what it reserves of budgets, a JSON array, or null; see budget-sql.ts
  * $33 signed_in    bigint[] when the person of a trusted issuer signed in, seconds, or null: a session of the run that was ended
- *                           before is closed first (session_expired)
+ *                           before, or that was opened before by another key, is closed first (session_expired), and so is
+ *                           one whose person is erased
  *
  * What is ended for good ends all that comes of it. What was cut off and may begin anew (an agent, a person, a paused
  * session) ends what comes of a token that its commit had not seen; a person's own token, which has no commit, is older
@@ -60,7 +61,8 @@ const endOf = (session: string): string =>
  * Of several that open one run in one statement, those that differ from the first in person, agent or key are asked again
  * (stale) before they spend anything. DANGER: a session that another replica opened meanwhile is not in the snapshot that was
  * checked: where it fits none of them its status becomes null, which fails the statement. Tried again, it sees that session.
- * An exchange that is refused shapes no session; its id may be the session's all the same, since budgets are debited under it.
+ * An exchange that is refused shapes no session, is no use of it and weakens no `acr` of it; its id may be the session's all the
+ * same, since budgets are debited under it.
  *
  * A key that was withdrawn signs nothing that is committed afterwards: stale, since another one signs by now.
  *
@@ -108,6 +110,9 @@ WITH input AS MATERIALIZED (
           OR EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'txn:' || i.txn))
         THEN 'transaction_over'
       WHEN by_run.status = 'ended' AND by_run.ended_at < to_timestamp(i.signed_in) THEN 'session_expired'
+      WHEN i.opens AND by_run.jkt <> coalesce(i.jkt, '') AND by_run.opened_at < to_timestamp(i.signed_in) THEN 'session_expired'
+      WHEN i.opens AND by_run.status = 'active' AND by_run.person_id <> i.person AND NOT EXISTS (SELECT 1 FROM person gone WHERE gone.id = by_run.person_id)
+        THEN 'session_expired'
       WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'key:' || i.kid) THEN 'stale'
       WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(ancestors.targets) AND ${isEnding('parent.seen', 'i.parent IS NULL AND r.revoked_at < to_timestamp(i.issued)')})
         THEN 'revoked'
@@ -177,17 +182,21 @@ WITH input AS MATERIALIZED (
     coalesce((array_agg(agent ORDER BY n) FILTER (WHERE opens AND ruling IS NULL))[1], ''), 'active', count(*),
     to_timestamp(coalesce(max(until) FILTER (WHERE ruling IS NULL), 0)), max(above),
     (array_agg(jkt ORDER BY n) FILTER (WHERE opens AND ruling IS NULL))[1], (array_agg(purpose ORDER BY n) FILTER (WHERE opens AND ruling IS NULL))[1],
-    CASE WHEN count(*) = count(acr) AND min(acr) = max(acr) THEN min(acr) END, ${idleUntil('$31')}
-  FROM judged
+    CASE WHEN count(*) FILTER (WHERE granted) = count(acr) FILTER (WHERE granted) AND min(acr) FILTER (WHERE granted) = max(acr) FILTER (WHERE granted)
+      THEN min(acr) FILTER (WHERE granted) END,
+    CASE WHEN bool_or(granted) THEN ${idleUntil('$31')} END
+  FROM judged CROSS JOIN LATERAL (SELECT decision = 'permit' AND ruling IS NULL AS granted) grants
   WHERE run IS NOT NULL AND (above IS NULL OR known_session IS NOT NULL OR above IN (SELECT id FROM held)) AND NOT coalesce(ruling IN ('stale', 'clock', 'session_expired', 'session_due', 'session_ended'), false)
   GROUP BY run
-  HAVING bool_or(known_session IS NOT NULL) OR bool_or(decision = 'permit' AND ruling IS NULL)
+  HAVING bool_or(known_session IS NOT NULL) OR bool_or(granted)
   ORDER BY run
   ON CONFLICT (run_key) DO UPDATE
-    SET last_sequence = agent_session.last_sequence + EXCLUDED.last_sequence, last_used_at = clock_timestamp(),
+    SET last_sequence = agent_session.last_sequence + EXCLUDED.last_sequence,
+      last_used_at = CASE WHEN EXCLUDED.idle_until IS NULL THEN agent_session.last_used_at ELSE clock_timestamp() END,
       status = CASE WHEN EXCLUDED.person_id = '' OR (EXCLUDED.person_id = agent_session.person_id AND EXCLUDED.agent_id = agent_session.agent_id
         AND coalesce(agent_session.jkt = coalesce(EXCLUDED.jkt, ''), true)) THEN agent_session.status END,
-      idle_until = EXCLUDED.idle_until, acr = CASE WHEN agent_session.acr = EXCLUDED.acr THEN agent_session.acr END
+      idle_until = coalesce(EXCLUDED.idle_until, agent_session.idle_until),
+      acr = CASE WHEN EXCLUDED.idle_until IS NULL OR agent_session.acr = EXCLUDED.acr THEN agent_session.acr END
     WHERE agent_session.status <> 'ended' AND agent_session.expires_at > clock_timestamp()
   RETURNING id, run_key, last_sequence, status, paused_reason, resumes_at, expires_at
 ), placed AS MATERIALIZED (

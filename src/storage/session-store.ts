@@ -3,12 +3,13 @@ import type { Clock, Seconds } from '../base/index.js';
 import { feedTarget } from '../protocol/index.js';
 import type { AgentSession, SessionFilter, SessionPage, SessionsAdmin, SessionWish } from '../session/index.js';
 import type { Database } from './database.js';
+import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { revokeWithin } from './revocations.js';
 import { budgetsOfSession } from './session-budgets.js';
 import { openSessionChanges } from './session-changes.js';
 import { isIdle } from './session-idle.js';
-import { endSessions } from './session-tree.js';
+import { endSessions, lockTrees } from './session-tree.js';
 
 /** Agent sessions for administrators: list, look, pause, resume, end. */
 export function openSessions(database: Database, clock: Clock): SessionsAdmin {
@@ -27,22 +28,29 @@ export function openSessions(database: Database, clock: Clock): SessionsAdmin {
 
 /**
  * Closes the session of a run that has come to its end by time, with all below it, and frees the run for a new one; likewise
- * from a session that was ended before the person signed in. Whoever comes second finds nothing to close.
+ * from a session that was ended, or opened by another key, before the person signed in, and from that of a person who is
+ * erased. Whoever comes second finds nothing to close.
  */
 export async function closeExpiredRun(
   { prisma }: Database,
-  { runKey, signedInAt }: Pick<SessionWish, 'runKey' | 'signedInAt'>,
+  { runKey, signedInAt, jkt }: Pick<SessionWish, 'runKey' | 'signedInAt' | 'jkt'>,
   now: Seconds,
 ): Promise<void> {
+  const over = async (transaction: Prisma.TransactionClient): Promise<z.infer<typeof Over>[number] | undefined> =>
+    Over.parse(await transaction.$queryRawUnsafe(OVER, runKey, now, signedInAt ?? null, jkt ?? ''))[0];
   await guarded(() =>
     prisma.$transaction(async (transaction) => {
       if (signedInAt !== undefined) await transaction.$executeRawUnsafe(FREE_FROM_ENDED, runKey, signedInAt);
-      const [over] = Over.parse(await transaction.$queryRawUnsafe(OVER, runKey, now));
-      if (over === undefined) return;
-      const ended = await endSessions(transaction, [over.id], { by: 'writ', reason: over.reason, now });
-      await transaction.$executeRawUnsafe(FREE, over.id);
+      const found = await over(transaction);
+      if (found === undefined) return;
+      // Asked again under the lock: whoever used it meanwhile is not to lose it.
+      await lockTrees(transaction, [found.id]);
+      const { id, reason } = (await over(transaction)) ?? {};
+      if (id === undefined || reason === undefined) return;
+      const ended = await endSessions(transaction, [id], { by: 'writ', reason, now });
+      await transaction.$executeRawUnsafe(FREE, id);
       // Before its time is over it may have tokens that live, which introspection takes for ended from now on.
-      await revokeWithin(transaction, ended.map(feedTarget.session), 'writ', over.reason);
+      await revokeWithin(transaction, ended.map(feedTarget.session), 'writ', reason);
     }),
   );
 }
@@ -55,9 +63,12 @@ const FREE_FROM_ENDED = `
 
 /** Five minutes are the longest life of a token: a session that has less left cannot carry another one. */
 const OVER = `
-  SELECT id, CASE WHEN expires_at < to_timestamp($2::bigint + 300) THEN 'expired' ELSE 'idle' END AS reason
-  FROM agent_session s
-  WHERE run_key = $1 AND status = 'active' AND (expires_at < to_timestamp($2::bigint + 300) OR ${isIdle('s')}) FOR UPDATE`;
+  SELECT id, reason FROM agent_session s CROSS JOIN LATERAL (SELECT CASE
+      WHEN expires_at < to_timestamp($2::bigint + 300) THEN 'expired'
+      WHEN ${isIdle('s')} THEN 'idle'
+      WHEN jkt <> $4 AND opened_at < to_timestamp($3::bigint) THEN 'signed in anew with another key'
+      WHEN NOT EXISTS (SELECT 1 FROM person p WHERE p.id = s.person_id) THEN 'erased' END AS reason) why
+  WHERE run_key = $1 AND status = 'active' AND reason IS NOT NULL`;
 
 const FREE = `UPDATE agent_session SET run_key = run_key || ' ' || id WHERE id = $1`;
 

@@ -704,6 +704,51 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     expect(await sessionOf(permitted({ session: open(free.open.runKey, { jkt: 'key-b' }) }))).toBe(free.open.newId);
   });
 
+  it('gives up a session that is bound to another key for whoever signed in after it was opened', async () => {
+    const session = open(fresh('run'), { jkt: 'key-a' });
+    const id = await sessionOf(permitted({ session }));
+    const by = (signedInAt: number) => open(session.open.runKey, { jkt: 'key-b', signedInAt });
+    expect(await commit(permitted({ session: by(now() - 60) }))).toEqual({ reason: 'session_of_another_key' });
+    const again = by(now() + 5);
+    expect(await commit(permitted({ session: again }))).toEqual({ reason: 'stale' });
+    expect(await sessionOf(permitted({ session: again }))).toBe(again.open.newId);
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { id } });
+    expect([row.status, row.endedBy, row.endedReason]).toEqual(['ended', 'writ', 'signed in anew with another key']);
+    expect(await commit(permitted({ session: open(session.open.runKey, { jkt: 'key-a' }) }))).toEqual({
+      reason: 'session_of_another_key',
+    });
+  });
+
+  it('gives up the session of somebody who was erased for whoever comes as a new person', async () => {
+    const session = open();
+    const id = await sessionOf(permitted({ session }));
+    await database().prisma.person.delete({ where: { id: person } });
+    const newPerson = fresh('prs');
+    const newcomer = { issuer: ISS, subject: fresh('sub'), attributes: {}, salt: 'salt' };
+    const come = (): Permitted =>
+      permitted({
+        ...{ personId: newPerson, newcomer },
+        session: open(session.open.runKey, { personId: newPerson, newId: `${id}-2` }),
+      });
+    expect(await commit(come())).toEqual({ reason: 'stale' });
+    expect(await sessionOf(come())).toBe(`${id}-2`);
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { id } });
+    expect([row.status, row.endedReason]).toEqual(['ended', 'erased']);
+  });
+
+  it('takes what is refused for no use of the session, and weakens nothing by it', async () => {
+    const session = open(fresh('run'), { jkt: 'key-a' });
+    const id = await sessionOf(permitted({ session, acr: 'phr' }));
+    const idleUntil = new Date((now() + 100) * 1_000);
+    const lastUsedAt = new Date((now() - 50) * 1_000);
+    await database().prisma.agentSession.update({ where: { id }, data: { idleUntil, lastUsedAt } });
+    const other = permitted({ session: open(session.open.runKey, { jkt: 'key-b' }), acr: 'pwd' });
+    expect(await commit(other)).toEqual({ reason: 'session_of_another_key' });
+    await committer.refuse(refused({ session: { join: session.open.runKey }, acr: 'pwd' }));
+    const row = await database().prisma.agentSession.findUniqueOrThrow({ where: { id } });
+    expect(row).toMatchObject({ acr: 'phr', idleUntil, lastUsedAt, lastSequence: 3 });
+  });
+
   it('keeps of the authentication only what all exchanges of a session have in common', async () => {
     const session = open();
     const acrOf = async (acr: string | undefined): Promise<unknown> => {

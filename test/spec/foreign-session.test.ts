@@ -60,13 +60,21 @@ describe('RT-08 the session of a person of a trusted issuer', () => {
     await end(session);
     expect(answerOf(await exchange('dave', { sid }))).toEqual(ended(session));
     expect(answerOf(await exchange('dave', { sid, ...later(), auth_time: signedInAt }))).toEqual(ended(session));
-    const next = sessionOf(await exchange('dave', { sid, ...later() }));
+    expect(answerOf(await exchange('dave', { sid, ...later() }))).toEqual(ended(session));
+    const next = sessionOf(await exchange('dave', { sid, ...later(), auth_time: now() + 2 }));
     expect(next).not.toBe(session);
     expect(sessionOf(await exchange('dave', { sid, auth_time: signedInAt }))).toBe(next);
     const { items } = (await world.admin('GET', `/log?session=${session}`)).body as { items: object[] };
     expect(items.length).toBeGreaterThanOrEqual(2);
     await end(next);
     expect((await exchange('dave', { sid, ...later(), auth_time: now() + 3 })).status).toBe(200);
+  });
+
+  it('that was ended is followed by another for a younger token where nothing else tells sign-ins apart', async () => {
+    const session = sessionOf(await exchange('gina', { sid: undefined, iat: now() - 1 }));
+    await end(session);
+    expect(answerOf(await exchange('gina', { sid: undefined, iat: now() - 1 }))).toEqual(ended(session));
+    expect(sessionOf(await exchange('gina', { sid: undefined, ...later() }))).not.toBe(session);
   });
 
   it('that ended by its time is followed by another at once', async () => {

@@ -364,7 +364,9 @@ describe('a token of a trusted issuer becomes a subject', () => {
       by: idp,
     });
     if (!subject.ok) throw new Error(subject.error.reason);
-    expect(subject.value.run).toEqual({ key: runKey('s1'), signedInAt: NOW });
+    expect(subject.value.run).toEqual({ key: runKey('s1'), signedInAt: undefined });
+    const signedIn = await accepted({ payload: foreign({ sid: 's1', auth_time: NOW - 5 }), by: idp });
+    expect(signedIn.run).toEqual({ key: runKey('s1'), signedInAt: NOW - 5 });
     expect(subject.value.person.attributes).toEqual({ name: 'n'.repeat(256) });
     const nameless = await accepted({
       payload: foreign({ email: 'a@example' }),
