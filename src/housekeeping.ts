@@ -13,6 +13,7 @@ import {
   openIdempotency,
   openOutcomes,
   openPersons,
+  numberRecent,
   openSessionLife,
 } from './storage/index.js';
 
@@ -30,7 +31,10 @@ export type Kept = Readonly<{
 export function keepHouse(house: House): Kept {
   const stopFollowing = followLog(house);
   const stopWatching = [house.registry.watch(), house.keys.watch()];
-  const stops = [prune(house), showLog(house), closeSessions(house), stopUnowned(house), keepReevaluating(house)];
+  const stops = [
+    ...[prune(house), showLog(house), closeSessions(house), stopUnowned(house)],
+    ...[keepReevaluating(house), finishRevocations(house)],
+  ];
   return {
     stopFollowing,
     stop: async () => {
@@ -54,6 +58,10 @@ function closeSessions({ config, clock, database, report }: House): () => Promis
   };
   return every(LOG_ROUND_MS, inParts(parts, report), report);
 }
+
+/** What comes of a revocation is numbered by whoever revokes, and once more here, whatever became of them. */
+const finishRevocations = ({ database, report }: House): (() => Promise<void>) =>
+  every(LOG_ROUND_MS, () => numberRecent(database), report);
 
 /** An owner who is erased, or disabled while an agent was being written, leaves no agent that acts on. */
 function stopUnowned({ database, clock, registry, report }: House): () => Promise<void> {

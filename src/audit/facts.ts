@@ -170,7 +170,6 @@ const Revocation = z.union([
       number: count.describe('Its place among all revocations.'),
       sessions: count.describe('Sessions that ended with it, each with a record of its own.'),
       consents: count,
-      tokens: count.describe('Tokens made from the one that was revoked.'),
       by,
     })
     .describe('A revocation by an administrator, with all that it took with it.'),

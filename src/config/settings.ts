@@ -317,7 +317,7 @@ export const Settings = z.strictObject({
   agentKeyOverlapHours: z
     .number({ error: 'must be a whole number of hours' })
     .int({ error: 'must be a whole number of hours' })
-    .min(0, { error: 'must not be negative' })
+    .min(1, { error: 'must be at least 1 hour' })
     .max(720, { error: 'must be at most 720 hours' })
     .default(24)
     .describe('How long the old key of an agent is taken after a rotation, so that all its instances get the new one.')

@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import type { AccountablePeople } from '../registry/index.js';
 import type { Clock } from '../base/index.js';
+import { feedTarget } from '../protocol/index.js';
 import type { Database } from './database.js';
 import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import type { PersonStore } from './person-store.js';
 import { append } from './records.js';
-import { endSessionsOf } from './revocation-scopes.js';
+import { removeConsents } from './revocation-scopes.js';
 import { revokeWithin } from './revocations.js';
+import { endSessions, liveSessions, thinOut } from './session-tree.js';
 
 /** The people who answer for agents, among all of them. */
 export function openAccountablePeople(
@@ -22,8 +24,11 @@ export function openAccountablePeople(
     },
     find: persons.byIssuerSubject,
     meet: async (issuer, subject) => (await persons.ensure(issuer, subject, {})).id,
-    setStatus: (id, status, by) =>
-      guarded(() => prisma.$transaction((transaction) => setStatus(transaction, { id, status, by, at: clock.now() }))),
+    setStatus: async (id, status, by) => {
+      const at = clock.now();
+      if (status === 'disabled') await thinOut(prisma, { persons: [id] }, { by, reason: 'disabled', now: at });
+      return guarded(() => prisma.$transaction((transaction) => setStatus(transaction, { id, status, by, at })));
+    },
   };
 }
 
@@ -40,9 +45,10 @@ async function setStatus(
     return known.length > 0 ? 'unchanged' : 'unknown';
   }
   if (status === 'disabled') {
-    await transaction.$executeRawUnsafe(`DELETE FROM engine_record WHERE payload ->> 'accountId' = $1`, id);
-    const sessions = await endSessionsOf(transaction, id, { by, reason: 'disabled', now: at });
-    await revokeWithin(transaction, [`person:${id}`, ...sessions], by, 'disabled');
+    await removeConsents(transaction, { persons: [id] });
+    const live = await liveSessions(transaction, { persons: [id] });
+    const ended = await endSessions(transaction, live, { by, reason: 'disabled', now: at });
+    await revokeWithin(transaction, [`person:${id}`, ...ended.map(feedTarget.session)], by, 'disabled');
   }
   const what = status === 'disabled' ? 'person_disabled' : 'person_enabled';
   const facts = { what, person: id, by };

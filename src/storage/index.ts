@@ -29,7 +29,7 @@ export { openEngineLog } from './engine-log.js';
 export { openEngineStore } from './engine-store.js';
 export { openFeedReader } from './feed-reader.js';
 export { openRevocations } from './revocation-scopes.js';
-export { revoke } from './revocations.js';
+export { numberRecent, revoke } from './revocations.js';
 export { type CommitWatch, openCommitter } from './committer.js';
 export { openFailureLog } from './failure-log.js';
 export { openLog } from './log-reader.js';

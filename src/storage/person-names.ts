@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import type { KnownPerson, Opening, PersonNames } from '../audit/index.js';
 import type { Clock, Seconds } from '../base/index.js';
+import { feedTarget } from '../protocol/index.js';
 import type { Database } from './database.js';
 import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
-import { endSessionsOf, removeConsents } from './revocation-scopes.js';
+import { removeConsents } from './revocation-scopes.js';
 import { revokeWithin } from './revocations.js';
+import { endSessions, liveSessions, thinOut } from './session-tree.js';
 
 /** The table that the log's ids of people lead to, and its end. */
 export function openPersonNames({ prisma }: Database, clock: Clock): PersonNames {
@@ -17,8 +19,11 @@ export function openPersonNames({ prisma }: Database, clock: Clock): PersonNames
     },
     find: async (issuer, subject): Promise<KnownPerson | undefined> =>
       People.parse(await guarded(() => prisma.$queryRawUnsafe(FIND, issuer, subject)))[0],
-    erase: (id, by) =>
-      guarded(() => prisma.$transaction((transaction) => erase(transaction, id, { by, at: clock.now() }))),
+    erase: async (id, by) => {
+      const at = clock.now();
+      await thinOut(prisma, { persons: [id] }, { by, reason: 'erased', now: at });
+      return guarded(() => prisma.$transaction((transaction) => erase(transaction, id, { by, at })));
+    },
   };
 }
 
@@ -30,8 +35,9 @@ async function erase(
 ): Promise<'erased' | 'unknown'> {
   if ((await transaction.$executeRawUnsafe('DELETE FROM person WHERE id = $1', person)) === 0) return 'unknown';
   const consents = await removeConsents(transaction, { persons: [person] });
-  const sessions = await endSessionsOf(transaction, person, { by, reason: 'erased', now: at });
-  const targets = [`person:${person}`, ...sessions, ...consents.map((grant) => `grant:${grant}`)];
+  const live = await liveSessions(transaction, { persons: [person] });
+  const ended = await endSessions(transaction, live, { by, reason: 'erased', now: at });
+  const targets = [`person:${person}`, ...ended.map(feedTarget.session), ...consents.map((grant) => `grant:${grant}`)];
   await revokeWithin(transaction, targets, by, 'erased');
   const facts = { what: 'erased', person, by };
   await append(transaction, { kind: 'authentication', at, facts, decision: 'done', reason: 'erased' });

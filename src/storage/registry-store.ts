@@ -2,7 +2,8 @@ import type { RegistryReader, RegistrySnapshot, RegistryWriter } from '../regist
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { readChanges, readRegistry, readVersion } from './registry-rows.js';
-import { type RegistryWriting, writeRegistry } from './registry-writes.js';
+import { CHANGED, type RegistryWriting, writeRegistry } from './registry-writes.js';
+import { numberDerived } from './revocations.js';
 
 /** The registry of this process: a snapshot in memory over the rows in the database. */
 export type RegistryStore = RegistryReader & RegistryWriter & Readonly<{ watch(everyMs?: number): () => void }>;
@@ -35,9 +36,10 @@ export async function openRegistry({ prisma, rows }: Database, writing: Registry
     current: () => current,
     refresh,
     write: async (changes, by, basis) => {
-      const version = await guarded(() => writeRegistry(prisma, writing, changes, { by, basis }));
+      const { version, cutOff } = await guarded(() => writeRegistry(prisma, writing, changes, { by, basis }));
       // The change is made: a failed read now is made good by the next one.
       await settled(refresh());
+      await guarded(() => numberDerived(prisma, cutOff, { by, reason: CHANGED }));
       return version;
     },
     watch: (everyMs = 1_000) => every(everyMs, refresh),

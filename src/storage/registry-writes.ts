@@ -5,8 +5,9 @@ import type { Agent, McpServer, RegistryChange, TrustedIssuer } from '../registr
 import type { Prisma, PrismaClient } from './generated/client.js';
 import { noteKeys } from './agent-key-notes.js';
 import { cutOffs } from './registry-cut-offs.js';
-import { revokeLate, revokeWithin } from './revocations.js';
-import { endSessions } from './session-tree.js';
+import { removeConsents } from './revocation-scopes.js';
+import { revokeWithin } from './revocations.js';
+import { endSessions, liveSessions, type SessionEnding, thinOut } from './session-tree.js';
 
 /** A change as the log may know it: the secret is left out. `object` is absent when it was removed. */
 export type RecordedChange = Readonly<{
@@ -30,17 +31,22 @@ export type RegistryWriting = Readonly<{
   now(): Seconds;
 }>;
 
-/** One transaction: the new version, the rows, and one log record for each change. Answers the new version. */
+/**
+ * One transaction: the new version, the rows, and one log record for each change. Answers the new version and what was cut
+ * off, from which more may be derived.
+ */
 export async function writeRegistry(
   prisma: PrismaClient,
   { hashSecret, recordOf, now }: RegistryWriting,
   changes: readonly RegistryChange[],
   { by, basis }: Readonly<{ by: string; basis: number | undefined }>,
-): Promise<number> {
+): Promise<Readonly<{ version: number; cutOff: readonly string[] }>> {
   const planned = await Promise.all(changes.map((change) => plan(change, hashSecret)));
   mustNameEachOnce(planned);
-  const cutOff: string[] = [];
-  const written = await unsettledByRace(
+  const removed = removedAgents(planned);
+  const ending = { by: 'registry', reason: 'agent removed', now: now() };
+  await thinOut(prisma, { agents: removed }, ending);
+  return unsettledByRace(
     prisma.$transaction(async (transaction) => {
       const version = await nextVersion(transaction, basis);
       const before = await documentsBefore(transaction, planned);
@@ -51,10 +57,10 @@ export async function writeRegistry(
           planned.filter((change) => change.table === kind),
         );
       await noteKeys(transaction, changes);
-      const sessions = await endWhatWasGranted(transaction, planned, now());
+      const sessions = await endWhatWasGranted(transaction, removed, ending);
       await mustNotShareClientIds(transaction, planned);
       await describeVersion(transaction, version, planned);
-      cutOff.push(...planned.flatMap((change) => cutOffs(before.get(keyOf(change)), change.recorded.object)));
+      const cutOff = planned.flatMap((change) => cutOffs(before.get(keyOf(change)), change.recorded.object));
       await revokeWithin(transaction, [...cutOff, ...sessions], by, CHANGED);
       const records = planned.map((change) => recordOf(change.recorded, before.get(keyOf(change)), by, version));
       await transaction.$executeRawUnsafe(
@@ -62,14 +68,12 @@ export async function writeRegistry(
         records.map(({ leaf }) => leaf),
         records.map(({ leafHash }) => leafHash),
       );
-      return version;
+      return { version, cutOff };
     }),
   );
-  await revokeLate(prisma, cutOff, by, CHANGED);
-  return written;
 }
 
-const CHANGED = 'changed in the registry';
+export const CHANGED = 'changed in the registry';
 
 const TABLES = ['agent', 'server', 'issuer'] as const;
 type Table = (typeof TABLES)[number];
@@ -125,28 +129,21 @@ function mustNameEachOnce(planned: readonly Planned[]): void {
   if (twice !== undefined) throw new Fault('internal', `One write changes the ${twice} twice.`);
 }
 
+const removedAgents = (planned: readonly Planned[]): readonly string[] =>
+  planned.filter(({ recorded }) => recorded.kind === 'remove-agent').map(({ recorded }) => recorded.id);
+
 /**
  * A client id that is given to somebody else later must not inherit consents, refresh tokens or sessions with it. Answers
  * what to number.
  */
 async function endWhatWasGranted(
   transaction: Prisma.TransactionClient,
-  planned: readonly Planned[],
-  now: Seconds,
+  agents: readonly string[],
+  ending: SessionEnding,
 ): Promise<readonly string[]> {
-  const removed = planned.filter(({ recorded }) => recorded.kind === 'remove-agent').map(({ recorded }) => recorded.id);
-  if (removed.length === 0) return [];
-  await transaction.$executeRawUnsafe(
-    `DELETE FROM engine_record WHERE payload ->> 'clientId' = ANY($1::text[])`,
-    removed,
-  );
-  const live = Ids.parse(await transaction.$queryRawUnsafe(LIVE_SESSIONS, removed)).map(({ id }) => id);
-  const ended = await endSessions(transaction, live, { by: 'registry', reason: 'agent removed', now });
-  return ended.map(feedTarget.session);
+  await removeConsents(transaction, { agents });
+  return (await endSessions(transaction, await liveSessions(transaction, { agents }), ending)).map(feedTarget.session);
 }
-
-const LIVE_SESSIONS = `SELECT id FROM agent_session WHERE status <> 'ended' AND agent_id = ANY($1::text[])`;
-const Ids = z.array(z.object({ id: z.string() }));
 
 /** Its row lock makes writers take turns. */
 async function nextVersion(transaction: Prisma.TransactionClient, basis: number | undefined): Promise<number> {

@@ -23,8 +23,9 @@ export async function derivedFrom(reader: Reader, targets: readonly string[]): P
   return [...new Set(derived)];
 }
 
-/** Whether there may be any. */
-export const mayHaveDerived = (target: string): boolean => /^(token|tool|issuer):/.test(target);
+/** Of what something may be derived; for SQL too. */
+export const DERIVING = '^(token|tool|issuer):';
+export const mayHaveDerived = (target: string): boolean => new RegExp(DERIVING).test(target);
 
 /** However many there are, one look at the leaves that live, and none where all are of transactions that we know. */
 async function derivedFromTokens(reader: Reader, hashes: readonly string[]): Promise<string[]> {
@@ -47,15 +48,15 @@ const tokenTarget = (hash: string): string => `token:${hash}`;
  * before it takes its snapshot. One that takes longer than this is answered too late for anybody to get a token by it.
  */
 export async function commitsUnderWay(reader: Reader): Promise<void> {
-  const before = await wordsOf(reader, UNDER_WAY, []);
-  for (let waited = 0; before.length > 0 && waited < PATIENCE_MS; waited += LOOK_MS) {
+  const [before, until] = [await wordsOf(reader, UNDER_WAY, []), performance.now() + PATIENCE_MS];
+  for (let wait = 10; before.length > 0 && performance.now() < until; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
     const still = new Set(await wordsOf(reader, UNDER_WAY, []));
     if (!before.some((one) => still.has(one))) return;
-    await pause(LOOK_MS);
+    await pause(wait);
   }
 }
 
-const LOOK_MS = 10;
+const LONGEST_WAIT_MS = 100;
 const PATIENCE_MS = 5_000;
 
 const wordsOf = async (

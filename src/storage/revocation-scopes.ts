@@ -7,8 +7,8 @@ import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
 import { type Reach, reachOf } from './revocation-reach.js';
-import { revokeLate, revokeWithin } from './revocations.js';
-import { endSessions, type SessionEnding } from './session-tree.js';
+import { numberDerived, revokeWithin } from './revocations.js';
+import { AT_ONCE, endInGroups, endSessions, liveSessions } from './session-tree.js';
 
 /** Revocation by scope, for administrators. */
 export function openRevocations({ prisma, rows }: Database, clock: Clock): RevocationsAdmin {
@@ -20,20 +20,14 @@ export function openRevocations({ prisma, rows }: Database, clock: Clock): Revoc
       const begun = await guarded(() => prisma.$transaction((transaction) => revokeScope(transaction, target, order)));
       if (begun === undefined) return undefined;
       const { rest, ...revoked } = begun;
-      for (let at = 0; at < rest.length; at += AT_ONCE)
-        await guarded(() =>
-          prisma.$transaction((transaction) => endMore(transaction, rest.slice(at, at + AT_ONCE), order)),
-        );
-      await guarded(() => revokeLate(prisma, [revoked.revocation.target], wish.by, wish.reason));
-      return revoked;
+      await endInGroups(prisma, rest, order);
+      const derived = await guarded(() => numberDerived(prisma, [revoked.revocation.target], order));
+      return { ...revoked, tokens: derived.filter((one) => one.startsWith('token:')).length };
     },
     list: ({ before, limit }) => read(LIST, [before ?? null, limit]),
     find: async (target) => (await read(FIND, [target]))[0],
   };
 }
-
-/** So many sessions end with what revokes them, and so many in each transaction after it: a transaction lasts seconds. */
-const AT_ONCE = 500;
 
 type Order = Readonly<{ by: string; reason: string; now: Seconds }>;
 
@@ -48,33 +42,23 @@ async function revokeScope(
   transaction: Prisma.TransactionClient,
   target: RevocationTarget,
   { by, reason, now }: Order,
-): Promise<(Revoked & Readonly<{ rest: readonly string[] }>) | undefined> {
+): Promise<(Omit<Revoked, 'tokens'> & Readonly<{ rest: readonly string[] }>) | undefined> {
   const reach = await reachOf(transaction, target);
   if (reach === undefined) return undefined;
   const consents = await removeConsents(transaction, reach);
-  const live = await sessionsOf(transaction, reach);
+  const live = reach.sessions ?? (await liveSessions(transaction, reach));
   const rest = live.slice(AT_ONCE);
   const sessions = await endSessions(transaction, live.slice(0, AT_ONCE), { by, reason, now });
   const ended = [...consents.map((grant) => `grant:${grant}`), ...sessions.map(feedTarget.session)];
-  const derived = await revokeWithin(transaction, [...reach.targets, ...ended], by, reason);
+  await revokeWithin(transaction, [...reach.targets, ...ended], by, reason);
   const [revocation] = Numbered.parse(await transaction.$queryRawUnsafe(FIND, reach.targets[0]));
   if (revocation === undefined) return undefined;
-  const tokens = derived.filter((one) => one.startsWith('token:')).length;
-  const counts = { sessions: sessions.length + rest.length, consents: consents.length, tokens };
+  const counts = { sessions: sessions.length + rest.length, consents: consents.length };
   const id = target.kind === 'token' ? revocation.target.slice('token:'.length) : target.id;
   const facts = { what: 'scope', kind: target.kind, id, number: revocation.number, ...counts, by };
   const of = target.kind === 'transaction' ? { txn: id } : {};
   await append(transaction, { kind: 'revocation', at: now, facts, decision: 'done', reason, ...of });
   return { revocation, ...counts, rest };
-}
-
-async function endMore(
-  transaction: Prisma.TransactionClient,
-  sessions: readonly string[],
-  { by, reason, now }: Order,
-): Promise<void> {
-  const ended = await endSessions(transaction, sessions, { by, reason, now });
-  await revokeWithin(transaction, ended.map(feedTarget.session), by, reason);
 }
 
 /** Codes, refresh tokens, consents and sign-ins; answers the consents. */
@@ -84,24 +68,6 @@ export async function removeConsents(
 ): Promise<readonly string[]> {
   if (agents.length + persons.length === 0) return [];
   return Consents.parse(await transaction.$queryRawUnsafe(REMOVE_CONSENTS, agents, persons)).map(({ grant }) => grant);
-}
-
-/** Ends all sessions of a person; answers what of them is to be numbered. */
-export async function endSessionsOf(
-  transaction: Prisma.TransactionClient,
-  person: string,
-  ending: SessionEnding,
-): Promise<readonly string[]> {
-  const sessions = await sessionsOf(transaction, { targets: [feedTarget.person(person)], persons: [person] });
-  return (await endSessions(transaction, sessions, ending)).map(feedTarget.session);
-}
-
-async function sessionsOf(
-  transaction: Prisma.TransactionClient,
-  { sessions = [], agents = [], persons = [] }: Reach,
-): Promise<readonly string[]> {
-  if (agents.length + persons.length === 0) return sessions;
-  return Ids.parse(await transaction.$queryRawUnsafe(SESSIONS, agents, persons)).map(({ id }) => id);
 }
 
 /** Locked in the order of their keys, as everybody does who removes several. */
@@ -116,16 +82,12 @@ export const REMOVE_CONSENTS = `
   )
   SELECT DISTINCT grant_id AS "grant" FROM removed WHERE grant_id IS NOT NULL ORDER BY 1`;
 
-const SESSIONS = `
-  SELECT id FROM agent_session WHERE status <> 'ended' AND (agent_id = ANY($1::text[]) OR person_id = ANY($2::text[]))`;
-
 const COLUMNS = `number::text AS number, target, reason, revoked_by AS "by", floor(extract(epoch FROM revoked_at))::float8 AS at`;
 const FIND = `SELECT ${COLUMNS} FROM revocation WHERE target = $1`;
 const LIST = `
   SELECT ${COLUMNS} FROM revocation WHERE revocation.number < coalesce($1::bigint, 9223372036854775807) ORDER BY revocation.number DESC LIMIT $2::int`;
 
 const Consents = z.array(z.object({ grant: z.string() }));
-const Ids = z.array(z.object({ id: z.string() }));
 const Numbered = z.array(
   z.object({
     number: z.coerce.number().int(),

@@ -1,5 +1,8 @@
+import { z } from 'zod';
+import type { Database } from './database.js';
 import type { Prisma, PrismaClient } from './generated/client.js';
-import { commitsUnderWay, derivedFrom, mayHaveDerived } from './revocation-derived.js';
+import { guarded } from './outage.js';
+import { commitsUnderWay, derivedFrom, DERIVING, mayHaveDerived } from './revocation-derived.js';
 
 /** What may begin anew after it was cut off: it ends what is older, and gets a new number each time. */
 const CUT_OFF = `'^(agent|owner|server|person|tool|issuer|session):'`;
@@ -26,50 +29,61 @@ export async function revoke(
   reason: string,
 ): Promise<void> {
   await prisma.$transaction((transaction) => revokeWithin(transaction, targets, by, reason));
-  await revokeLate(prisma, targets, by, reason);
+  await numberDerived(prisma, targets, { by, reason });
 }
 
 /**
  * {@link revoke} inside a transaction that is already open. Whoever comes later waits for the end of that transaction.
- * Answers what was derived from these and got numbers of its own; {@link revokeLate} must follow that transaction.
+ * {@link numberDerived} has to follow it where something may have been derived.
  */
 export async function revokeWithin(
   transaction: Prisma.TransactionClient,
   targets: readonly string[],
   by: string,
   reason: string,
-): Promise<readonly string[]> {
-  if (targets.length === 0) return [];
+): Promise<void> {
+  if (targets.length === 0) return;
   await transaction.$queryRawUnsafe(`SELECT pg_advisory_xact_lock(${REVOCATION_LOCK})::text`);
   await transaction.$executeRawUnsafe(REVOKE, [...new Set(targets)], by, reason);
-  return revokeDerived(transaction, targets, by, reason);
 }
 
-/** Numbers what commits derived from these that were under way when they were revoked, and could not know it. */
-export async function revokeLate(
+/**
+ * Numbers what was derived from these targets, by commits too that were under way when they were numbered and could not know
+ * it; answers what that is. Looks for it before the lock, on which every revocation waits. Whatever interrupts it is made good
+ * within seconds by {@link numberRecent}.
+ */
+export async function numberDerived(
   prisma: PrismaClient,
   targets: readonly string[],
-  by: string,
-  reason: string,
-): Promise<void> {
-  if (!targets.some(mayHaveDerived)) return;
+  order: Readonly<{ by: string; reason: string }>,
+): Promise<readonly string[]> {
+  if (!targets.some(mayHaveDerived)) return [];
   await commitsUnderWay(prisma);
-  await prisma.$transaction(async (transaction) => {
-    await transaction.$queryRawUnsafe(`SELECT pg_advisory_xact_lock(${REVOCATION_LOCK})::text`);
-    await revokeDerived(transaction, targets, by, reason);
+  return number(prisma, await derivedFrom(prisma, targets), order);
+}
+
+/** The same for all that was revoked some seconds ago, whoever did it and did not come so far. */
+export async function numberRecent({ prisma }: Pick<Database, 'prisma'>): Promise<void> {
+  await guarded(async () => {
+    const rows = z.array(z.object({ target: z.string() })).parse(await prisma.$queryRawUnsafe(RECENTLY));
+    const targets = rows.map(({ target }) => target);
+    await number(prisma, await derivedFrom(prisma, targets), { by: 'writ', reason: 'came of what was revoked' });
   });
 }
 
-async function revokeDerived(
-  transaction: Prisma.TransactionClient,
-  targets: readonly string[],
-  by: string,
-  reason: string,
+async function number(
+  prisma: PrismaClient,
+  derived: readonly string[],
+  { by, reason }: Readonly<{ by: string; reason: string }>,
 ): Promise<readonly string[]> {
-  const derived = await derivedFrom(transaction, targets);
-  if (derived.length > 0) await transaction.$executeRawUnsafe(REVOKE, derived, by, reason);
+  if (derived.length > 0) await prisma.$transaction((transaction) => revokeWithin(transaction, derived, by, reason));
   return derived;
 }
+
+/** Longer ago than any statement lasts, and not longer than a round of the housekeeping and its neighbour may take. */
+export const RECENTLY = `
+  SELECT target FROM revocation
+  WHERE revoked_at BETWEEN now() - interval '35 seconds' AND now() - interval '6 seconds' AND target ~ '${DERIVING}'`;
 
 /**
  * INVARIANT: `revoked_at` never falls as numbers rise, whatever the clock does, so that what is younger than an age is what

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import type { Seconds } from '../base/index.js';
-import type { Json } from '../protocol/index.js';
-import type { Prisma } from './generated/client.js';
+import { feedTarget, type Json } from '../protocol/index.js';
+import type { Prisma, PrismaClient } from './generated/client.js';
+import { guarded } from './outage.js';
 import { appendAll } from './records.js';
+import { revokeWithin } from './revocations.js';
 
 type Transaction = Prisma.TransactionClient;
 
@@ -51,6 +53,41 @@ export async function endSessions(
   return idsOf(ended);
 }
 
+/** So many sessions end in one transaction: it lasts seconds. */
+export const AT_ONCE = 500;
+
+/** Ends any number of sessions, some at a time, each with its number. Whoever was interrupted begins again. */
+export async function endInGroups(
+  prisma: PrismaClient,
+  sessions: readonly string[],
+  ending: SessionEnding,
+): Promise<void> {
+  for (let at = 0; at < sessions.length; at += AT_ONCE)
+    await guarded(() =>
+      prisma.$transaction(async (transaction) => {
+        const ended = await endSessions(transaction, sessions.slice(at, at + AT_ONCE), ending);
+        await revokeWithin(transaction, ended.map(feedTarget.session), ending.by, ending.reason);
+      }),
+    );
+}
+
+/** Whose sessions: of these agents, and of these people. */
+export type Whose = Readonly<{ agents?: readonly string[]; persons?: readonly string[] }>;
+
+export async function liveSessions(
+  reader: Pick<Transaction, '$queryRawUnsafe'>,
+  { agents = [], persons = [] }: Whose,
+): Promise<readonly string[]> {
+  if (agents.length + persons.length === 0) return [];
+  return idsOf(Ids.parse(await reader.$queryRawUnsafe(LIVE, agents, persons)));
+}
+
+/** Leaves no more sessions than one transaction ends, for whoever ends all of them in the transaction that ends whose they are. */
+export async function thinOut(prisma: PrismaClient, whose: Whose, ending: SessionEnding): Promise<void> {
+  const live = await guarded(() => liveSessions(prisma, whose));
+  await endInGroups(prisma, live.slice(AT_ONCE), ending);
+}
+
 export type SessionRecord = SessionEnding &
   Readonly<{
     what: 'paused' | 'resumed' | 'ended';
@@ -77,6 +114,9 @@ export async function recordChanges(
 }
 
 const idsOf = (rows: readonly Readonly<{ id: string }>[]): string[] => rows.map(({ id }) => id);
+
+const LIVE = `
+  SELECT id FROM agent_session WHERE status <> 'ended' AND (agent_id = ANY($1::text[]) OR person_id = ANY($2::text[]))`;
 
 const TREE = `
   WITH RECURSIVE tree AS (

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Clock, Fault, type Seconds } from '../base/index.js';
+import { type Clock, Fault, gathered, type Seconds } from '../base/index.js';
 import type { StateQuestion, TokenRevoker, TokenStates } from '../introspection/index.js';
 import { sha256 } from '../protocol/index.js';
 import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
@@ -7,10 +7,14 @@ import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { IDLE, idleUntil, isIdle } from './session-idle.js';
 import { append } from './records.js';
-import { isEnding, revokeLate, revokeWithin } from './revocations.js';
+import { isEnding, numberDerived, revokeWithin } from './revocations.js';
 
 /** Introspection's one question to the database, and RFC 7009's one answer. */
 export function openTokenStates({ prisma }: Database, clock: Clock, idle: Seconds = IDLE): TokenStates & TokenRevoker {
+  // At the word of clients: however many at once, one look at the log after the other.
+  const deriving = gathered<string>((targets) =>
+    guarded(async () => void (await numberDerived(prisma, targets, { by: 'writ', reason: REVOKED }))),
+  );
   return {
     ask: async (question) => {
       const [sql, parameters] = statementOf(question, clock.now(), idle);
@@ -38,7 +42,7 @@ export function openTokenStates({ prisma }: Database, clock: Clock, idle: Second
           });
           return numbered.length > 0;
         });
-        if (!isKnown) await revokeLate(prisma, [target], by, REVOKED);
+        if (!isKnown) await deriving(target);
       }),
   };
 }

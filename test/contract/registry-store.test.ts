@@ -125,6 +125,24 @@ describeDatabases('the registry', (database, kind) => {
     ]);
   });
 
+  it('removes an agent however many sessions it has', async () => {
+    const store = await empty();
+    const { prisma } = database();
+    await store.write([{ kind: 'agent', object: agent('agt_busy') }], 'admin');
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at)
+       SELECT 'busy-' || n, 'busy-' || n, 'prs_2', 'agt_busy', 'active', 1, now() + interval '1 hour'
+       FROM generate_series(1, 1200) AS n`,
+    );
+    await store.write([{ kind: 'remove-agent', id: 'agt_busy' }], 'admin');
+    const [found] = await prisma.$queryRawUnsafe<object[]>(
+      `SELECT count(*) FILTER (WHERE status = 'ended')::int AS ended,
+         (SELECT count(*)::int FROM revocation WHERE target LIKE 'session:busy-%') AS numbers FROM agent_session
+       WHERE agent_id = 'agt_busy'`,
+    );
+    expect(found).toEqual({ ended: 1_200, numbers: 1_200 });
+  });
+
   it('records each change with what it replaced and never with a secret', async () => {
     const store = await empty();
     const first = agent('agt_a');

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { type Database, openDatabase, revoke } from '../../src/storage/index.js';
+import { type Database, numberRecent, openDatabase, revoke } from '../../src/storage/index.js';
+import { revokeWithin } from '../../src/storage/revocations.js';
 import { databaseKinds, describeDatabases, freshDatabase } from '../support/databases.js';
 
 type Leaf = Readonly<{ hash: string; txn?: string; lineage: readonly string[] }>;
@@ -41,6 +42,21 @@ describeDatabases('a revocation of what a token does not name', (database) => {
     await record(database().prisma, { hash: 'behind', lineage });
     await revoke(database().prisma, [tool], 'test', 'test');
     expect((await numbered(database())).slice(-2)).toEqual([tool, 'token:behind']);
+  });
+
+  it('is finished by whoever keeps the house, when the one who revoked did not come so far', async () => {
+    const { prisma } = database();
+    await record(prisma, { hash: 'left', txn: 'v', lineage: [] });
+    await record(prisma, { hash: 'of-left', txn: 'v', lineage: ['token:left'] });
+    await prisma.$transaction((transaction) => revokeWithin(transaction, ['token:left'], 'test', 'test'));
+    await numberRecent(database());
+    expect((await numbered(database())).at(-1)).toBe('token:left');
+    await prisma.$executeRawUnsafe(
+      `UPDATE revocation SET revoked_at = now() - interval '10 seconds' WHERE target = 'token:left'`,
+    );
+    await numberRecent(database());
+    await numberRecent(database());
+    expect((await numbered(database())).slice(-2)).toEqual(['token:left', 'token:of-left']);
   });
 });
 

@@ -187,7 +187,7 @@ describe('POST /admin/v1/revocations', () => {
       items: { facts: object; outcome: object }[];
     };
     expect(items.at(-1)).toMatchObject({
-      facts: { what: 'scope', kind: 'person', id: sub, number, sessions: 1, consents: 0, tokens: 0, by: 'admin-token' },
+      facts: { what: 'scope', kind: 'person', id: sub, number, sessions: 1, consents: 0, by: 'admin-token' },
       outcome: { decision: 'done', reason: 'INC-1', session: null },
     });
     const session = (await world.admin('GET', `/log?session=${writ.session}`)).body as { items: object[] };
