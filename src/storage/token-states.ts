@@ -13,7 +13,9 @@ import { isEnding, numberDerived, revokeWithin } from './revocations.js';
 export function openTokenStates({ prisma }: Database, clock: Clock, idle: Seconds = IDLE): TokenStates & TokenRevoker {
   // At the word of clients: however many at once, one look at the log after the other.
   const deriving = gathered<string>((targets) =>
-    guarded(async () => void (await numberDerived(prisma, targets, { by: 'writ', reason: REVOKED }))),
+    guarded(async () => {
+      await numberDerived(prisma, targets, { by: 'writ', reason: REVOKED });
+    }),
   );
   return {
     ask: async (question) => {
