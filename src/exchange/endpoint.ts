@@ -1,7 +1,8 @@
 import type { Seconds } from '../base/index.js';
 import { asClient, type AsClientDeps } from '../client/index.js';
 import type { Answer, FormRequest, Notes } from '../protocol/index.js';
-import { exchange, type Exchanged, type ExchangeDeps } from './exchange.js';
+import type { ExchangeDeps } from './deps.js';
+import { exchange, type Exchanged } from './exchange.js';
 import { reasonOf, type Refusal, toWire } from './refusal.js';
 
 export type TokenExchangeDeps = ExchangeDeps & AsClientDeps;

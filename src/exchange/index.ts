@@ -1,5 +1,5 @@
 export { tokenExchangeEndpoint, type TokenExchangeDeps } from './endpoint.js';
-export type { ExchangeDeps, ExchangeSettings } from './exchange.js';
+export type { ExchangeDeps, ExchangeSettings } from './deps.js';
 export { type TransactionHandles, transactionHandles } from './handle.js';
 export { tokenTarget } from './own-subject.js';
 export type { Committer, NotPermitted, People, Permitted, Stale } from './ports.js';
