@@ -1,6 +1,6 @@
 import { err, newId, ok, type Result, type Seconds } from '../base/index.js';
 import type { Delegation } from '../delegation/index.js';
-import { type RegisteredAgent, type RegisteredServer, unusableActor } from '../registry/index.js';
+import { type RegisteredAgent, type RegisteredServer, unusableActor, weakestProof } from '../registry/index.js';
 import { narrow } from './ceilings.js';
 import { type Case, judge } from './judge.js';
 import { type Grant, Permit } from './permit.js';
@@ -33,7 +33,8 @@ export function decide(delegation: Delegation, rules: Rules, now: Seconds): Deci
   if (gone !== undefined) return err({ reason: 'actor_not_usable', term: 'agent', actor: gone });
   if (isWithdrawn(delegation, rules)) return err({ reason: 'hand_over_withdrawn', term: 'agent' });
   const permitted = permit(delegation, client, rules);
-  const facts = { delegation, client, network: rules.network, session: rules.session, now };
+  const chainAuthentication = weakestProof(delegation.actors, rules.registry, rules.issuer);
+  const facts = { delegation, client, chainAuthentication, network: rules.network, session: rules.session, now };
   if (!permitted.ok) return err(plainer(permitted.error, facts, rules));
   const { audience: resource, details } = permitted.value;
   const tools = delegation.wanted.target.kind === 'server' ? (details ?? []).map(({ identifier }) => identifier) : [];

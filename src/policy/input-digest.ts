@@ -16,6 +16,7 @@ export function inputDigest(judged: readonly Judged[], tools: readonly AskedTool
     arguments_sha256: tools.find(({ name }) => name === input.tool.name)?.argumentsSha256,
     auth_time: input.authTime,
     chain: input.chain,
+    chain_authentication: input.chainAuthentication,
     now: input.now,
     person: input.person.id,
     purpose: input.purpose,

@@ -10,6 +10,7 @@ export type Case = Readonly<{
   client: RegisteredAgent | RegisteredServer;
   resource: string;
   tools: readonly string[];
+  chainAuthentication: DecisionInput['chainAuthentication'];
   network: string | undefined;
   session: SessionFacts | undefined;
   now: Seconds;
@@ -77,13 +78,17 @@ const denial = (reason: PolicyDenial['reason'], term: PolicyDenial['term'], tool
 });
 
 /** RFC 8693 section 4.1: nested actors inform, and are never authority; the person and the current actor are. */
-function inputOf({ delegation, client, resource, network, session, now }: Case, name: string): DecisionInput {
+function inputOf(
+  { delegation, client, resource, network, session, now, chainAuthentication }: Case,
+  name: string,
+): DecisionInput {
   const { person, presenter, actors, context, subject, wanted, jkt } = delegation;
   return {
     tool: { server: resource, name },
     person: { id: person.id, attributes: person.attributes },
     agent: { id: presenter.clientId, owner: client.owner, kind: presenter.kind === 'server' ? 'mcp_server' : 'agent' },
     chain: actors.map(({ sub }) => sub),
+    chainAuthentication,
     session,
     task: context.task,
     purpose: context.purpose,

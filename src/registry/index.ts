@@ -14,6 +14,8 @@ export type {
 } from './ports.js';
 export { McpServer, type McpServerInput, TokenShape } from './server.js';
 export {
+  CLIENT_PROOFS,
+  type ClientProof,
   isUsable,
   makeSnapshot,
   type PolicyFiles,
@@ -21,6 +23,7 @@ export {
   type RegisteredServer,
   type RegistrySnapshot,
   unusableActor,
+  weakestProof,
 } from './snapshot.js';
 export { placeholdersOf, Tool, type ToolInput, toolState, type ToolState, withReview } from './tool.js';
 export { DefinitionChange, definitionDifference } from './definition-difference.js';

@@ -73,5 +73,23 @@ export function unusableActor(
   return actors.find(isGone)?.sub;
 }
 
+/** How clients prove who they are, the weaker first: a secret is known to two. */
+export const CLIENT_PROOFS = ['client_secret', 'private_key_jwt'] as const;
+export type ClientProof = (typeof CLIENT_PROOFS)[number];
+
+/** The weakest proof of who they are that actors of a chain give; `undefined` where one of them is not ours to know. */
+export function weakestProof(
+  actors: readonly Readonly<{ sub: string; iss: string }>[],
+  registry: Pick<RegistrySnapshot, 'agent' | 'serverByClientId'>,
+  issuer: string,
+): ClientProof | undefined {
+  const proofs = actors.map(({ sub, iss }): ClientProof | undefined => {
+    const client = registry.agent(clientOf(sub)) ?? registry.serverByClientId(clientOf(sub));
+    if (iss !== issuer || client === undefined) return undefined;
+    return client.authentication.method === 'private_key_jwt' ? 'private_key_jwt' : 'client_secret';
+  });
+  return proofs.includes(undefined) ? undefined : CLIENT_PROOFS.find((proof) => proofs.includes(proof));
+}
+
 /** The client that an actor is, or is an instance of. */
 const clientOf = (actor: string): string => actor.split('/')[0] ?? actor;

@@ -21,7 +21,10 @@ when { context.session has state && context.session.state == "new" };
 unless { context.session has acr && context.session.acr == "phr" };
 
 @id("not-below") forbid (principal is Agent, action == Action::"${RS1}#read_file", resource)
-when { context.session has depth && context.session.depth > 0 };`;
+when { context.session has depth && context.session.depth > 0 };
+
+@id("keys-only") forbid (principal, action == Action::"${RS1}#list_files", resource)
+unless { context.chain has authentication && context.chain.authentication == "private_key_jwt" };`;
 
 const world = await ownWorld();
 const { agentSession } = world.writ.database.prisma;

@@ -87,6 +87,10 @@ describe('a decision', () => {
   it.each([
     ['context.chain.depth == 2', { chain: ['agt_planner', 'agt_a'] }],
     ['context.chain.agents.contains("agt_a")', { chain: ['agt_planner', 'agt_a'] }],
+    [
+      'context.chain has authentication && context.chain.authentication == "client_secret"',
+      { chainAuthentication: 'client_secret' },
+    ],
     ['context.session has age && context.session.age > 600', { session: aSession({ age: 601 }) }],
     ['context.session has state && context.session.state == "active"', { session: aSession({ state: 'active' }) }],
     ['context.session has depth && context.session.depth > 0', { session: aSession({ depth: 1 }) }],

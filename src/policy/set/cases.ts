@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ActionClass, canonicalize, DataClass, type Json, Tier } from '../../protocol/index.js';
+import { CLIENT_PROOFS } from '../../registry/index.js';
 import type { DecisionInput } from './facts.js';
 import type { PolicySet } from './policy-set.js';
 import { objectOf, type PolicyTool } from './tool.js';
@@ -30,6 +31,7 @@ const CaseRequest = z.strictObject({
     })
     .prefault({}),
   chain: z.array(z.string()).optional(),
+  chain_authentication: z.enum(CLIENT_PROOFS).optional(),
   session_age: z.int().min(0).default(0),
   session: z
     .strictObject({
@@ -112,6 +114,7 @@ function inputOf({ request }: Case): DecisionInput {
     tool: referred(request.tool),
     person: { id: person.id, attributes: person.attributes },
     chain: request.chain ?? [agent.id],
+    chainAuthentication: request.chain_authentication,
     session: sessionOf(request),
     now: seconds(at),
     authTime: authenticated === undefined ? undefined : seconds(authenticated),

@@ -1,5 +1,6 @@
 import type { Seconds } from '../../base/index.js';
 import type { JsonObject } from '../../protocol/index.js';
+import type { ClientProof } from '../../registry/index.js';
 import type { CedarType, CedarValue, EntityJson, TypeAndId } from './engine.js';
 import type { Mentions } from './mentions.js';
 
@@ -12,6 +13,8 @@ export type DecisionInput = Readonly<{
   agent: Readonly<{ id: string; owner: string; kind: 'agent' | 'mcp_server' }>;
   /** Every actor of the new token, the current one included. */
   chain: readonly string[];
+  /** The weakest way in which an actor of the chain proves who it is; undefined where one of them is not in the registry. */
+  chainAuthentication?: ClientProof | undefined;
   /** Of the session that the call is in, or that would be opened for it; where no session is, nothing. */
   session: SessionFacts | undefined;
   task: string | undefined;
@@ -61,6 +64,7 @@ export const FACTS: readonly Fact[] = [
   { path: ['agent'], type: { type: 'Entity', name: 'Agent' }, of: (input) => ({ __entity: agentId(input) }) },
   { path: ['chain', 'depth'], type: LONG, of: ({ chain }) => chain.length },
   { path: ['chain', 'agents'], type: { type: 'Set', element: STRING }, of: ({ chain }) => [...chain] },
+  { path: ['chain', 'authentication'], type: STRING, optional: true, of: (input) => input.chainAuthentication },
   { path: ['session', 'age'], type: LONG, optional: true, of: ({ session }) => session?.age },
   { path: ['session', 'state'], type: STRING, optional: true, of: ({ session }) => session?.state },
   { path: ['session', 'depth'], type: LONG, optional: true, of: ({ session }) => session?.depth },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { digest, type JsonObject } from '../../protocol/index.js';
+import { CLIENT_PROOFS } from '../../registry/index.js';
 import type { CedarValue } from './engine.js';
 import type { DecisionInput } from './facts.js';
 import { EVERYTHING, type Mentions, NOTHING } from './mentions.js';
@@ -39,6 +40,7 @@ export const KeptInput = z.strictObject({
   person: z.strictObject({ id: z.string().optional(), attributes: z.record(z.string(), z.string()) }),
   agent: z.strictObject({ id: z.string(), owner: z.string(), kind: z.enum(['agent', 'mcp_server']) }),
   chain: z.array(z.string()).readonly(),
+  chainAuthentication: z.enum(CLIENT_PROOFS).optional(),
   session: z
     .strictObject({
       state: z.enum(['new', 'active']),
@@ -81,6 +83,7 @@ export function factsOf({ person, ...kept }: KeptInput): DecisionInput {
     ...{ tool, agent, chain, now, senderConstrained, discharged },
     person: { id: person.id, attributes: person.attributes },
     session: kept.session && { ...kept.session, purpose: kept.session.purpose, acr: kept.session.acr },
+    chainAuthentication: kept.chainAuthentication,
     task: kept.task,
     purpose: kept.purpose,
     ip: kept.ip,
