@@ -38,6 +38,8 @@ export const rooms = {
       'spec/policy-exchange',
       'spec/decision-points',
       'spec/governed-session',
+      'spec/transaction-handle',
+      'spec/session-facts',
       'spec/budgets',
       'spec/audit-erasure',
       'spec/operations',

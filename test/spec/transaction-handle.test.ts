@@ -26,9 +26,16 @@ const ask = (changes: Form, by = world.a1, key?: ClientKey): Promise<Reply> =>
     by,
     key && { dpop: dpopProof(key.privateKey, `${world.issuer}/token`) },
   );
-const lastReason = async (): Promise<unknown> => {
+type Kept = Readonly<{
+  facts: { evidence?: object; person: unknown; actors: unknown; txn: unknown };
+  outcome: { reason: string; session: unknown };
+}>;
+const lastRecord = async (): Promise<Kept | undefined> => {
   const { body } = await world.admin('GET', '/log?kind=exchange&limit=200');
-  const last = (body as { items: { facts: { evidence?: object }; outcome: { reason: string } }[] }).items.at(-1);
+  return (body as { items: Kept[] }).items.at(-1);
+};
+const lastReason = async (): Promise<unknown> => {
+  const last = await lastRecord();
   return { reason: last?.outcome.reason, ...last?.facts.evidence };
 };
 
@@ -82,9 +89,29 @@ describe('Txn-AT txn_handle', () => {
 
   it('is decided over like every exchange: it permits nothing', async () => {
     const subject_token = await world.personToken('alice', { scope: 'repo:read' });
-    const txn_handle = handleOf(await ask({ subject_token }));
+    const first = await ask({ subject_token });
     const write = { authorization_details: tools(tool('write_file', { arguments: {} })) };
-    expect((await ask({ subject_token, txn_handle, ...write })).body).toMatchObject({ error: 'invalid_scope' });
+    const refused = await ask({ subject_token, txn_handle: handleOf(first), ...write });
+    expect(refused.body).toMatchObject({ error: 'invalid_scope' });
+    expect(await lastRecord()).toMatchObject({
+      facts: { txn: claimsOf(first).txn },
+      outcome: { reason: 'scope_too_wide', session: claimsOf(first).writ.session },
+    });
+  });
+
+  it('is refused on record, with the person, the chain and the session', async () => {
+    const subject_token = await world.personToken('alice', { sid: 'on-record' });
+    const first = await ask({ subject_token });
+    await ask({ subject_token, txn_handle: 'forged' });
+    expect(await lastRecord()).toMatchObject({
+      facts: {
+        person: decodeJwt(tokenOf(first)).sub,
+        actors: [{ sub: 'agt_a1', iss: world.issuer }],
+        txn: null,
+        evidence: { cause: 'unreadable' },
+      },
+      outcome: { reason: 'handle_invalid', session: claimsOf(first).writ.session },
+    });
   });
 
   it.each<[string, (handle: string) => string]>([
