@@ -47,6 +47,7 @@ import {
   openIdempotency,
   openLivePermits,
   openSessionUse,
+  openRightsUse,
   openKeyLives,
   openLog,
   openLogRecovery,
@@ -225,6 +226,7 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     inputs,
     live: openLivePermits(database),
     uses: openSessionUse(database),
+    rights: openRightsUse(database),
     keys: keysAdmin({ ...keyRingDeps(house), ring: keys }),
     log: openLog(database),
     recovery: openLogRecovery(database, clock, {

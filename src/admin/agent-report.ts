@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { type Clock, ok, type Seconds } from '../base/index.js';
-import { thumbprint } from '../protocol/index.js';
 import {
   type AccountablePeople,
   type Agent,
@@ -8,10 +7,15 @@ import {
   type NamedKey,
   personIdIn,
   type RegistryReader,
+  type RightsUse,
+  unusedOf,
 } from '../registry/index.js';
 import type { SessionUse } from '../session/index.js';
 import { type Operation, NoBody, operation } from './operation.js';
+import { contentsOf } from './contents.js';
 import { instant, pageOf, Paging } from './shapes.js';
+import { keysInUse, sharedKeys } from './shared-keys.js';
+import { DaysUnused, TakenRights } from './shrink.js';
 
 const DAY: Seconds = 86_400;
 const SOON = 14 * DAY;
@@ -25,8 +29,10 @@ const Concern = z.enum([
   'ends_soon',
   'ended',
   'unused',
+  'rights_unused',
   'key_ends_soon',
   'key_too_old',
+  'key_shared',
 ]);
 type Concern = z.infer<typeof Concern>;
 
@@ -40,6 +46,12 @@ const Reported = z.strictObject({
     .datetime()
     .nullable()
     .describe('When its oldest key that was not rotated out becomes too old; null when no key of it is known.'),
+  unused_rights: z
+    .array(TakenRights)
+    .describe('What of its ceilings was granted so long ago and not used since, by MCP server.'),
+  key_shared_with: z
+    .array(z.string())
+    .describe('Who has one of its keys too, by kind and id: everyone needs a key of their own.'),
   concerns: z.array(Concern),
 });
 
@@ -50,13 +62,16 @@ const EXAMPLE: z.infer<typeof Reported> = {
   expires_at: '2026-11-30T09:00:00.000Z',
   last_used_at: '2026-09-01T09:00:00.000Z',
   key_ends_at: '2026-12-01T09:00:00.000Z',
-  concerns: ['ends_soon', 'unused', 'key_ends_soon'],
+  unused_rights: [{ resource: 'https://mcp.example.com/files', server: false, tools: ['delete_file'], scopes: [] }],
+  key_shared_with: [],
+  concerns: ['ends_soon', 'unused', 'rights_unused', 'key_ends_soon'],
 };
 
 export type AgentReportDeps = Readonly<{
   registry: RegistryReader;
   people: AccountablePeople;
   uses: SessionUse;
+  rights: Pick<RightsUse, 'unused'>;
   agentKeys: Pick<KeyLives, 'all'>;
   /** How old a key may be. */
   agentKeyAge: Seconds;
@@ -68,6 +83,7 @@ export const agentReportOperation = ({
   registry,
   people,
   uses,
+  rights,
   agentKeys,
   agentKeyAge,
   clock,
@@ -86,33 +102,46 @@ export const agentReportOperation = ({
         .max(365, { error: 'must be 1 to 365' })
         .default(30)
         .describe('An agent that was registered and not used for so many days is unused.'),
+      rights_unused_days: DaysUnused,
     }),
     body: NoBody,
     answers: [{ status: 200, about: 'A page.', schema: pageOf(Reported), example: { items: [EXAMPLE], next: null } }],
-    run: async ({ query: { limit, after = '', unused_days: days } }) => {
+    run: async ({ query: { limit, after: start = '', unused_days: days, rights_unused_days: rightsDays } }) => {
       const now = clock.now();
-      const active = [...(await registry.refresh()).agents]
-        .filter(({ status, client_id: id }) => status === 'active' && id > after)
+      const snapshot = await registry.refresh();
+      const contents = contentsOf(snapshot);
+      const active = [...snapshot.agents]
+        .filter(({ status }) => status === 'active')
         .sort((one, other) => (one.client_id < other.client_id ? -1 : 1));
       const ids = active.map(({ client_id: id }) => id);
       const named = active.flatMap(({ owner, sponsor }) => [owner, sponsor].flatMap((text) => personIdIn(text) ?? []));
-      const [statuses, used, keys] = await Promise.all([
+      const [statuses, used, keys, idle] = await Promise.all([
         people.statuses([...new Set(named)]),
         uses.of(ids),
         agentKeys.all(ids),
+        rights.unused(ids, now - rightsDays * DAY),
       ]);
-      const all = active.flatMap((agent) => {
+      const known = byClient(keys);
+      const keysOf = (client: string): readonly NamedKey[] => known.get(client) ?? [];
+      const shared = sharedKeys(active, contents, keysOf, now - agentKeyAge);
+      const after = active.filter(({ client_id: id }) => id > start);
+      const all = after.flatMap((agent) => {
         const use = used.get(agent.client_id);
-        const keyEnds = keyEndOf(agent, keys, agentKeyAge);
+        const keyEnds = keyEndOf(agent, keysOf(agent.client_id), agentKeyAge);
+        const unused_rights = unusedOf(agent, idle.get(agent.client_id) ?? [], contents.server);
+        const key_shared_with = [...(shared.get(agent.client_id) ?? [])];
         const concerns = [
           ...concernsOf(agent, statuses, now),
           ...unused(use, now - days * DAY),
+          ...(unused_rights.length === 0 ? [] : (['rights_unused'] as const)),
           ...keyConcerns(keyEnds, now),
+          ...(key_shared_with.length === 0 ? [] : (['key_shared'] as const)),
         ];
         const { client_id, owner, sponsor = null, expires_at } = agent;
         const last_used_at = use?.lastUsed === undefined ? null : instant(use.lastUsed);
         const key_ends_at = keyEnds === undefined ? null : instant(keyEnds);
-        const shown = { client_id, owner, sponsor, expires_at, last_used_at, key_ends_at, concerns };
+        const dates = { expires_at, last_used_at, key_ends_at };
+        const shown = { client_id, owner, sponsor, ...dates, unused_rights, key_shared_with, concerns };
         return concerns.length === 0 ? [] : [shown];
       });
       const items = all.slice(0, limit);
@@ -153,22 +182,28 @@ const unused = (
 
 /** OWASP NHI7: when the first of the keys that it still has is too old. Of keys at a URL the last that was seen counts. */
 function keyEndOf(
-  { client_id: id, authentication }: Agent,
+  agent: Pick<Agent, 'authentication'>,
   known: readonly NamedKey[],
   maxAge: Seconds,
 ): Seconds | undefined {
-  if (authentication.method !== 'private_key_jwt') return undefined;
-  const registered = authentication.jwks && new Set(authentication.jwks.keys.map((key) => thumbprint(key)));
-  const theirs = known.filter(
-    ({ client, thumbprint: key, retiresAt }) =>
-      client === id && retiresAt === undefined && registered?.has(key) !== false,
-  );
-  const since = theirs.map((key) => key.since);
+  const since = keysInUse(agent, known).map((key) => key.since);
   if (since.length === 0) return undefined;
-  return (registered === undefined ? Math.max(...since) : Math.min(...since)) + maxAge;
+  const { authentication: auth } = agent;
+  const isInline = auth.method === 'private_key_jwt' && auth.jwks !== undefined;
+  return (isInline ? Math.min(...since) : Math.max(...since)) + maxAge;
 }
 
 function keyConcerns(end: Seconds | undefined, now: Seconds): readonly Concern[] {
   if (end === undefined || end > now + SOON) return [];
   return [end <= now ? 'key_too_old' : 'key_ends_soon'];
+}
+
+function byClient(keys: readonly NamedKey[]): ReadonlyMap<string, readonly NamedKey[]> {
+  const theirs = new Map<string, NamedKey[]>();
+  for (const key of keys) {
+    const known = theirs.get(key.client);
+    if (known === undefined) theirs.set(key.client, [key]);
+    else known.push(key);
+  }
+  return theirs;
 }

@@ -2,7 +2,14 @@ import type { Clock, Seconds } from '../base/index.js';
 import type { LogReader, LogRecovery, PersonNames } from '../audit/index.js';
 import type { Route } from '../http/index.js';
 import type { KeptInputs, LivePermits, PolicyStore } from '../policy/index.js';
-import type { AccountablePeople, KeyLives, RegistryReader, RegistryWriter, ToolsReader } from '../registry/index.js';
+import type {
+  AccountablePeople,
+  KeyLives,
+  RegistryReader,
+  RegistryWriter,
+  RightsUse,
+  ToolsReader,
+} from '../registry/index.js';
 import type { RevocationsAdmin, SessionUse, SessionsAdmin } from '../session/index.js';
 import type { KeysAdmin } from '../token/index.js';
 import { agentReportOperation } from './agent-report.js';
@@ -25,6 +32,7 @@ import { replayOperations } from './replay.js';
 import { revocationOperations } from './revocations.js';
 import { secretOperations } from './secrets.js';
 import { serve, type ServeDeps } from './serve.js';
+import { shrinkOperations } from './shrink.js';
 import { sessionOperations } from './sessions.js';
 
 export type AdminDeps = ServeDeps &
@@ -43,6 +51,7 @@ export type AdminDeps = ServeDeps &
     inputs: KeptInputs;
     live: LivePermits;
     uses: SessionUse;
+    rights: RightsUse;
     log: LogReader;
     recovery: LogRecovery;
     readTools: ToolsReader;
@@ -81,6 +90,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     applyOperation(changes),
     ...policyOperations(changes),
     agentReportOperation(deps),
+    ...shrinkOperations({ ...changes, rights: deps.rights }),
     effectOperation({ ...deps, inTurn: makeTurns() }),
     ...replayOperations({ ...deps, inTurn: makeTurns() }),
     ...sessionOperations(sessions),

@@ -161,7 +161,7 @@ const missing = <T extends object, V extends T, S extends object>(of: Collection
   plainProblem('not_found', `There is no ${of.title} ${id}`);
 
 /** RFC 9110 sections 13.1.1 and 13.1.2. */
-function unmet(known: object | undefined, { ifMatch, ifNoneMatch }: Preconditions): Problem | undefined {
+export function unmet(known: object | undefined, { ifMatch, ifNoneMatch }: Preconditions): Problem | undefined {
   const isNamed = (tags: string): boolean =>
     known !== undefined && (tags === '*' || tags.split(/\s*,\s*/).includes(etagOf(known)));
   if (ifMatch !== undefined && !isNamed(ifMatch)) return plainProblem('precondition_failed');

@@ -12,6 +12,7 @@ export const FindingKind = z.enum([
   'sequence_gap',
   'session_without_summary',
   'unsequenced',
+  'agent_on_two_workloads',
 ]);
 export type FindingKind = z.infer<typeof FindingKind>;
 
@@ -70,36 +71,10 @@ export interface FindingStore extends Expectations {
   keep(consumer: string, step: Readonly<{ from: number; to: number; findings: readonly Finding[] }>): Promise<boolean>;
 }
 
-/** One round over what is new in the tree: what is wrong in itself, and what has been missing for too long. */
-export async function lookForFindings(store: FindingStore, dueAfter: number): Promise<void> {
-  await advance('findings', store, { kinds: ['outcome', 'session'], olderThan: 0 }, atOnce);
-  await advance(
-    'findings-due',
-    store,
-    { kinds: ['exchange', 'introspection'], olderThan: dueAfter },
-    whenDue(dueAfter),
-  );
-}
+export type Look = (entries: readonly SeenEntry[], store: FindingStore) => Promise<readonly Finding[]>;
 
-type Look = (entries: readonly SeenEntry[], store: FindingStore) => Promise<readonly Finding[]>;
-
-async function advance(
-  consumer: string,
-  store: FindingStore,
-  want: Parameters<FindingStore['entries']>[1],
-  look: Look,
-): Promise<void> {
-  for (;;) {
-    const from = await store.position(consumer);
-    const entries = await store.entries(from, want);
-    if (entries.length === 0) return;
-    const found = new Map((await look(entries, store)).map((finding) => [finding.id, finding]));
-    const step = { from, to: from + entries.length, findings: [...found.values()] };
-    if (!(await store.keep(consumer, step))) return;
-  }
-}
-
-const atOnce: Look = async (entries, store) => {
+/** What is wrong in itself. */
+export const atOnce: Look = async (entries, store) => {
   const tokens = entries.flatMap(({ record }) => (isReport(record) ? [tokenOf(record)] : []));
   const excess = tokens.length === 0 ? [] : await tooMany([...new Set(tokens)], store);
   return [...entries.flatMap(strayOrGap), ...excess];
@@ -138,7 +113,8 @@ async function tooMany(tokens: readonly string[], store: FindingStore): Promise<
   });
 }
 
-const whenDue =
+/** What has been missing for too long. */
+export const whenDue =
   (dueAfter: number): Look =>
   async (entries, store) => {
     const uses = entries.filter(({ record }) => record?.kind === 'introspection' && record.outcome.reason === 'used');

@@ -104,8 +104,9 @@ export {
   finding,
   FindingKind,
   type FindingStore,
-  lookForFindings,
   type SeenEntry,
   type UseCount,
 } from './findings.js';
+export { type AgentStore, DUE, lookForFindings } from './look.js';
+export { type Mark, rightsUsedBy, type RightUse } from './rights-used.js';
 export { type FindingFilter, type FindingReader, findingsRoute, type FoundFinding } from './findings-route.js';

@@ -6,6 +6,7 @@ import { type Connected, connected, JSON_OPTION, list, listPage, print } from '.
 import { type Draft, type Fill, fillAgent, fillIssuer, fillServer } from './fields.js';
 import type { Io } from './io.js';
 import { rotate, type RotateOptions } from './rotate.js';
+import { shrink, type ShrinkOptions } from './shrink.js';
 import { type ObjectPlace, type WriteOptions, writeObject } from './write-object.js';
 
 /** A kind of object in the registry: what names it, how it is listed, and how its flags fill it. */
@@ -67,6 +68,7 @@ const AGENTS: Objects = {
     'writ agents change agt_planner --expires 30d',
     'writ agents change agt_planner --budget unit=writes,per=session,limit=20,on_breach=pause',
     'writ agents rotate agt_planner --key planner.jwk.json --new-key planner-2.jwk.json',
+    'writ agents shrink agt_planner --dry-run',
     'writ agents retire agt_planner',
   ],
 };
@@ -136,6 +138,7 @@ function addKind(writ: Command, objects: Objects, io: Io): void {
   if (plural === 'agents') {
     addReport(group, io);
     addRotate(group, io);
+    addShrink(group, io);
   }
   addCreate(group, objects, io);
   addChange(group, objects, io);
@@ -170,13 +173,15 @@ type Writing = Connected & WriteOptions;
 
 function addReport(group: Command, io: Io): void {
   connected(group.command('report'))
-    .description('Lists the active agents that somebody should look at: unowned, unused, ending.')
+    .description(
+      'Lists the active agents that somebody should look at: unowned, unused, with rights that they do not use, ending.',
+    )
     .option('--unused-days <number>', 'an agent not used for so many days is unused (30)')
-    .action((options: Connected & Readonly<{ unusedDays?: string }>) => {
+    .option('--rights-unused-days <number>', 'a right not used for so many days is unused (90)')
+    .action((options: Connected & Readonly<{ unusedDays?: string; rightsUnusedDays?: string }>) => {
       const columns = ['client_id', 'concerns', 'last_used_at', 'expires_at', 'owner'];
-      return list(connect(options, io).all('/reports/agents', { unused_days: options.unusedDays }), columns, {
-        ...{ io, ...options },
-      });
+      const query = { unused_days: options.unusedDays, rights_unused_days: options.rightsUnusedDays };
+      return list(connect(options, io).all('/reports/agents', query), columns, { io, ...options });
     });
 }
 
@@ -189,6 +194,15 @@ function addRotate(group: Command, io: Io): void {
     .option('--url <url>', 'where Writ is (else WRIT_ISSUER, else http://localhost:4455)')
     .addOption(JSON_OPTION())
     .action((id: string, options: RotateOptions) => rotate(id, options, io));
+}
+
+function addShrink(group: Command, io: Io): void {
+  connected(group.command('shrink <client_id>'))
+    .description('Takes from an agent what it was granted long ago and does not use; look with --dry-run first.')
+    .option('--unused-days <number>', 'a right not used for so many days is unused (90)')
+    .option('--if-match <etag>', 'only when the agent still is as it was seen (--dry-run prints the ETag)')
+    .option('--dry-run', 'only print what would be taken')
+    .action((id: string, options: ShrinkOptions) => shrink(id, options, io));
 }
 
 function addCreate(group: Command, objects: Objects, io: Io): void {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  type AgentStore,
   type Expectation,
   type Finding,
   finding,
@@ -13,6 +14,7 @@ import {
   type UseCount,
 } from '../audit/index.js';
 import type { JsonObject } from '../protocol/index.js';
+import { openAgentUses } from './agent-uses.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 
@@ -23,10 +25,11 @@ const LIVE = 100;
 
 /** Looks for findings and reads them. `closesAfter`: see {@link openSessionLife}. */
 export function openFindings(
-  { prisma }: Database,
+  database: Database,
   { permits }: Pick<OutcomeLog, 'permits'>,
   closesAfter: number,
-): FindingStore & FindingReader {
+): FindingStore & FindingReader & AgentStore {
+  const { prisma } = database;
   const query = (sql: string, ...values: unknown[]): Promise<unknown> =>
     guarded(() => prisma.$queryRawUnsafe(sql, ...values));
   const live = async ({ kind, session, server }: Parameters<FindingReader['findings']>[0]): Promise<FoundFinding[]> => {
@@ -51,6 +54,7 @@ export function openFindings(
     ];
   };
   return {
+    ...openAgentUses(database),
     permits,
     position: async (consumer) => {
       await query(`INSERT INTO log_consumer (name, index) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING`, consumer);

@@ -4,6 +4,7 @@ export { openAccessLog } from './access-log.js';
 export { LIVE_SECONDS, openLivePermits } from './live-permits.js';
 export { type Held, openReevaluations, type Reevaluations } from './reevaluations.js';
 export { openSessionUse } from './session-use.js';
+export { openRightsUse } from './rights-use.js';
 export { openAccountablePeople } from './accountable-people.js';
 export { openDecisions } from './decision-log.js';
 export { type Database, type DatabaseOptions, openDatabase } from './database.js';

@@ -4,6 +4,7 @@ import { feedTarget } from '../protocol/index.js';
 import type { Agent, McpServer, RegistryChange, TrustedIssuer } from '../registry/index.js';
 import type { Prisma, PrismaClient } from './generated/client.js';
 import { noteKeys } from './agent-key-notes.js';
+import { noteRights } from './agent-rights.js';
 import { cutOffs } from './registry-cut-offs.js';
 import { removeConsents } from './revocation-scopes.js';
 import { revokeWithin } from './revocations.js';
@@ -57,6 +58,7 @@ export async function writeRegistry(
           planned.filter((change) => change.table === kind),
         );
       await noteKeys(transaction, changes);
+      await noteRights(transaction, changes);
       const sessions = await endWhatWasGranted(transaction, removed, ending);
       await mustNotShareClientIds(transaction, planned);
       await describeVersion(transaction, version, planned);
