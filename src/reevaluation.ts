@@ -1,16 +1,26 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { compilePolicySet, policyTools, reexamine, type RulesOfNow } from './policy/index.js';
+import {
+  compilePolicySet,
+  type LiveToken,
+  type Past,
+  policyTools,
+  reexamine,
+  type Reexamined,
+  type RulesOfNow,
+} from './policy/index.js';
 import { every } from './every.js';
 import type { House } from './house.js';
 import { LIVE_SECONDS, openLivePermits, openReevaluations, type Held, type Reevaluations } from './storage/index.js';
 
 const ROUND_MS = 500;
 const PAGE = 200;
+/** So many are decided over before requests have their turn. */
+const AT_ONCE = 16;
 
 /**
- * Ends what a newly activated policy set, or the registry by then, no longer allows: tokens, so that a session goes on with
- * what is left of it. One replica at a time does it, page by page, and another goes on where one stopped. What cannot be
- * decided again ends by the second pass, when what was kept of every decision is written.
+ * Ends what a newly activated policy set, or a registry that was changed, no longer allows: tokens, so that a session goes
+ * on with what is left of it. One replica at a time does it, page by page, and another goes on where one stopped. What
+ * cannot be decided again ends by the second pass, when what was kept of every decision is written.
  */
 export function keepReevaluating(house: House): () => Promise<void> {
   const work = openReevaluations(house.database, house.clock);
@@ -25,10 +35,11 @@ async function round(house: House, work: Reevaluations): Promise<void> {
   const set = policies?.hash === held.policy ? compilePolicySet(policies.files, policyTools(servers)) : undefined;
   // Another set is active by now, and its own re-evaluation looks at the same tokens.
   if (set?.ok !== true) return;
+  const rules = { set: set.value, registry, issuer: house.config.issuer, now: house.clock.now() };
   for (
     let place: string | undefined = held.place;
     place !== undefined;
-    place = await stepFrom(place, held, { house, work, rules: { set: set.value, registry } })
+    place = await stepFrom(place, held, { house, work, rules })
   )
     await turn();
 }
@@ -46,9 +57,30 @@ async function stepFrom(place: string, held: Held, { house, work, rules }: At): 
           tokens.map(({ decision }) => decision),
           since,
         );
-  const { lost, undecided } = reexamine(rules, tokens, past);
+  const { lost, undecided } = await reexamineInTurns(rules, tokens, past);
   const unsure = held.isLast ? undecided : [];
   const ended = [...lost.map(({ token }) => token), ...unsure].map(({ tokenHash }) => tokenHash);
   const step = { lost: ended, undecided: unsure.length, place: next };
   return (await work.step(held, step)) ? next : undefined;
+}
+
+async function reexamineInTurns(
+  rules: RulesOfNow,
+  tokens: readonly LiveToken[],
+  past: readonly Past[],
+): Promise<Reexamined> {
+  const found: Reexamined[] = [];
+  for (let from = 0; from < tokens.length; from += AT_ONCE) {
+    const some = tokens.slice(from, from + AT_ONCE);
+    const decisions = new Set(some.map(({ decision }) => decision));
+    found.push(
+      reexamine(
+        rules,
+        some,
+        past.filter(({ decision }) => decisions.has(decision)),
+      ),
+    );
+    await turn();
+  }
+  return { lost: found.flatMap(({ lost }) => lost), undecided: found.flatMap(({ undecided }) => undecided) };
 }

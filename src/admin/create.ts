@@ -91,7 +91,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     ...policyOperations(changes),
     agentReportOperation(deps),
     ...shrinkOperations({ ...changes, rights: deps.rights }),
-    effectOperation({ ...deps, inTurn: makeTurns() }),
+    effectOperation({ ...deps, issuer, inTurn: makeTurns() }),
     ...replayOperations({ ...deps, inTurn: makeTurns() }),
     ...sessionOperations(sessions),
     ...personOperations(deps.persons, deps.inputs),

@@ -53,12 +53,13 @@ export type EffectDeps = Readonly<{
   inputs: KeptInputs;
   live: LivePermits;
   registry: RegistryReader;
+  issuer: string;
   clock: Clock;
   inTurn: InTurn;
 }>;
 
 /** What activating a set would end. */
-export const effectOperation = ({ policies, inputs, live, registry, clock, inTurn }: EffectDeps): Operation =>
+export const effectOperation = ({ policies, inputs, live, registry, issuer, clock, inTurn }: EffectDeps): Operation =>
   operation({
     id: 'previewPolicySet',
     method: 'GET',
@@ -89,7 +90,11 @@ export const effectOperation = ({ policies, inputs, live, registry, clock, inTur
           tokens.map(({ decision }) => decision),
           since,
         );
-        const { lost, undecided } = reexamine({ set: set.value, registry: snapshot }, tokens, past);
+        const { lost, undecided } = reexamine(
+          { set: set.value, registry: snapshot, issuer, now: clock.now() },
+          tokens,
+          past,
+        );
         const body = {
           considered: tokens.length,
           undecided: undecided.length,

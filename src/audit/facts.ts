@@ -232,7 +232,7 @@ const Policy = z.union([
   z
     .strictObject({ what: z.literal('reevaluated'), policy, registry: count, ended: count, undecided: count })
     .describe(
-      'The live tokens of before were decided over again, by the set that became active; `undecided` of the ended ones could not be.',
+      'The live tokens of before were decided over again, by the set that became active or since the registry was narrowed; `undecided` of the ended ones could not be.',
     ),
   z.strictObject({ what: z.literal('inputs_erased'), person: id, inputs: count, by }),
 ]);

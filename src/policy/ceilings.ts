@@ -43,6 +43,10 @@ export function narrow(wish: Wish, { client, server }: Parties): Result<Narrowed
   return settleScope(wanted.scopes, needed, granted.value, server.resource);
 }
 
+/** Everything that a client may ask for anywhere: what it cannot ask for, it cannot pass on either. */
+export const scopesOf = (client: Parties['client']): ReadonlySet<string> =>
+  new Set([...client.allow.flatMap(({ scopes }) => scopes), ...('resource' in client ? client.scopes : [])]);
+
 type Granted = Readonly<{ tool: Tool; wanted: WantedTool; uses: number }>;
 
 /** Absent scope means what the named tools need, never what the server has; a wider one is refused, a narrower one too. */

@@ -1,7 +1,7 @@
 import { err, newId, ok, type Result, type Seconds } from '../base/index.js';
 import type { Delegation } from '../delegation/index.js';
 import { type RegisteredAgent, type RegisteredServer, unusableActor, weakestProof } from '../registry/index.js';
-import { narrow } from './ceilings.js';
+import { narrow, scopesOf } from './ceilings.js';
 import { type Case, judge } from './judge.js';
 import { type Grant, Permit } from './permit.js';
 import type { PolicySet } from './set/index.js';
@@ -129,10 +129,6 @@ function forSubAgent(
     localUses: false,
   });
 }
-
-/** Everything that a client may ask for anywhere: what it cannot ask for, it cannot pass on either. */
-const scopesOf = (client: Client): ReadonlySet<string> =>
-  new Set([...client.allow.flatMap(({ scopes }) => scopes), ...('resource' in client ? client.scopes : [])]);
 
 /** Person AND client. What is asked for must be within both; what is not asked for is what both have. */
 function withinBoth(

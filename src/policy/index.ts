@@ -43,6 +43,7 @@ export {
   withoutArguments,
 } from './set/index.js';
 export {
+  beyondCeilings,
   type LivePage,
   type LivePermits,
   type LiveToken,

@@ -1,20 +1,28 @@
-import type { RegistrySnapshot } from '../registry/index.js';
-import { narrow } from './ceilings.js';
-import type { Past, PolicySet } from './set/index.js';
+import type { Seconds } from '../base/index.js';
+import { type RegistrySnapshot, unusableActor, weakestProof } from '../registry/index.js';
+import { narrow, scopesOf } from './ceilings.js';
+import type { KeptInput, Past, PolicySet } from './set/index.js';
 import { type Outcome, outcomeOf } from './set/index.js';
 
 /** A token that may still be used, and the decision that it is the receipt of. */
 export type LiveToken = Readonly<{
   tokenHash: string;
   decision: string;
+  /** The policy set that decided. */
+  policy: string;
   session: string | undefined;
   agent: string;
   person: string | undefined;
-  /** The MCP server that it is for; a token for another agent or for the trust domain is decided on when it is exchanged. */
+  /** The current one first. */
+  actors: readonly Readonly<{ sub: string; iss: string }>[];
+  /** What it is for, one of these: an MCP server, another agent, the trust domain. */
   server: string | undefined;
+  heir: string | undefined;
+  isForDomain: boolean;
   tools: readonly Readonly<{ name: string; argumentsSha256: string | undefined; maxUses: number | undefined }>[];
   scopes: readonly string[];
   isBound: boolean;
+  expiresAt: Seconds;
 }>;
 
 /** Live tokens in the order of their records. `next` is where to read on. */
@@ -31,7 +39,7 @@ export type Loss = Readonly<{ token: LiveToken; tool: string; to: Outcome }>;
 export type Reexamined = Readonly<{ lost: readonly Loss[]; undecided: readonly LiveToken[] }>;
 
 /** What live tokens are held against: the ceilings of the registry, and over them the policies. */
-export type RulesOfNow = Readonly<{ set: PolicySet; registry: RegistrySnapshot }>;
+export type RulesOfNow = Readonly<{ set: PolicySet; registry: RegistrySnapshot; issuer: string; now: Seconds }>;
 
 /**
  * What the rules make of live tokens, by their records and by what was kept of their decisions. A token is for all of its
@@ -41,7 +49,7 @@ export function reexamine(rules: RulesOfNow, tokens: readonly LiveToken[], past:
   const byDecision = new Map<string, Past[]>();
   for (const one of past) byDecision.set(one.decision, [...(byDecision.get(one.decision) ?? []), one]);
   const found = tokens.map(
-    (token) => beyond(rules.registry, token) ?? judge(rules.set, token, byDecision.get(token.decision) ?? []),
+    (token) => beyondCeilings(rules, token) ?? judge(rules, token, byDecision.get(token.decision) ?? []),
   );
   return {
     lost: found.filter((one) => typeof one === 'object'),
@@ -49,32 +57,77 @@ export function reexamine(rules: RulesOfNow, tokens: readonly LiveToken[], past:
   };
 }
 
-/** What lies beyond the ceilings of now: of the client, and of the server with its tools. */
-function beyond(registry: RegistrySnapshot, token: LiveToken): Loss | undefined {
-  if (token.server === undefined) return undefined;
+type Registered = Omit<RulesOfNow, 'set'>;
+type Client = NonNullable<ReturnType<RegistrySnapshot['agent'] | RegistrySnapshot['serverByClientId']>>;
+
+/** What lies beyond the ceilings of now: of everybody who acts, and of the server with its tools. */
+export function beyondCeilings(rules: Registered, token: LiveToken): Loss | undefined {
+  const { registry } = rules;
   const client = registry.agent(token.agent) ?? registry.serverByClientId(token.agent);
-  const server = registry.serverByResource(token.server);
-  const [first] = token.tools;
-  const lost = (tool = first?.name ?? ''): Loss => ({ token, tool: `${token.server ?? ''}#${tool}`, to: 'deny' });
-  if (client === undefined || server?.status !== 'active') return lost();
-  if ((client.dpop_required || server.dpop_required) && !token.isBound) return lost();
+  const isOver = client === undefined || isBeyondClient(client, token);
+  if (isOver || unusableActor(token.actors, registry, rules) !== undefined) return lossOf(token);
+  return token.server === undefined ? undefined : beyondServer(token, token.server, { client, registry });
+}
+
+function isBeyondClient(client: Client, { isBound, expiresAt, server, heir, isForDomain, scopes }: LiveToken): boolean {
+  if (client.status !== 'active' || (client.dpop_required && !isBound)) return true;
+  if ('expires_at' in client && expiresAt > Date.parse(client.expires_at) / 1000) return true;
+  if (server === undefined && scopes.some((scope) => !scopesOf(client).has(scope))) return true;
+  if (heir !== undefined) return !('hand_over_to' in client && client.hand_over_to.includes(heir));
+  return isForDomain && !client.transaction_tokens;
+}
+
+function beyondServer(
+  token: LiveToken,
+  resource: string,
+  { client, registry }: Readonly<{ client: Client; registry: RegistrySnapshot }>,
+): Loss | undefined {
+  const server = registry.serverByResource(resource);
+  if (server?.status !== 'active' || (server.dpop_required && !token.isBound)) return lossOf(token);
   const tools = token.tools.map((tool) => ({ ...tool, arguments: undefined, definitionSha256: undefined }));
   const wanted = tools.length === 0 ? { tools: undefined, scopes: undefined } : { tools, scopes: undefined };
   const subject = { kind: 'person', scopes: token.scopes, details: undefined } as const;
   const narrowed = narrow({ wanted, subject }, { client, server });
-  if (narrowed.ok) return undefined;
-  return lost('tool' in narrowed.error ? narrowed.error.tool : undefined);
+  if (!narrowed.ok) return lossOf(token, 'tool' in narrowed.error ? narrowed.error.tool : undefined);
+  const ceiling = client.allow.find((one) => one.resource === resource)?.scopes ?? [];
+  const isWide = token.scopes.some((scope) => !ceiling.includes(scope) || !server.scopes.includes(scope));
+  return isWide ? lossOf(token) : undefined;
 }
 
-function judge(set: PolicySet, token: LiveToken, past: readonly Past[]): Loss | 'allowed' | 'undecided' {
+/** `tool` is the first of the token's where all of them are lost alike. */
+const lossOf = (token: LiveToken, tool = token.tools[0]?.name): Loss => ({
+  token,
+  tool: [token.server ?? '', ...(tool === undefined ? [] : [tool])].join('#'),
+  to: 'deny',
+});
+
+function judge(rules: RulesOfNow, token: LiveToken, past: readonly Past[]): Loss | 'allowed' | 'undecided' {
   // Only calls of tools are asked of policies.
   if (token.server === undefined || token.tools.length === 0) return 'allowed';
+  const isOfThisSet = token.policy === rules.set.hash;
+  // It has said yes already, and nobody knows that it looked at anything that is different now.
+  if (isOfThisSet && past.length === 0) return 'allowed';
   let isDecided = token.tools.every(({ name }) => past.some(({ kept }) => kept?.tool.name === name));
   for (const { kept } of past) {
-    const again = kept === undefined ? undefined : set.redecide(kept);
-    if (kept === undefined || again === undefined || 'undecidable' in again) isDecided = false;
+    const input = kept && ofNow(kept, token, rules);
+    if (kept !== undefined && isOfThisSet && isSame(kept, input, rules.set)) continue;
+    const again = input && rules.set.redecideAsClassed(input);
+    if (input === undefined || again === undefined || 'undecidable' in again) isDecided = false;
     else if (outcomeOf(again) !== 'allow')
-      return { token, tool: `${kept.tool.server}#${kept.tool.name}`, to: outcomeOf(again) };
+      return { token, tool: `${input.tool.server}#${input.tool.name}`, to: outcomeOf(again) };
   }
   return isDecided ? 'allowed' : 'undecided';
 }
+
+/** The input with what the registry says of the actors now. What it says of the tool the set knows by itself. */
+function ofNow(kept: KeptInput, { agent, actors }: LiveToken, { registry, issuer }: Registered): KeptInput {
+  const owner = (registry.agent(agent) ?? registry.serverByClientId(agent))?.owner ?? kept.agent.owner;
+  const chainAuthentication = weakestProof(actors, registry, issuer);
+  return { ...kept, agent: { ...kept.agent, owner }, chainAuthentication };
+}
+
+/** A decision is a function of the set, the tool and the input: of the same ones it comes out the same. */
+const isSame = (was: KeptInput, input: KeptInput | undefined, set: PolicySet): boolean =>
+  was.agent.owner === input?.agent.owner &&
+  was.chainAuthentication === input.chainAuthentication &&
+  set.knowsToolOf(was);

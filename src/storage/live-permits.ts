@@ -33,6 +33,8 @@ export const PAGE = `
   SELECT id::text AS id, session_id, token_hash, facts ->> 'decision' AS decision, facts #>> '{client,id}' AS agent,
     facts ->> 'person' AS person, facts #>> '{target,resource}' AS resource, facts -> 'tools' AS tools,
     coalesce(facts ->> 'scope', '') AS scope, facts #>> '{token,bound}' IS NOT NULL AS is_bound,
+    facts ->> 'policy' AS policy, facts #>> '{target,kind}' = 'domain' AS is_for_domain, facts -> 'actors' AS actors, facts #>> '{target,clientId}' AS heir,
+    (facts #>> '{token,exp}')::bigint::int AS expires_at,
     (facts ->> 'registry')::bigint < $3::bigint
       AND to_timestamp((facts #>> '{token,exp}')::bigint) > clock_timestamp()
       AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'token:' || token_hash) AS is_live
@@ -56,6 +58,11 @@ const Rows = z.array(
     tools: z.array(Tool).nullable(),
     scope: z.string(),
     is_bound: z.boolean(),
+    policy: z.string().nullable(),
+    actors: z.array(z.object({ sub: z.string(), iss: z.string() })).nullable(),
+    is_for_domain: z.boolean().nullable(),
+    heir: z.string().nullable(),
+    expires_at: z.number().nullable(),
     is_live: z.boolean().nullable(),
   }),
 );
@@ -63,10 +70,14 @@ const Rows = z.array(
 const tokenOf = (row: z.infer<typeof Rows>[number]): LivePage['tokens'][number] => ({
   tokenHash: row.token_hash,
   decision: row.decision ?? '',
+  policy: row.policy ?? '',
   session: row.session_id ?? undefined,
   agent: row.agent,
   person: row.person ?? undefined,
+  actors: row.actors ?? [],
   server: row.resource ?? undefined,
+  isForDomain: row.is_for_domain === true,
+  heir: row.heir ?? undefined,
   tools: (row.tools ?? []).map((tool) => ({
     name: tool.name,
     argumentsSha256: tool.arguments_sha256 ?? undefined,
@@ -74,4 +85,5 @@ const tokenOf = (row: z.infer<typeof Rows>[number]): LivePage['tokens'][number] 
   })),
   scopes: row.scope.split(' ').filter((scope) => scope !== ''),
   isBound: row.is_bound,
+  expiresAt: row.expires_at ?? 0,
 });

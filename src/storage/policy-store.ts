@@ -41,7 +41,7 @@ export function openPolicies({ prisma }: Database, clock: Clock): PolicyStore {
           const version = after?.version ?? 0;
           await describeVersion(transaction, version);
           // What was made before any set was active was bounded by the ceilings of the registry alone, which still hold.
-          if (before !== undefined) await beginReevaluation(transaction, version);
+          if (before !== undefined && before !== hash) await beginReevaluation(transaction, version);
           const facts = { what: 'activated', policy: hash, before: before ?? null, by, registry: version };
           await append(transaction, { kind: 'policy', at: clock.now(), facts, decision: 'done', reason: 'activated' });
           return ok({ version, before });

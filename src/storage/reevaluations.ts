@@ -4,7 +4,7 @@ import type { Database } from './database.js';
 import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
-import { revokeWithin } from './revocations.js';
+import { numberDerived, revokeWithin } from './revocations.js';
 
 /** A re-evaluation that this process holds. `place` is how far it has come; `isLast`: in its second pass. */
 export type Held = Readonly<{ version: number; policy: string; place: string; isLast: boolean; holder: string }>;
@@ -27,7 +27,13 @@ export function openReevaluations({ prisma }: Database, clock: Clock): Reevaluat
       return row && { version: row.version, policy: row.policy, place: row.place, isLast: row.is_last, holder };
     },
     step: (held, step) =>
-      guarded(() => prisma.$transaction((transaction) => takeStep(transaction, { held, step, at: clock.now() }))),
+      guarded(async () => {
+        const targets = step.lost.map((hash) => `token:${hash}`);
+        const taking = { held, step, targets, at: clock.now() };
+        const isTaken = await prisma.$transaction((transaction) => takeStep(transaction, taking));
+        if (isTaken) await numberDerived(prisma, targets, ORDER);
+        return isTaken;
+      }),
   };
 }
 
@@ -45,20 +51,17 @@ const BEGIN = `
     WHERE finished_at IS NULL AND EXISTS (SELECT 1 FROM active)
   ) INSERT INTO policy_reevaluation (version, policy) SELECT $1::bigint, policy FROM active`;
 
-type Taking = Readonly<{ held: Held; step: Step; at: number }>;
+const ORDER = { by: 'writ', reason: 'policy' } as const;
 
-async function takeStep(transaction: Prisma.TransactionClient, { held, step, at }: Taking): Promise<boolean> {
+type Taking = Readonly<{ held: Held; step: Step; targets: readonly string[]; at: number }>;
+
+async function takeStep(transaction: Prisma.TransactionClient, { held, step, targets, at }: Taking): Promise<boolean> {
   const { lost, undecided, place } = step;
   const [done] = Done.parse(
     await transaction.$queryRawUnsafe(STEP, held.version, held.holder, lost.length, undecided, place ?? null),
   );
   if (done === undefined) return false;
-  await revokeWithin(
-    transaction,
-    lost.map((hash) => `token:${hash}`),
-    'writ',
-    'policy',
-  );
+  await revokeWithin(transaction, targets, ORDER.by, ORDER.reason);
   if (done.is_finished) {
     const facts = {
       what: 'reevaluated',

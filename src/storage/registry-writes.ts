@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { Fault, type Seconds } from '../base/index.js';
 import { feedTarget } from '../protocol/index.js';
-import type { Agent, McpServer, RegistryChange, TrustedIssuer } from '../registry/index.js';
+import { type Agent, isNarrowed, type McpServer, type RegistryChange, type TrustedIssuer } from '../registry/index.js';
 import type { Prisma, PrismaClient } from './generated/client.js';
 import { noteKeys } from './agent-key-notes.js';
 import { noteRights } from './agent-rights.js';
+import { beginReevaluation } from './reevaluations.js';
 import { cutOffs } from './registry-cut-offs.js';
 import { removeConsents } from './revocation-scopes.js';
 import { revokeWithin } from './revocations.js';
@@ -62,6 +63,8 @@ export async function writeRegistry(
       const sessions = await endWhatWasGranted(transaction, removed, ending);
       await mustNotShareClientIds(transaction, planned);
       await describeVersion(transaction, version, planned);
+      if (planned.some((change) => isNarrowed(before.get(keyOf(change)), change.recorded.object)))
+        await beginReevaluation(transaction, version);
       const cutOff = planned.flatMap((change) => cutOffs(before.get(keyOf(change)), change.recorded.object));
       await revokeWithin(transaction, [...cutOff, ...sessions], by, CHANGED);
       const records = planned.map((change) => recordOf(change.recorded, before.get(keyOf(change)), by, version));

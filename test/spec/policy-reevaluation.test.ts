@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { activate } from '../support/policies.js';
-import { ownWorld, tool, tools } from '../support/world.js';
+import { ownWorld, RS1, tool, tools } from '../support/world.js';
 import { bearerAssertion, tokenOf } from '../support/writ.js';
 
 const world = await ownWorld();
@@ -111,5 +111,119 @@ describe('a policy set that is activated', () => {
       (found) => found.length > 0,
     );
     expect(done?.facts).toMatchObject({ ended: 1, undecided: 1 });
+  });
+});
+
+describe('a narrowed registry', () => {
+  const change = async (kind: 'agents' | 'servers', id: string, changes: object): Promise<void> => {
+    const object = (await world.admin('GET', `/${kind}/${encodeURIComponent(id)}`)).body as object;
+    const { status, text } = await world.admin('POST', '/apply', { [kind]: [{ ...object, ...changes }] });
+    if (status !== 200) throw new Error(text);
+  };
+  const begun = (): Promise<number> => world.writ.database.prisma.policyReevaluation.count();
+  const ends = (token: string): Promise<unknown> =>
+    eventually(
+      () => isActive(token),
+      (active) => active === false,
+    );
+  const through = (): Promise<unknown> =>
+    eventually(
+      () => world.writ.database.prisma.policyReevaluation.count({ where: { finishedAt: null, passes: 0 } }),
+      (left) => left === 0,
+    );
+  const threeTokens = async (): Promise<[reads: string, lists: string, writes: string]> => [
+    await tokenFor('read_file'),
+    await tokenFor('list_files'),
+    await tokenFor('write_file'),
+  ];
+  const allowed = (...names: string[]): object => ({
+    allow: [{ resource: RS1, scopes: ['repo:read', 'repo:write'], tools: names }],
+  });
+  const classed = async (name: string, classes: object): Promise<void> => {
+    const { tools: all } = (await world.admin('GET', `/servers/${encodeURIComponent(RS1)}`)).body as {
+      tools: { name: string }[];
+    };
+    await change('servers', RS1, { tools: all.map((one) => (one.name === name ? { ...one, ...classes } : one)) });
+  };
+
+  it('ends the tokens that are beyond an agent’s new ceiling or beneath a tool’s new tier, and no session', async () => {
+    await activate(world, EVERYTHING);
+    await change('agents', 'agt_a1', allowed('read_file', 'list_files', 'write_file'));
+    const [reads, lists, writes] = await threeTokens();
+    await world.writ.flush();
+    await change('agents', 'agt_a1', allowed('read_file', 'list_files'));
+    await ends(writes);
+    expect([await isActive(reads), await isActive(lists)]).toEqual([true, true]);
+    const { writ } = decodeJwt(writes) as { writ: { session: string } };
+    expect((await world.admin('GET', `/sessions/${writ.session}`)).body).toMatchObject({ status: 'active' });
+    await classed('list_files', { tier: 'high' });
+    await ends(lists);
+    await classed('list_files', { tier: 'low' });
+    expect(await isActive(reads)).toBe(true);
+  });
+
+  it('is held against what policies say of a tool in its new classes, raised or lowered, and nothing else ends', async () => {
+    await activate(
+      world,
+      `${EVERYTHING}@id("medium-writes") forbid (principal, action in Action::"write", resource)
+         unless { action in Action::"tier:medium" };\n`,
+    );
+    await change('agents', 'agt_a1', allowed('read_file', 'list_files', 'write_file'));
+    const [reads, lists, writes] = await threeTokens();
+    await world.writ.flush();
+    await classed('list_files', { action: 'write' });
+    await ends(lists);
+    await classed('write_file', { tier: 'low' });
+    await ends(writes);
+    await secondPass();
+    await through();
+    expect(await isActive(reads)).toBe(true);
+    await classed('write_file', { tier: 'medium' });
+    await classed('list_files', { action: 'read' });
+  });
+
+  it('is held against what policies say of an agent that proves less who it is', async () => {
+    await activate(
+      world,
+      `${EVERYTHING}@id("keys-only") forbid (principal, action == Action::"https://mcp1.example#list_files", resource)
+         unless { context.chain has authentication && context.chain.authentication == "private_key_jwt" };\n`,
+    );
+    const [reads, lists] = [await tokenFor('read_file'), await tokenFor('list_files')];
+    await world.writ.flush();
+    const { body } = await world.admin('GET', '/agents/agt_a1');
+    const { authentication } = body as { authentication: object };
+    await change('agents', 'agt_a1', { authentication: { method: 'client_secret_basic' } });
+    await ends(lists);
+    expect(await isActive(reads)).toBe(true);
+    await change('agents', 'agt_a1', { authentication });
+  });
+
+  it('ends no token of which nobody kept what was decided over, when the set is the one that allowed it', async () => {
+    await activate(world, EVERYTHING);
+    await change('agents', 'agt_a1', allowed('read_file', 'list_files', 'write_file'));
+    const reads = await tokenFor('read_file');
+    await world.writ.flush();
+    const { writ } = decodeJwt(reads) as { writ: { decision: string } };
+    await world.writ.database.prisma.$executeRawUnsafe('DELETE FROM decision_input WHERE decision = $1', writ.decision);
+    const before = await begun();
+    await activate(world, EVERYTHING);
+    expect(await begun()).toBe(before);
+    await change('agents', 'agt_a1', allowed('read_file', 'list_files'));
+    expect(await begun()).toBe(before + 1);
+    await secondPass();
+    await eventually(
+      () => world.writ.database.prisma.policyReevaluation.count({ where: { finishedAt: null } }),
+      (left) => left === 0,
+    );
+    expect(await isActive(reads)).toBe(true);
+  });
+
+  it('is re-evaluated for what it takes, and for nothing that it gives', async () => {
+    const before = await begun();
+    await change('agents', 'agt_a1', allowed('read_file', 'list_files', 'write_file', 'delete_repo'));
+    await change('agents', 'agt_a1', { purpose: 'more tests' });
+    expect(await begun()).toBe(before);
+    await change('agents', 'agt_a1', { allow: [{ resource: RS1, scopes: ['repo:read'], tools: '*' }] });
+    expect(await begun()).toBe(before + 1);
   });
 });

@@ -40,6 +40,7 @@ export type Wanted = Readonly<{
 export async function expectRefused(world: World, send: () => Promise<Reply>, wanted: Wanted): Promise<Reply> {
   // Some refusals are written behind their answer: nothing of an earlier request may be counted to this one.
   await world.writ.flush();
+  await reevaluated(world);
   const before = await stateOf(world);
   const faults = world.faults.length;
   const output = captureOutput();
@@ -59,6 +60,17 @@ export async function expectRefused(world: World, send: () => Promise<Reply>, wa
   const next = await (wanted.good ?? (() => world.exchange()))();
   expect([next.status, next.text]).toEqual([200, expect.anything()]);
   return answer;
+}
+
+/** Until what lives was decided over again after a change of the rules: both times, and the second one at once. */
+async function reevaluated({ writ }: World): Promise<void> {
+  const { prisma } = writ.database;
+  while ((await prisma.policyReevaluation.count({ where: { finishedAt: null } })) > 0) {
+    await prisma.$executeRawUnsafe(
+      `UPDATE policy_reevaluation SET begun_at = begun_at - interval '10 seconds' WHERE finished_at IS NULL`,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 /** I5: requests that the sender must not be able to tell apart get the same answer, headers included. */

@@ -123,10 +123,25 @@ export class PolicySet {
   }
 
   /** What this set would have decided. Where a value that it looks at was not kept, it does not say. */
-  redecide(kept: KeptInput): Verdict | Readonly<{ undecidable: Undecidable }> {
+  redecide(kept: KeptInput): Redecided {
     const tool = this.#shelf.at(actionOf(kept.tool));
     if (tool === undefined) return { undecidable: 'tool_gone' };
-    if (this.#keepableOf(tool).fingerprint !== kept.fingerprint) return { undecidable: 'tool_changed' };
+    return this.knowsToolOf(kept) ? this.#redecide(kept, tool) : { undecidable: 'tool_changed' };
+  }
+
+  /** What this set would have decided had the tool been in its classes of now. DANGER: its definition has to be the same. */
+  redecideAsClassed(kept: KeptInput): Redecided {
+    const tool = this.#shelf.at(actionOf(kept.tool));
+    return tool === undefined ? { undecidable: 'tool_gone' } : this.#redecide(kept, tool);
+  }
+
+  /** Whether the tool is what it was: its classes and the reviewed schema of its arguments. */
+  knowsToolOf({ tool, fingerprint }: Pick<KeptInput, 'tool' | 'fingerprint'>): boolean {
+    const known = this.#shelf.at(actionOf(tool));
+    return known !== undefined && this.#keepableOf(known).fingerprint === fingerprint;
+  }
+
+  #redecide(kept: KeptInput, tool: ShelvedTool): Redecided {
     const [input, args] = [factsOf(kept), kept.arguments];
     if (args !== undefined && 'problem' in args) {
       // Whether a number fits depends on whether a policy reads it; every other flaw is one for any set.
@@ -185,6 +200,8 @@ export class PolicySet {
     return second.kind === 'forbidden' ? deny('forbidden', 'policy', { policies: second.policies }) : verdictOf(second);
   }
 }
+
+type Redecided = Verdict | Readonly<{ undecidable: Undecidable }>;
 
 /** Why a decision cannot be made again: what it would look at is not there, or not what it was. */
 export type Undecidable = 'not_kept' | 'tool_gone' | 'tool_changed' | 'unreadable';
