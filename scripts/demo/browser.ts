@@ -19,13 +19,25 @@ export class Browser {
     return this.#afterScript(page, stopAt);
   }
 
-  /** Sends the page's first form, its hidden fields included. */
-  async submit(page: Seen, fields: Readonly<Record<string, string>>, stopAt?: string): Promise<Seen> {
+  /** Sends the page's first form, with its hidden fields and the boxes that are ticked. */
+  async submit(
+    page: Seen,
+    fields: Readonly<Record<string, string | readonly string[]>>,
+    stopAt?: string,
+  ): Promise<Seen> {
     const action = /<form[^>]*action="([^"]*)"/.exec(page.body)?.[1] ?? page.url;
     const hidden = [...page.body.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(
       ([, name = '', value = '']): [string, string] => [name, value],
     );
-    const body = new URLSearchParams({ ...Object.fromEntries<string>(hidden), ...fields });
+    const boxes = [...page.body.matchAll(/<input type="checkbox" name="([^"]+)" value="([^"]*)" checked/g)].map(
+      ([, name = '', value = '']): [string, string] => [name, value],
+    );
+    const body = new URLSearchParams([
+      ...[...hidden, ...boxes].filter(([name]) => !Object.hasOwn(fields, name)),
+      ...Object.entries(fields).flatMap(([name, given]) =>
+        [given].flat().map((value): [string, string] => [name, value]),
+      ),
+    ]);
     const seen = await this.#go(
       new URL(action.replaceAll('&amp;', '&'), page.url).href,
       { method: 'POST', body },

@@ -1,4 +1,4 @@
-export { type ConsentRequest, consentRequest } from './consent.js';
+export { type ConsentRequest, consentRequest, type ConsentTool } from './consent.js';
 export { html, Markup, type Page, page } from './html.js';
 export {
   type IdentityProvider,
@@ -8,6 +8,7 @@ export {
   type SignInSecrets,
   type SignInWish,
 } from './identity-provider.js';
-export { chooserPage, consentPage, continuePage, type Trouble, troublePage } from './pages.js';
+export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
+export { chooserPage, consentPage, type ConsentProblem, continuePage, type Trouble, troublePage } from './pages.js';
 export type { Person, PersonAttributes, PersonDirectory } from './people.js';
 export { type PageSecrets, pageSecrets } from './secrets.js';

@@ -26,6 +26,12 @@ code { font: .875em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono"
 button, a.button { flex: 1; display: block; text-align: center; text-decoration: none; font: inherit; font-weight: 600; padding: 12px 16px; min-height: 48px; border-radius: 10px; border: 1px solid var(--line); background: var(--paper); color: var(--ink); cursor: pointer; }
 button.primary, a.button.primary { background: var(--accent); border-color: var(--accent); color: var(--on-accent); }
 button:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.choice { display: flex; gap: 10px; align-items: center; min-height: 44px; padding: 4px 0; cursor: pointer; }
+.choice input { flex: none; width: 20px; height: 20px; margin: 0; accent-color: var(--accent); }
+.choice span span { display: block; }
+select { font: inherit; min-height: 44px; padding: 8px; border-radius: 8px; border: 1px solid var(--line); background: var(--paper); color: var(--ink); }
+summary { cursor: pointer; padding: 8px 0; color: var(--soft); }
+input:focus-visible, select:focus-visible, summary:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .choices { display: grid; gap: 10px; margin-top: 20px; }
 @media (max-width: 480px) {
   body { padding: 0; place-items: start stretch; }

@@ -137,13 +137,17 @@ function onlyOurselves({ issuer, registry, lifetimes }: ConfigurationDeps) {
   return {
     defaultResource: () => issuer,
     useGrantedResource: () => true,
-    getResourceServerInfo: (_context: EngineContext, resource: string, client: Readonly<{ clientId: string }>) => {
+    getResourceServerInfo: (context: EngineContext, resource: string, client: Readonly<{ clientId: string }>) => {
       if (resource !== issuer) throw new errors.InvalidTarget('the resource must be this authorization server');
       return {
         audience: issuer,
         scope: ceilingOf(registry.current().agent(client.clientId)),
         accessTokenFormat: 'jwt' as const,
-        accessTokenTTL: lifetimes.accessToken,
+        // A token of a consent that ends sooner ends with it.
+        accessTokenTTL: Math.max(
+          1,
+          Math.min(lifetimes.accessToken, context.oidc.entities.Grant?.remainingTTL ?? Infinity),
+        ),
       };
     },
   };

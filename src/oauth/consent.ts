@@ -1,12 +1,21 @@
 import type { ParameterizedContext } from 'koa';
 import { z } from 'zod';
-import { consentPage, type ConsentRequest, consentRequest, continuePage, type Person } from '../human/index.js';
+import {
+  consentPage,
+  type ConsentProblem,
+  type ConsentRequest,
+  consentRequest,
+  continuePage,
+  type Narrowing,
+  narrowed,
+  type Person,
+} from '../human/index.js';
 import { isUsable, personIdIn } from '../registry/index.js';
 import { readForm } from './requests.js';
 import { finish, type Interaction, type InteractionDeps, refusal, type Step } from './step.js';
 import { answer, outdated } from './troubles.js';
 
-export async function showConsent(step: Step, interaction: Interaction, changed = false): Promise<void> {
+export async function showConsent(step: Step, interaction: Interaction, problem?: ConsentProblem): Promise<void> {
   const { context, deps } = step;
   const request = await whatIsAsked(step, interaction);
   if (request === undefined) {
@@ -16,7 +25,7 @@ export async function showConsent(step: Step, interaction: Interaction, changed 
   const action = `${deps.issuer}/interaction/${interaction.uid}/consent`;
   answer(
     context,
-    consentPage(request, { action, token: deps.secrets.consentToken(interaction.uid, request), changed }),
+    consentPage(request, { action, token: deps.secrets.consentToken(interaction.uid, request), problem }),
   );
 }
 
@@ -31,6 +40,7 @@ async function whatIsAsked({ deps }: Step, interaction: Interaction): Promise<Co
   return consentRequest(registry, {
     ...{ agent: { ...agent, owner }, person, redirectUri },
     scopes: [...own, ...resource],
+    longest: deps.consentSeconds,
   });
 }
 
@@ -72,12 +82,9 @@ export async function decideConsent(step: Step, interaction: Interaction): Promi
   }
   const decision = form.get('decision');
   if (!deps.secrets.isConsentToken(form.get('token') ?? '', interaction.uid, request)) {
-    await showConsent(step, interaction, true);
+    await showConsent(step, interaction, 'changed');
   } else if (decision === 'allow') {
-    answer(
-      context,
-      continuePage(await finish(step, interaction, { consent: { grantId: await grant(step, interaction) } })),
-    );
+    await allow(step, interaction, narrowed(request, choiceOf(form)));
   } else {
     answer(
       context,
@@ -86,17 +93,45 @@ export async function decideConsent(step: Step, interaction: Interaction): Promi
   }
 }
 
+/** What the form says; anything else than numbers chooses nothing. */
+function choiceOf(form: URLSearchParams): Parameters<typeof narrowed>[1] {
+  const lasts = form.get('lasts');
+  return {
+    tools: new Set(form.getAll('tool').map((place) => (/^\d{1,4}$/.test(place) ? Number(place) : -1))),
+    readsOnly: form.has('reads_only'),
+    lasts: lasts === null ? undefined : Number(lasts),
+  };
+}
+
+async function allow(step: Step, interaction: Interaction, choice: ReturnType<typeof narrowed>): Promise<void> {
+  if (!choice.ok) {
+    await showConsent(step, interaction, choice.error);
+    return;
+  }
+  const grantId = await grant(step, interaction, choice.value);
+  answer(step.context, continuePage(await finish(step, interaction, { consent: { grantId } })));
+}
+
 /** Beside the token and the Lax cookie. `Origin` would not do: with no-referrer a browser sends `null` from our own page. */
 const isCrossSite = (context: ParameterizedContext): boolean =>
   !['', 'same-origin'].includes(context.get('sec-fetch-site'));
 
-async function grant({ provider, deps }: Step, interaction: Interaction): Promise<string> {
+async function grant(
+  { provider, deps }: Step,
+  interaction: Interaction,
+  { scopes, tools, lasts }: Narrowing,
+): Promise<string> {
   const { own, resource } = missing(interaction, deps.issuer);
   const given = new provider.Grant({
     accountId: interaction.session?.accountId,
     clientId: String(interaction.params['client_id']),
+    ...(lasts === undefined ? {} : { expiresIn: lasts }),
   });
   if (own.length > 0) given.addOIDCScope(own.join(' '));
-  if (resource.length > 0) given.addResourceScope(deps.issuer, resource.join(' '));
+  const left = scopes === undefined ? resource : resource.filter((scope) => scopes.includes(scope));
+  if (left.length > 0) given.addResourceScope(deps.issuer, left.join(' '));
+  const refused = resource.filter((scope) => !left.includes(scope));
+  if (refused.length > 0) given.rejectResourceScope(deps.issuer, refused.join(' '));
+  for (const tool of tools ?? []) given.addRar(tool);
   return given.save();
 }

@@ -194,6 +194,7 @@ function interactionDeps(deps: EngineDeps): InteractionDeps {
     ...deps,
     signIns: new Map(identityProviders.map((provider) => [provider.id, new SignInAt(provider, callback(provider.id))])),
     secrets: pageSecrets(cookieKeys[0]),
+    consentSeconds: lifetimes?.refreshToken ?? ENGINE_LIFETIMES.refreshToken,
     interactionSeconds: lifetimes?.interaction ?? ENGINE_LIFETIMES.interaction,
   };
 }

@@ -73,7 +73,12 @@ function signWhenRedeemed(provider: Provider, redeem: GrantSeam): void {
   const sign = (token: AccessToken): Promise<string> => provider.BaseToken.prototype.save.call(token);
   for (const [name, handle] of grantTypeHandlers)
     grantTypeHandlers.set(name, (context) => redeem(context, () => handle(context), sign));
-  provider.AccessToken.prototype.save = () => Promise.resolve('not signed yet');
+  provider.AccessToken.prototype.save = function () {
+    // RFC 9396 section 7: what the person left of what was asked stands in the token and in the answer.
+    const left = currentContext()?.oidc.entities.Grant?.rar;
+    if (left !== undefined) this.rar = left;
+    return Promise.resolve('not signed yet');
+  };
 }
 
 /** What it would answer in a fragment (an error about `response_type=token`, say) goes into the query, and no mode else exists. */

@@ -14,6 +14,8 @@ export type InteractionDeps = Readonly<{
   signIns: ReadonlyMap<string, SignInAt>;
   secrets: PageSecrets;
   interactionSeconds: Seconds;
+  /** How long a consent holds at most. */
+  consentSeconds: Seconds;
   onFault(cause: unknown): void;
 }>;
 

@@ -31,7 +31,8 @@ export function narrow(wish: Wish, { client, server }: Parties): Result<Narrowed
     return ok({ scopes: [], details: undefined, localUses: true });
   const wide = tooWide(wanted.scopes ?? [], { subject: subject.scopes, ceiling, server: server.scopes });
   if (wide) return err(wide);
-  const tools = wanted.tools ?? toolsOfScopes(wanted.scopes ?? [], ceiling, server.tools);
+  const allowed = server.tools.filter((tool) => isLeft(tool, server.resource, subject));
+  const tools = wanted.tools ?? toolsOfScopes(wanted.scopes ?? [], ceiling, allowed);
   const granted = grantTools(tools, wish, { ceiling, tools: server.tools });
   if (!granted.ok) return granted;
   if (granted.value.length === 0) return err({ reason: 'nothing_granted', term: 'request' });
@@ -46,6 +47,11 @@ export function narrow(wish: Wish, { client, server }: Parties): Result<Narrowed
 /** Everything that a client may ask for anywhere: what it cannot ask for, it cannot pass on either. */
 export const scopesOf = (client: Parties['client']): ReadonlySet<string> =>
   new Set([...client.allow.flatMap(({ scopes }) => scopes), ...('resource' in client ? client.scopes : [])]);
+
+/** What the person left at the consent; whoever names only scopes gets no tool that they took away. */
+const isLeft = ({ name }: Tool, resource: string, { kind, details }: Wish['subject']): boolean =>
+  kind !== 'person' ||
+  details?.some(({ identifier, locations }) => identifier === name && locations[0] === resource) !== false;
 
 type Granted = Readonly<{ tool: Tool; wanted: WantedTool; uses: number }>;
 
