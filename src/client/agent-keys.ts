@@ -11,13 +11,17 @@ export interface AgentKeys {
 }
 
 export function agentKeys(lives: Pick<KeyLives, 'of' | 'isRevoked'>, maxAge: Seconds): AgentKeys {
-  const known = new WeakMap<RegisteredAgent, Map<string, KeyLife>>();
-  const lifeOf: AgentKeys['lifeOf'] = async (agent, thumbprint) => {
-    const ofAgent = known.get(agent) ?? new Map<string, KeyLife>();
-    const life = ofAgent.get(thumbprint) ?? (await lives.of(agent.client_id, thumbprint));
+  const known = new WeakMap<RegisteredAgent, Map<string, Promise<KeyLife>>>();
+  const lifeOf: AgentKeys['lifeOf'] = (agent, thumbprint) => {
+    const ofAgent = known.get(agent) ?? new Map<string, Promise<KeyLife>>();
+    const asked = ofAgent.get(thumbprint);
+    if (asked !== undefined) return asked;
     // Keys at a URL come and go while the agent stays as it is.
     if (ofAgent.size >= MANY) ofAgent.clear();
+    const life = lives.of(agent.client_id, thumbprint);
     known.set(agent, ofAgent.set(thumbprint, life));
+    // An outage is not remembered.
+    life.catch(() => ofAgent.get(thumbprint) === life && ofAgent.delete(thumbprint));
     return life;
   };
   return {

@@ -10,6 +10,7 @@ import {
   PublicJwk,
   thumbprint,
   Typ,
+  type VerificationKey,
   verifySignature,
 } from '../protocol/index.js';
 import {
@@ -28,7 +29,8 @@ export type RotationDeps = Omit<AsClientDeps, 'instead'> &
   Readonly<{
     writer: RegistryWriter;
     states: Spending;
-    /** How long the old key is taken beside the new one. */ keyOverlap: Seconds;
+    /** How long the old key is taken beside the new one. */
+    keyOverlap: Seconds;
   }>;
 
 /**
@@ -91,8 +93,12 @@ function newKeyIn(rotation: string, { caller, audience, now, skew }: Asked): Res
     return err(refused('new_key is for another client, key or server'));
   if (exp <= now - skew || iat > now + skew || exp - iat > MAX_ASSERTION_LIFE)
     return err(refused('new_key is not of now'));
-  return ok(jwk.data);
+  return ok(canonical(jwk.data, key.value));
 }
+
+/** DANGER: base64url has many texts of one number, and each would have a thumbprint of its own (RFC 7638 section 3.2). */
+const canonical = (jwk: PublicJwk, { key }: VerificationKey): PublicJwk =>
+  PublicJwk.parse({ ...jwk, ...key.export({ format: 'jwk' }) });
 
 type Rotating = Readonly<{ registry: RegistrySnapshot; now: Seconds; deps: RotationDeps }>;
 

@@ -34,6 +34,12 @@ const aged = async (id: string, change: string): Promise<void> => {
   const purpose = `tests ${String(Math.random())}`;
   expect((await world.admin('PUT', `/agents/${id}`, { ...(await agentOf(id)), purpose })).status).toBe(200);
 };
+/** The same number: base64url of 32 bytes has two bits that mean nothing. */
+function inOtherLetters(jwk: ClientKey['jwk']): object {
+  const { x = '' } = jwk;
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  return { ...jwk, x: `${x.slice(0, -1)}${letters[letters.indexOf(x.slice(-1)) + 1] ?? ''}` };
+}
 const refusal = (error_description: string, error = 'invalid_request'): unknown => ({ error, error_description });
 const report = async (): Promise<{ client_id: string; concerns: string[]; key_ends_at: string | null }[]> =>
   ((await world.admin('GET', '/reports/agents')).body as { items: [] }).items;
@@ -214,6 +220,10 @@ describe('the rotation of an agent key, proved with the old one (RFC 8555 §7.3.
       ],
       [
         outer(await inner({}, { header: { jwk: world.rs1.key.jwk }, key: world.rs1.key })),
+        refusal('new_key is the key of somebody else; everyone needs a key of their own'),
+      ],
+      [
+        outer(await inner({}, { header: { jwk: inOtherLetters(world.rs1.key.jwk) }, key: world.rs1.key })),
         refusal('new_key is the key of somebody else; everyone needs a key of their own'),
       ],
     ];

@@ -331,6 +331,24 @@ describe('OWASP NHI7: the key of an agent', () => {
     ]);
     expect(await end('srv_key', { since: 0, retiresAt: 0 })).toBe('accepted');
   });
+
+  it('is asked for its age once by all who come at the same time, and again after an outage', async () => {
+    let [asked, isDown] = [0, true];
+    const of = (): Promise<KeyLife> => (
+      (asked += 1),
+      isDown ? Promise.reject(new Error('down')) : Promise.resolve(YOUNG)
+    );
+    const known = agentKeys({ of, isRevoked }, 1);
+    const agent = registry.agent('agt_key');
+    if (agent === undefined) throw new Error('there is no agent');
+    const both = (): Promise<readonly string[]> =>
+      Promise.allSettled([known.lifeOf(agent, 'thumb'), known.lifeOf(agent, 'thumb')]).then((done) =>
+        done.map(({ status }) => status),
+      );
+    expect([await both(), asked]).toEqual([['rejected', 'rejected'], 1]);
+    isDown = false;
+    expect([await both(), asked]).toEqual([['fulfilled', 'fulfilled'], 2]);
+  });
 });
 
 describe('work for a client', () => {
