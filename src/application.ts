@@ -239,6 +239,7 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     adminTokenDigest: adminTokenDigest(secrets.adminToken),
     issuer: config.issuer,
     trustDomain: config.trustDomain,
+    signIns: config.identityProviders.map(({ issuer }) => issuer),
     clock,
   });
 }

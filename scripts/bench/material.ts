@@ -32,8 +32,8 @@ export const registry = (keys: Keys): object => ({
     {
       client_id: AGENT,
       name: 'Bench',
-      owner: 'https://people.example#owner',
-      sponsor: 'https://people.example#sponsor',
+      owner: `${COMPANY}#owner`,
+      sponsor: `${COMPANY}#sponsor`,
       purpose: 'to be measured',
       authentication: { method: 'private_key_jwt', jwks: { keys: [publicJwk(keys.agent)] } },
       allow: [

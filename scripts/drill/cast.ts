@@ -52,8 +52,8 @@ export class Cast {
         {
           client_id: 'agt_planner',
           name: 'Planner',
-          owner: 'https://people.example#owner',
-          sponsor: 'https://people.example#sponsor',
+          owner: `${DIRECTORY}#owner`,
+          sponsor: `${DIRECTORY}#sponsor`,
           purpose: 'to be tried',
           authentication: by('agt_planner'),
           redirect_uris: [REDIRECT_URI],

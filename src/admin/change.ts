@@ -58,7 +58,7 @@ async function tryChange(request: ChangeRequest, deps: ChangeDeps): Promise<Resu
   const flaws = [
     ...flawsOf(wish, planned, { us, now, latest }),
     ...policyFlaws(planned, snapshot.policies),
-    ...(await peopleFlaws(planned, people)),
+    ...(await peopleFlaws(planned, people, us)),
   ];
   if (flaws.length > 0) return err(request.refuse(flaws, wish));
   if (request.dryRun === true || planned.writes.length === 0) return ok({ ...planned, version: snapshot.version });

@@ -57,6 +57,8 @@ export type AdminDeps = ServeDeps &
     readTools: ToolsReader;
     issuer: string;
     trustDomain: string;
+    /** The identity providers at which people sign in. */
+    signIns?: readonly string[];
     clock: Clock;
   }>;
 
@@ -79,7 +81,7 @@ export function createAdmin(deps: AdminDeps): readonly Route[] {
 const mountOf = (issuer: string): string => new URL(issuer).pathname.replace(/\/$/, '');
 
 function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: AdminDeps): readonly Operation[] {
-  const changes = { ...deps, us: { issuer, trustDomain }, inTurn: makeTurns() };
+  const changes = { ...deps, us: { issuer, trustDomain, signIns: deps.signIns ?? [] }, inTurn: makeTurns() };
   return [
     ...objectOperations(agents, changes),
     ...objectOperations(servers, changes),

@@ -5,8 +5,8 @@ import { at, type Flaw, isSafeUrl, SAFE } from './flaw.js';
 import { keyFlaws } from './key-rules.js';
 import type { Plan, Wish } from './plan.js';
 
-/** Who we are: names that no registered object may take. */
-export type Ourselves = Readonly<{ issuer: string; trustDomain: string }>;
+/** Who we are: names that no registered object may take, and the identity providers at which people sign in. */
+export type Ourselves = Readonly<{ issuer: string; trustDomain: string; signIns: readonly string[] }>;
 
 /**
  * Everything that would be wrong with the registry after this plan. What an object says of itself is looked at when it

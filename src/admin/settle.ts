@@ -3,13 +3,13 @@ import {
   type AccountablePeople,
   type Agent,
   type AgentDraft,
-  personIdIn,
   personNameOf,
   type PersonName,
 } from '../registry/index.js';
 import type { Contents } from './contents.js';
 import { at, type Flaw } from './flaw.js';
 import type { Plan, Wanted, Wish } from './plan.js';
+import type { Ourselves } from './rules.js';
 import { instant } from './shapes.js';
 
 /** An agent without an end gets one: that which it has already, or the latest that there may be. */
@@ -44,29 +44,57 @@ export async function named(
  * OWASP NHI1: people answer for every active agent that is written, an owner and a sponsor. One that nobody touches stays
  * as it is until its end, whatever it says; switching one off needs nobody.
  */
-export async function peopleFlaws({ after, changes }: Plan, people: AccountablePeople): Promise<readonly Flaw[]> {
+export async function peopleFlaws(
+  { after, changes }: Plan,
+  people: AccountablePeople,
+  us: Pick<Ourselves, 'issuer' | 'signIns'>,
+): Promise<readonly Flaw[]> {
   const written = changes
     .filter(({ kind, change }) => kind === 'agent' && (change === 'created' || change === 'changed'))
     .flatMap(({ id }) => after.agent.get(id) ?? [])
     .filter(({ status }) => status === 'active');
-  const ids = new Set(
-    written.flatMap(({ owner, sponsor }) => [owner, sponsor].flatMap((text) => personIdIn(text) ?? [])),
-  );
+  const names = written.flatMap(({ owner, sponsor }) => [owner, sponsor].flatMap((text) => nameIn(text) ?? []));
+  const ids = new Set(names.flatMap((name) => (name.by === 'id' ? [name.id] : [])));
   const statuses = ids.size === 0 ? new Map<string, string>() : await people.statuses([...ids]);
+  const strangers = await strangersAmong(names, [...after.issuer.keys(), ...us.signIns], { people, us });
   return written.flatMap((agent) =>
     (['owner', 'sponsor'] as const).flatMap((field) => {
-      const message = flawOf(agent[field], statuses);
+      const message = flawOf(agent[field], statuses, strangers);
       return message === undefined ? [] : [at('agent', agent.client_id)(field, message)];
     }),
   );
 }
 
+const nameIn = (text: string | undefined): PersonName | undefined =>
+  text === undefined ? undefined : personNameOf(text);
+
+/** The issuers of these people whom nobody knows here. Before Writ trusts any issuer there is none to compare with. */
+async function strangersAmong(
+  names: readonly PersonName[],
+  trusted: readonly string[],
+  { people, us }: Readonly<{ people: AccountablePeople; us: Pick<Ourselves, 'issuer'> }>,
+): Promise<ReadonlySet<string>> {
+  const strangers = new Set<string>();
+  if (trusted.length === 0) return strangers;
+  for (const issuer of new Set(names.flatMap((name) => (name.by === 'subject' ? [name.issuer] : []))))
+    if (issuer !== us.issuer && !trusted.includes(issuer) && !(await people.knows(issuer))) strangers.add(issuer);
+  return strangers;
+}
+
 const HOW = 'by id (prs_…) or as <issuer>#<subject>';
 
-function flawOf(text: string | undefined, statuses: ReadonlyMap<string, string>): string | undefined {
+function flawOf(
+  text: string | undefined,
+  statuses: ReadonlyMap<string, string>,
+  strangers: ReadonlySet<string>,
+): string | undefined {
   if (text === undefined) return `is missing: name a person ${HOW}`;
   const name: PersonName | undefined = personNameOf(text);
   if (name === undefined) return `must be a person ${HOW}, not a team or a mailbox`;
-  if (name.by === 'subject' || statuses.get(name.id) === 'active') return undefined;
+  if (name.by === 'subject')
+    return strangers.has(name.issuer)
+      ? `${name.issuer} is no trusted issuer and no identity provider of this Writ: register it first`
+      : undefined;
+  if (statuses.get(name.id) === 'active') return undefined;
   return statuses.has(name.id) ? `the person ${name.id} is disabled` : `there is no person ${name.id}`;
 }

@@ -7,6 +7,8 @@ export type AccountablePeople = Readonly<{
   /** The status of each of these ids that there is. */
   statuses: (ids: readonly string[]) => Promise<ReadonlyMap<string, 'active' | 'disabled'>>;
   find: (issuer: string, subject: string) => Promise<Readonly<{ id: string }> | undefined>;
+  /** Whether anybody of this issuer was ever here. */
+  knows: (issuer: string) => Promise<boolean>;
   /** Finds the person of this pair, or makes it before they were ever here. */
   meet: (issuer: string, subject: string) => Promise<string>;
   /** Recorded; disabling also cuts off, with a number, what there is of them: tokens, sign-ins and consents. */

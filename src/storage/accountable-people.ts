@@ -23,6 +23,7 @@ export function openAccountablePeople(
       return new Map(rows.map(({ id, status }) => [id, status]));
     },
     find: persons.byIssuerSubject,
+    knows: async (issuer) => (await guarded(() => prisma.$queryRawUnsafe<unknown[]>(KNOWS, issuer))).length > 0,
     meet: async (issuer, subject) => (await persons.ensure(issuer, subject, {})).id,
     setStatus: async (id, status, by) => {
       const at = clock.now();
@@ -57,5 +58,6 @@ async function setStatus(
 }
 
 const SET = 'UPDATE person SET status = $2 WHERE id = $1 AND status <> $2';
+const KNOWS = 'SELECT 1 FROM person WHERE issuer = $1 LIMIT 1';
 const STATUSES = 'SELECT id, status FROM person WHERE id = ANY($1::text[])';
 const Statuses = z.array(z.object({ id: z.string(), status: z.enum(['active', 'disabled']) }));

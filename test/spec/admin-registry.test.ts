@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { verifySecret } from '../../src/client/index.js';
+import { TokenType } from '../../src/protocol/index.js';
 import type { AgentInput, McpServerInput, TrustedIssuerInput } from '../../src/registry/index.js';
 import { OWNER, SPONSOR } from '../support/accountable.js';
 import {
@@ -512,6 +513,30 @@ describe('a registration is refused by field', () => {
 
 describe('the people who answer for an agent', () => {
   const alone = { ...agent, allow: [] };
+  it.each(['owner', 'sponsor'])('are of an issuer that is known here (%s), once any is', async (field) => {
+    const named = { ...alone, client_id: `agt_${field}`, [field]: 'https://logn.example#ada' };
+    const path = `/agents/agt_${field}`;
+    const issuer = { issuer: 'https://login.example', name: 'L', jwks_uri: 'https://login.example/jwks', agents: [] };
+    const trusted = { ...issuer, accepts: [{ token_type: TokenType.idToken, typ: null, scopes: ['a'] }] };
+    expect((await admin.ask('PUT', `/issuers/${at(issuer.issuer)}`, trusted)).status).toBeLessThan(300);
+    expect(statusAndBody(await admin.ask('PUT', path, named))).toStrictEqual(
+      problem('invalid_field', undefined, [
+        field,
+        'https://logn.example is no trusted issuer and no identity provider of this Writ: register it first',
+      ]),
+    );
+    const dry = `${path}?dry_run=true`;
+    for (const known of ['https://login.example', 'https://people.example', OUR_ISSUER])
+      expect((await admin.ask('PUT', dry, { ...named, [field]: `${known}#ada` })).status).toBe(201);
+    const both = {
+      agents: [named],
+      issuers: [{ ...trusted, issuer: 'https://logn.example', jwks_uri: 'https://logn.example/jwks' }],
+    };
+    expect((await admin.ask('POST', '/apply?dry_run=true', both)).status).toBe(200);
+    expect((await admin.ask('DELETE', `/issuers/${at(issuer.issuer)}`)).status).toBe(204);
+    expect((await admin.ask('PUT', dry, named)).status).toBe(201);
+  });
+
   it('may be named as an issuer knows them, before they were ever here, and are shown by id', async () => {
     const named = { ...alone, owner: 'https://people.example#ada#1', sponsor: 'https://people.example#sponsor' };
     const tried = await admin.ask('PUT', '/agents/agt_planner?dry_run=true', named);
