@@ -3,7 +3,7 @@ import { err, ok, type Result } from '../base/index.js';
 import { fieldProblem, plainProblem, type Problem } from '../http/index.js';
 import { Text } from '../protocol/index.js';
 import { type Agent, orphansAmong, personNameOf, stopOrphans } from '../registry/index.js';
-import { ADMINISTRATOR, type ChangeDeps, makeChange, settledAtLast } from './change.js';
+import { ADMINISTRATOR, type ChangeDeps, makeChange } from './change.js';
 import { type Contents, contentsOf } from './contents.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { NOTHING } from './plan.js';
@@ -92,9 +92,7 @@ async function leave(leaving: Leaving, deps: ChangeDeps): Promise<Result<LeftAns
   }
   const done = await deps.people.setStatus(person, 'disabled', ADMINISTRATOR);
   const stopped = await deps.inTurn(() =>
-    settledAtLast(() =>
-      stopOrphans({ registry: deps.registry, writer: deps.writer, people: deps.people }, ADMINISTRATOR),
-    ),
+    stopOrphans({ registry: deps.registry, writer: deps.writer, people: deps.people }, ADMINISTRATOR),
   );
   const result = done === 'done' ? 'disabled' : 'already_disabled';
   return ok({ status: 200, body: { id: person, result, handed_over: handedOver, stopped: [...stopped] } });

@@ -1,8 +1,13 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { OWNER, PEOPLE, SPONSOR } from '../support/accountable.js';
-import { ownWorld } from '../support/world.js';
-import { bearerAssertion, type Reply, tokenOf } from '../support/writ.js';
+import { systemClock } from '../../src/base/index.js';
+import { hashSecret } from '../../src/client/index.js';
+import { stopOrphans } from '../../src/registry/index.js';
+import { leafOf, openAccountablePeople, openPersons, openRegistry } from '../../src/storage/index.js';
+import { databaseKinds } from '../support/databases.js';
+import { ownWorld, startWorld, type World } from '../support/world.js';
+import { bearerAssertion, type Reply, startReplica, tokenOf } from '../support/writ.js';
 
 const world = await ownWorld();
 
@@ -97,6 +102,67 @@ describe('an owner who leaves (OWASP NHI1)', () => {
         status: 400,
         body: { code: 'invalid_field', param: 'hand_over_to' },
       });
+  });
+});
+
+describe.each(databaseKinds.filter((kind) => kind === 'server'))('an owner who is gone without a word (%s)', (kind) => {
+  let shared: World;
+  let replica: Awaited<ReturnType<typeof startReplica>>;
+  const sweeps: (() => Promise<readonly string[]>)[] = [];
+  const sql = (text: string): Promise<number> => shared.writ.database.prisma.$executeRawUnsafe(text);
+  beforeAll(async () => {
+    shared = await startWorld({ kind });
+    replica = await startReplica(shared);
+    const { database } = shared.writ;
+    const people = openAccountablePeople(database, openPersons(database, systemClock), systemClock);
+    for (const by of ['one', 'other']) {
+      const registry = await openRegistry(database, {
+        ...{ hashSecret, now: () => systemClock.now() },
+        recordOf: ({ kind: what, id, secretWasSet: secret_set }, _, who, version) => {
+          const facts = { what, id, secret_set, by: who, registry: version };
+          return leafOf({ kind: 'registry', at: systemClock.now(), facts, decision: 'done', reason: 'changed' });
+        },
+      });
+      sweeps.push(() => stopOrphans({ registry, writer: registry, people }, by));
+    }
+  });
+  afterAll(async () => {
+    await replica.close();
+    await shared.close();
+    expect([...shared.faults, ...replica.faults]).toEqual([]);
+  });
+  const statuses = async (): Promise<unknown> =>
+    shared.writ.database.prisma.agent.findMany({
+      select: { clientId: true, status: true },
+      orderBy: { clientId: 'asc' },
+    });
+  const of = (a1: string, a2: string): unknown =>
+    Object.entries({ agt_a1: a1, agt_a2: a2, agt_ax: 'disabled' }).map(([clientId, status]) => ({ clientId, status }));
+
+  it('leaves none of their agents at work when one of them cannot be written', async () => {
+    expect((await shared.exchange()).status).toBe(200);
+    await sql(`CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE 'not this one'; END $$ LANGUAGE plpgsql`);
+    await sql(
+      `CREATE TRIGGER refuse BEFORE UPDATE ON agent FOR EACH ROW WHEN (OLD.client_id = 'agt_a1') EXECUTE FUNCTION refuse()`,
+    );
+    await sql(`UPDATE person SET status = 'disabled' WHERE id = '${OWNER}'`);
+    await expect(sweeps[0]?.()).rejects.toThrow('an agent that nobody answers for cannot be stopped');
+    expect(await statuses()).toEqual(of('active', 'disabled'));
+    await sql('DROP TRIGGER refuse ON agent');
+  });
+
+  it('has their agents stopped once by replicas that look at the same time, and refused at each', async () => {
+    const stopped = await Promise.all([...sweeps, ...sweeps].map((sweep) => sweep()));
+    // The house looks by itself each minute, and may have been first.
+    expect(['', 'agt_a1']).toContain(stopped.flat().join());
+    expect(await statuses()).toEqual(of('disabled', 'disabled'));
+    const { text } = await shared.admin('GET', '/log?kind=registry&limit=200');
+    const { items } = JSON.parse(text) as { items: { facts: { id: string; by: string } }[] };
+    const changes = items.filter(({ facts: { id, by } }) => id === 'agt_a1' && by !== 'admin-token');
+    expect(changes).toHaveLength(1);
+    const form = await shared.form();
+    expect((await shared.post('/token', form)).status).toBe(401);
+    expect((await replica.post('/token', await shared.form())).status).toBe(401);
   });
 });
 
