@@ -55,7 +55,13 @@ const ROTATING = `
   SELECT DISTINCT client_id FROM agent_key
   WHERE client_id = ANY($1::text[]) AND retires_at > now() - interval '1 day'`;
 
-const FORGET = 'DELETE FROM agent_workload WHERE last_seen < to_timestamp($1::bigint)';
+/** What another process has in its hands it forgets. */
+const FORGET = `
+  DELETE FROM agent_workload w USING (
+    SELECT actor, kind, mark FROM agent_workload WHERE last_seen < to_timestamp($1::bigint)
+    ORDER BY actor, kind, mark FOR UPDATE SKIP LOCKED
+  ) AS old
+  WHERE w.actor = old.actor AND w.kind = old.kind AND w.mark = old.mark`;
 
 const REMEMBER = `
   INSERT INTO agent_workload (actor, kind, mark, last_seen)
