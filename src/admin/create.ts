@@ -33,6 +33,7 @@ import { revocationOperations } from './revocations.js';
 import { secretOperations } from './secrets.js';
 import { serve, type ServeDeps } from './serve.js';
 import { shrinkOperations } from './shrink.js';
+import { serverReportOperation } from './server-report.js';
 import { sessionOperations } from './sessions.js';
 
 export type AdminDeps = ServeDeps &
@@ -92,6 +93,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     applyOperation(changes),
     ...policyOperations(changes),
     agentReportOperation(deps),
+    serverReportOperation(deps),
     ...shrinkOperations({ ...changes, rights: deps.rights }),
     effectOperation({ ...deps, issuer, inTurn: makeTurns() }),
     ...replayOperations({ ...deps, inTurn: makeTurns() }),

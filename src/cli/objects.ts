@@ -83,7 +83,7 @@ const SERVERS: Objects = {
   fill: fillServer,
   withFlags: (command) =>
     withClientFlags(command)
-      .option('--owner <text>', 'the person or team that answers for it')
+      .option('--owner <text>', 'the person who answers for it: prs_… or <issuer>#<subject> (a team is reported)')
       .option('--client-id <id>', 'as what it introspects tokens (a new server: made from its address)')
       .addOption(
         many('--tool <name:tier=scopes>', 'a tool: name:tier=scope,scope or name:tier:action:data=scope,scope'),
@@ -140,6 +140,7 @@ function addKind(writ: Command, objects: Objects, io: Io): void {
     addRotate(group, io);
     addShrink(group, io);
   }
+  if (plural === 'servers') addServerReport(group, io);
   addCreate(group, objects, io);
   addChange(group, objects, io);
   addRetire(group, objects, io);
@@ -182,6 +183,15 @@ function addReport(group: Command, io: Io): void {
       const columns = ['client_id', 'concerns', 'last_used_at', 'expires_at', 'owner'];
       const query = { unused_days: options.unusedDays, rights_unused_days: options.rightsUnusedDays };
       return list(connect(options, io).all('/reports/agents', query), columns, { io, ...options });
+    });
+}
+
+function addServerReport(group: Command, io: Io): void {
+  connected(group.command('report'))
+    .description('Lists the active MCP servers for which no person answers.')
+    .action((options: Connected) => {
+      const columns = ['resource', 'concerns', 'owner'];
+      return list(connect(options, io).all('/reports/servers'), columns, { io, ...options });
     });
 }
 

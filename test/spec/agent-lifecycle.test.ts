@@ -6,7 +6,7 @@ import { hashSecret } from '../../src/client/index.js';
 import { stopOrphans } from '../../src/registry/index.js';
 import { leafOf, openAccountablePeople, openPersons, openRegistry } from '../../src/storage/index.js';
 import { databaseKinds } from '../support/databases.js';
-import { ownWorld, startWorld, type World } from '../support/world.js';
+import { ownWorld, RS1, RS2, startWorld, type World } from '../support/world.js';
 import { bearerAssertion, type Reply, startReplica, tokenOf } from '../support/writ.js';
 
 const world = await ownWorld();
@@ -184,5 +184,34 @@ describe('the report of agents (OWASP NHI1, NHI5)', () => {
     expect(body.items.map(({ last_used_at: used }) => used === null)).toEqual([false, true]);
     expect(await report('?limit=1')).toMatchObject({ items: [first], next: world.a1.id });
     expect(await report(`?limit=1&after=${world.a1.id}&unused_days=50`)).toEqual({ items: [], next: null });
+  });
+});
+
+describe('the report of MCP servers (OWASP NHI1)', () => {
+  it('names those for which no person answers who is here, and no other', async () => {
+    const report = async (query = ''): Promise<unknown> => (await world.admin('GET', `/reports/servers${query}`)).body;
+    const own = async (owner: string): Promise<void> => {
+      const path = `/servers/${encodeURIComponent(RS1)}`;
+      const server = (await world.admin('GET', path)).body as object;
+      expect((await world.admin('PUT', path, { ...server, owner })).status).toBe(200);
+    };
+    const team = (resource: string): object => ({ resource, owner: 'platform team', concerns: ['owner_is_no_person'] });
+    expect(await report()).toEqual({ items: [team(RS1), team(RS2)], next: null });
+    expect(await report('?limit=1')).toEqual({ items: [team(RS1)], next: RS1 });
+    for (const owner of [OWNER, `${PEOPLE}#owner`]) {
+      await own(owner);
+      expect(await report()).toEqual({ items: [team(RS2)], next: null });
+    }
+    const left = await makePerson(9);
+    await disable(left);
+    for (const [owner, concern] of [
+      [`${PEOPLE}#nobody`, 'owner_unknown'],
+      [left, 'owner_left'],
+      [`${PEOPLE}#heir 9`, 'owner_left'],
+    ] as const) {
+      await own(owner);
+      expect(await report()).toEqual({ items: [{ resource: RS1, owner, concerns: [concern] }, team(RS2)], next: null });
+    }
+    await own('platform team');
   });
 });
