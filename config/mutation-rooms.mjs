@@ -39,6 +39,8 @@ export const rooms = {
       'spec/decision-points',
       'spec/governed-session',
       'spec/transaction-handle',
+      'spec/policy-replay',
+      'spec/keys-in-motion',
       'spec/session-facts',
       'spec/budgets',
       'spec/audit-erasure',

@@ -11,6 +11,7 @@ import {
   type ExchangeSettings,
   rememberSignatures,
   type TokenExchangeDeps,
+  type TransactionHandles,
   transactionHandles,
 } from './exchange/index.js';
 import { type House, keyRingDeps } from './house.js';
@@ -29,7 +30,7 @@ import {
   type Step,
   windowLimit,
 } from './http/index.js';
-import type { TokenStates } from './introspection/index.js';
+import type { HandleReader, TokenStates } from './introspection/index.js';
 import { readTools } from './mcp/index.js';
 import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES } from './oauth/index.js';
 import { oauthRoutes } from './oauth-routes.js';
@@ -76,6 +77,7 @@ export function application(house: House): RequestListener {
     states: usesWhileSound(states, house),
     running,
     revoker: states,
+    transactionOf: handleReader(transactionHandles(house.secrets.encryptionKeys)),
   };
   const rotation = { ...introspection, keyOverlap: config.agentKeyOverlapHours * 3_600 };
   const oauth = oauthRoutes(house, { engine, exchange: exchangeOf(house, shared), introspection, rotation });
@@ -156,6 +158,14 @@ function exchangeSettings({ issuer, trustDomain, lifetimes, limits, budgets }: C
     },
   };
 }
+
+/** RFC 7009 section 2.1: whoever is not the client of a transaction cannot end it. */
+const handleReader =
+  (handles: Pick<TransactionHandles, 'open'>): HandleReader =>
+  (handle, clientId, now) => {
+    const opened = handles.open(handle, now);
+    return opened.ok && opened.value.client === clientId ? opened.value.id : undefined;
+  };
 
 function exchangeOf(
   { config, operations, database, registry, clock, behind, ...house }: House,

@@ -63,7 +63,11 @@ export function oauthRoutes(
     handle: (request) => introspectionEndpoint(request, introspection),
     otherwise,
   };
-  const revoke: FormRoute = { ours: isJwt, handle: (request) => revocationEndpoint(request, introspection), otherwise };
+  const revoke: FormRoute = {
+    ours: (request) => isJwt(request) || isHandle(request),
+    handle: (request) => revocationEndpoint(request, introspection),
+    otherwise,
+  };
   const jwks: Route['handle'] = (ctx) => {
     sendKeys(ctx, keys.published, keys.isFresh() ? config.lifetimes.keyCacheSeconds : 0);
   };
@@ -79,3 +83,6 @@ export function oauthRoutes(
 }
 
 const mountOf = ({ issuer }: Config): string => new URL(issuer).pathname.replace(/\/$/, '');
+
+/** A transaction handle; the opaque tokens of the engine have 43 characters. */
+const isHandle: FormRoute['ours'] = ({ form }) => /^[\w-]{128,}$/.test(form.get('token')?.[0] ?? '');

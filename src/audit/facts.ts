@@ -160,6 +160,7 @@ const Session = z.union([
 
 const Revocation = z.union([
   z.strictObject({ what: z.literal('token'), token: digest, by }),
+  z.strictObject({ what: z.literal('transaction'), txn: id, by }),
   z
     .strictObject({
       what: z.literal('scope'),

@@ -1,3 +1,11 @@
 export { introspectionEndpoint, type IntrospectionDeps } from './introspect.js';
-export type { Renewal, RunningRules, StateQuestion, TokenRevoker, TokenState, TokenStates } from './ports.js';
+export type {
+  HandleReader,
+  Renewal,
+  RunningRules,
+  StateQuestion,
+  TokenRevoker,
+  TokenState,
+  TokenStates,
+} from './ports.js';
 export { revocationEndpoint, type RevocationDeps } from './revoke.js';

@@ -39,7 +39,8 @@ export function introspectionEndpoint(http: FormRequest, deps: IntrospectionDeps
     const at = { ...deps, registry, now };
     const asked = await judged(readQuestion(http, caller, at), { http, caller, at });
     const { requestId } = http;
-    const basis = { requestId, registryVersion: registry.version, spends: caller.spends };
+    const { spends, keyThumbprint } = caller;
+    const basis = { requestId, registryVersion: registry.version, spends, keyThumbprint };
     const state = await deps.states.ask({ ...basis, ...asked.question });
     if (state.registryVersion !== registry.version) return 'stale';
     if (state.replayed) return 'replayed';

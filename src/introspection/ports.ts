@@ -10,7 +10,7 @@ export type TokenState = Readonly<{
   live: boolean;
   /** The version of the registry at that moment: a newer one than the caller was authenticated with is stale. */
   registryVersion: number;
-  /** A one-time key of the request that was already spent. */
+  /** A one-time key of the request was already spent, or the key that signed it was taken from its agent. */
   replayed: boolean;
   /** Whether a use was taken, when one was asked for. */
   consumed: boolean;
@@ -22,6 +22,8 @@ export type StateQuestion = Readonly<{
   requestId: string;
   registryVersion: number;
   spends: readonly Spend[];
+  /** RFC 7638, of the key that the caller proved itself with. */
+  keyThumbprint?: string | undefined;
   /** SHA-256 of the token's `jti`; without it only the spends are spent. */
   tokenHash: string | undefined;
   consume: Consumption | undefined;
@@ -64,7 +66,11 @@ export interface TokenStates {
   ask(question: StateQuestion): Promise<TokenState>;
 }
 
-/** RFC 7009: ends one token for good, numbered and recorded. */
+/** RFC 7009: ends one token, or a transaction with all its tokens, for good, numbered and recorded. */
 export interface TokenRevoker {
   revokeToken(token: Readonly<{ tokenHash: string; txn: string | undefined }>, by: string): Promise<void>;
+  revokeTransaction(txn: string, by: string): Promise<void>;
 }
+
+/** The transaction that a handle is of, to the client that it was given to (Txn-AT draft). */
+export type HandleReader = (handle: string, clientId: string, now: Seconds) => string | undefined;

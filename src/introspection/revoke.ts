@@ -2,19 +2,20 @@ import { asClient, type Caller } from '../client/index.js';
 import { type Answer, type FormRequest, sha256 } from '../protocol/index.js';
 import type { IntrospectionDeps } from './introspect.js';
 import { type OwnToken, readOwnToken } from './own-token.js';
-import type { TokenRevoker } from './ports.js';
+import type { HandleReader, TokenRevoker } from './ports.js';
 
-export type RevocationDeps = IntrospectionDeps & Readonly<{ revoker: TokenRevoker }>;
+export type RevocationDeps = IntrospectionDeps & Readonly<{ revoker: TokenRevoker; transactionOf: HandleReader }>;
 
 const HEADERS = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
 /** RFC 7009 section 2.2: done, unknown and not yours look the same. */
 const DONE: Answer = { status: 200, headers: HEADERS, body: undefined };
 
-/** RFC 7009 for the tokens that Writ signs, by the client that they were issued to. */
+/** RFC 7009 for the tokens that Writ signs, by the client that they were issued to; a transaction handle ends its transaction. */
 export function revocationEndpoint(http: FormRequest, deps: RevocationDeps): Promise<Answer> {
   return asClient(http, '/revoke', deps, async (caller, registry, now) => {
     const { requestId } = http;
-    const basis = { requestId, registryVersion: registry.version, spends: caller.spends };
+    const { spends, keyThumbprint } = caller;
+    const basis = { requestId, registryVersion: registry.version, spends, keyThumbprint };
     const state = await deps.states.ask({ ...basis, tokenHash: undefined, consume: undefined });
     if (state.registryVersion !== registry.version) return 'stale';
     if (state.replayed) return 'replayed';
@@ -25,6 +26,8 @@ export function revocationEndpoint(http: FormRequest, deps: RevocationDeps): Pro
     if (own !== undefined && isIssuedTo(own, caller)) {
       await deps.revoker.revokeToken({ tokenHash: sha256(own.claims.jti), txn: own.claims.txn }, caller.clientId);
     }
+    const txn = own === undefined ? deps.transactionOf(text, caller.clientId, now) : undefined;
+    if (txn !== undefined) await deps.revoker.revokeTransaction(txn, caller.clientId);
     return DONE;
   });
 }

@@ -52,7 +52,8 @@ export function oneTimeRules(deps: AssertionDeps): OneTimeRules {
       const end = agent === undefined ? undefined : await deps.agentKeys.endOf(agent, keyThumbprint, facts.now);
       if (end !== undefined) throw new errors.InvalidClientAuth(end);
       await admit(context, client.clientId);
-      if (!(await store.spend(key, expiresAt))) throw new errors.InvalidClientAuth('the assertion was used before');
+      if (!(await store.spend(key, expiresAt, keyThumbprint)))
+        throw new errors.InvalidClientAuth('the assertion was used before, or its key is revoked');
       spentHere.set(context, key);
     },
     isFirstUse: async (context, use) => {

@@ -37,8 +37,11 @@ export interface EngineStore {
   take(key: string): Promise<StoredEngineRecord | undefined>;
   /** Marks it used. False when it was used before or is gone. */
   consume(key: string, now: Seconds): Promise<boolean>;
-  /** The one table of one-time ids (assertions, proofs), shared with every route. False when it was spent before. */
-  spend(key: string, expiresAt: Seconds): Promise<boolean>;
+  /**
+   * The one table of one-time ids (assertions, proofs), shared with every route. False when it was spent before, or when
+   * the key that signed it (RFC 7638) was taken from its agent.
+   */
+  spend(key: string, expiresAt: Seconds, keyThumbprint?: string): Promise<boolean>;
   /** In one transaction: everything of this grant is gone, and `grant:<grant>` stands among the numbered revocations. */
   revokeFamily(grant: string, by: string, reason: string): Promise<void>;
   /** Removes records, one-time ids and counts of uses that expired before `before`. */

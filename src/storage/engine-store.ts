@@ -30,7 +30,7 @@ export function openEngineStore(database: Database, clock: Clock = systemClock):
     },
     take: (key) => one(`DELETE FROM engine_record WHERE key = $1 RETURNING ${COLUMNS}`, key),
     consume: async (key, now) => (await run(CONSUME, key, now)) === 1,
-    spend: async (key, expiresAt) => (await run(SPEND, key, expiresAt)) === 1,
+    spend: async (key, expiresAt, keyThumbprint) => (await run(SPEND, key, expiresAt, keyThumbprint ?? null)) === 1,
     revokeFamily: async (grant, by, reason) => {
       const end = (transaction: Prisma.TransactionClient): Promise<void> =>
         endFamily(transaction, { grant, by, reason, now: clock.now() });
@@ -116,5 +116,6 @@ export const PRUNE = {
 } as const;
 
 const SPEND = `
-  INSERT INTO replay (key, spender, expires_at) VALUES ($1, 'engine', to_timestamp($2::float8))
+  INSERT INTO replay (key, spender, expires_at)
+  SELECT $1, 'engine', to_timestamp($2::float8) WHERE NOT EXISTS (SELECT 1 FROM revocation WHERE target = 'agent-key:' || $3::text)
   ON CONFLICT (key) DO NOTHING`;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { feedTarget, sha256 } from '../protocol/index.js';
+import { feedTarget, PublicJwk, sha256, thumbprint } from '../protocol/index.js';
 import { personNameOf } from '../registry/index.js';
 import type { RevocationTarget } from '../session/index.js';
 import type { Prisma } from './generated/client.js';
@@ -50,7 +50,7 @@ export async function reachOf(transaction: Transaction, target: RevocationTarget
     case 'tool':
       return known(await words(TOOL, place, part), () => ({ targets: [feedTarget.tool(place, part)] }));
     case 'agent_key':
-      return known(await words(AGENT, place), () => ({
+      return known(await keysOf(transaction, place, part), () => ({
         targets: [`agent-key:${part}`, feedTarget.agent(place)],
       }));
   }
@@ -74,6 +74,22 @@ async function issuerReach(words: Words, issuer: string): Promise<Reach | undefi
   if (persons.length + isTrusted.length === 0) return undefined;
   return { targets: [`issuer:${issuer}`], persons };
 }
+
+/** The thumbprint (RFC 7638), if it is of a key of this agent, or of one whose keys are elsewhere. */
+async function keysOf(transaction: Transaction, clientId: string, wanted: string): Promise<readonly string[]> {
+  const rows = Keys.parse(await transaction.$queryRawUnsafe(KEYS, clientId, wanted));
+  const isKey = rows.some(
+    ({ keys, known }) => known || (keys === null ? /^[\w-]{43}$/.test(wanted) : keys.map(thumbprint).includes(wanted)),
+  );
+  return isKey ? [wanted] : [];
+}
+
+const Keys = z.array(z.object({ keys: z.array(PublicJwk).nullable(), known: z.boolean() }));
+/** `known`: a key that it had before, too. */
+const KEYS = `
+  SELECT document #> '{authentication,jwks,keys}' AS keys,
+    EXISTS (SELECT 1 FROM agent_key WHERE agent_key.client_id = $1 AND agent_key.thumbprint = $2) AS known
+  FROM agent WHERE client_id = $1 AND document #>> '{authentication,method}' = 'private_key_jwt'`;
 
 const known = (found: readonly string[], reach: (found: readonly string[]) => Reach): Reach | undefined =>
   found.length === 0 ? undefined : reach(found);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Clock, Fault, gathered, type Seconds } from '../base/index.js';
 import type { StateQuestion, TokenRevoker, TokenStates } from '../introspection/index.js';
-import { sha256 } from '../protocol/index.js';
+import { feedTarget, sha256 } from '../protocol/index.js';
 import { clocksDiffer, MAX_CLOCK_DIFFERENCE } from './clocks.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
@@ -17,6 +17,18 @@ export function openTokenStates({ prisma }: Database, clock: Clock, idle: Second
       await numberDerived(prisma, targets, { by: 'writ', reason: REVOKED });
     }),
   );
+  const revoke = (target: string, { facts, txn, by }: Told): Promise<void> =>
+    guarded(async () => {
+      const isKnown = await prisma.$transaction(async (transaction) => {
+        // Told again: what comes of it is numbered already, and is not looked for at the word of a client.
+        const numbered = await transaction.$queryRawUnsafe<unknown[]>(NUMBERED, target);
+        if (numbered.length === 0) await revokeWithin(transaction, [target], by, REVOKED);
+        const record = { kind: 'revocation', at: clock.now(), facts, decision: 'done', reason: 'revoked' } as const;
+        await append(transaction, { ...record, ...(txn === undefined ? {} : { txn }) });
+        return numbered.length > 0;
+      });
+      if (!isKnown) await deriving(target);
+    });
   return {
     ask: async (question) => {
       const [sql, parameters] = statementOf(question, clock.now(), idle);
@@ -27,27 +39,14 @@ export function openTokenStates({ prisma }: Database, clock: Clock, idle: Second
       return { live, replayed, consumed, registryVersion: Number(row.registry), runUntil: runUntil ?? undefined };
     },
     revokeToken: ({ tokenHash, txn }, by) =>
-      guarded(async () => {
-        const target = `token:${tokenHash}`;
-        const isKnown = await prisma.$transaction(async (transaction) => {
-          // Told again: what comes of the token is numbered already, and is not looked for at the word of a client.
-          const numbered = await transaction.$queryRawUnsafe<unknown[]>(NUMBERED, target);
-          if (numbered.length === 0) await revokeWithin(transaction, [target], by, REVOKED);
-          const facts = { what: 'token', token: tokenHash, by };
-          await append(transaction, {
-            kind: 'revocation',
-            at: clock.now(),
-            facts,
-            decision: 'done',
-            reason: 'revoked',
-            ...(txn === undefined ? {} : { txn }),
-          });
-          return numbered.length > 0;
-        });
-        if (!isKnown) await deriving(target);
-      }),
+      revoke(`token:${tokenHash}`, { facts: { what: 'token', token: tokenHash, by }, txn, by }),
+    revokeTransaction: (txn, by) =>
+      revoke(feedTarget.transaction(txn), { facts: { what: 'transaction', txn, by }, txn, by }),
   };
 }
+
+/** What is recorded of it, and the transaction that it is of. */
+type Told = Readonly<{ facts: Readonly<Record<string, string>>; txn: string | undefined; by: string }>;
 
 const REVOKED = 'revoked by its client';
 const NUMBERED = 'SELECT 1 FROM revocation WHERE target = $1';
@@ -61,10 +60,19 @@ function statementOf(
   now: Seconds,
   idle: Seconds,
 ): readonly [sql: string, parameters: readonly unknown[]] {
-  const { requestId, registryVersion, spends, tokenHash, consume, renew } = question;
+  const { requestId, registryVersion, spends, keyThumbprint, tokenHash, consume, renew } = question;
   const keys = spends.map(({ key }) => key);
   const ends = spends.map(({ expiresAt }) => expiresAt);
-  const basis = [requestId, keys, ends, tokenHash ?? null, registryVersion, now, MAX_CLOCK_DIFFERENCE];
+  const basis = [
+    requestId,
+    keys,
+    ends,
+    tokenHash ?? null,
+    registryVersion,
+    now,
+    MAX_CLOCK_DIFFERENCE,
+    keyThumbprint ?? null,
+  ];
   if (renew !== undefined && tokenHash !== undefined) {
     const { tool, until, refused, record, session, txn } = renew;
     return [ASK_TO_RUN_ON, [...basis, tool, until, refused ?? null, record, session, txn, idle]];
@@ -87,11 +95,11 @@ WITH state AS MATERIALIZED (
   WHERE state.version = $5::bigint AND NOT state.off ORDER BY key
   ON CONFLICT (key) DO NOTHING RETURNING key
 ), replayed AS MATERIALIZED (
-  SELECT EXISTS (
+  SELECT (EXISTS (SELECT 1 FROM revocation WHERE target = 'agent-key:' || $8::text) OR EXISTS (
     SELECT 1 FROM unnest($2::text[]) AS s(key)
     WHERE NOT EXISTS (SELECT 1 FROM spent WHERE spent.key = s.key)
       AND NOT EXISTS (SELECT 1 FROM replay r WHERE r.key = s.key AND r.spender = $1)
-  ) AND (SELECT version = $5::bigint AND NOT off FROM state) AS yes
+  )) AND (SELECT version = $5::bigint AND NOT off FROM state) AS yes
 ), token AS MATERIALIZED (
   SELECT 1 AS one FROM log_leaf l JOIN agent_session s ON s.id = l.session_id JOIN person p ON p.id = s.person_id
   LEFT JOIN trusted_issuer voucher ON voucher.issuer = p.issuer
@@ -109,19 +117,19 @@ ${ANSWER}, false AS consumed, NULL::int AS run_until`;
 const ASK_FOR_USE = `${STATE}, asked AS MATERIALIZED (
   SELECT 1 FROM replayed, state WHERE NOT replayed.yes AND state.version = $5::bigint AND NOT state.off
 ), taken AS (
-  INSERT INTO token_use (key, used, expires_at) SELECT $8, 1, to_timestamp($10::bigint) FROM token, asked WHERE $9::int > 0
-  ON CONFLICT (key) DO UPDATE SET used = token_use.used + 1 WHERE token_use.used < $9::int
+  INSERT INTO token_use (key, used, expires_at) SELECT $9, 1, to_timestamp($11::bigint) FROM token, asked WHERE $10::int > 0
+  ON CONFLICT (key) DO UPDATE SET used = token_use.used + 1 WHERE token_use.used < $10::int
   RETURNING used
 ), written AS MATERIALIZED (
-  SELECT convert_to($11::text || ',"outcome":{'
+  SELECT convert_to($12::text || ',"outcome":{'
     || CASE WHEN EXISTS (SELECT 1 FROM taken) THEN '"decision":"done","reason":"used"'
             WHEN EXISTS (SELECT 1 FROM token) THEN '"decision":"refuse","reason":"no_use_left"'
             ELSE '"decision":"refuse","reason":"not_live"' END
-    || ',"session":' || to_json($12::text)::text || ',"sequence":null,"seen":0}}', 'UTF8') AS leaf
+    || ',"session":' || to_json($13::text)::text || ',"sequence":null,"seen":0}}', 'UTF8') AS leaf
   FROM asked
 ), leaf AS (
   INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, txn, lineage)
-  SELECT leaf, sha256('\\x00'::bytea || leaf), 'introspection', $12, $13, ARRAY[]::text[] FROM written
+  SELECT leaf, sha256('\\x00'::bytea || leaf), 'introspection', $13, $14, ARRAY[]::text[] FROM written
 )
 ${ANSWER}, EXISTS (SELECT 1 FROM taken) AS consumed, NULL::int AS run_until`;
 
@@ -134,29 +142,29 @@ ${ANSWER}, EXISTS (SELECT 1 FROM taken) AS consumed, NULL::int AS run_until`;
 const ASK_TO_RUN_ON = `${STATE}, asked AS MATERIALIZED (
   SELECT 1 FROM replayed, state WHERE NOT replayed.yes AND state.version = $5::bigint AND NOT state.off
 ), renewed AS (
-  UPDATE agent_session s SET last_used_at = clock_timestamp(), idle_until = ${idleUntil('$14')}
+  UPDATE agent_session s SET last_used_at = clock_timestamp(), idle_until = ${idleUntil('$15')}
   FROM token, asked
-  WHERE s.id = $12 AND $10::text IS NULL AND s.status = 'active' AND s.expires_at > clock_timestamp() AND NOT ${isIdle('s')}
-  RETURNING least($9::bigint, floor(extract(epoch FROM s.expires_at))::bigint) AS until
+  WHERE s.id = $13 AND $11::text IS NULL AND s.status = 'active' AND s.expires_at > clock_timestamp() AND NOT ${isIdle('s')}
+  RETURNING least($10::bigint, floor(extract(epoch FROM s.expires_at))::bigint) AS until
 ), held AS MATERIALIZED (
   SELECT h.token_hash, h.tool, h.account FROM budget_hold h, renewed
-  WHERE h.token_hash = $4 AND h.tool = $8 FOR UPDATE OF h SKIP LOCKED
+  WHERE h.token_hash = $4 AND h.tool = $9 FOR UPDATE OF h SKIP LOCKED
 ), kept AS (
   UPDATE budget_hold h SET expires_at = greatest(h.expires_at, to_timestamp(renewed.until)) FROM held, renewed
   WHERE h.token_hash = held.token_hash AND h.tool = held.tool AND h.account = held.account
 ), written AS MATERIALIZED (
-  SELECT told.session, convert_to($11::text || ',"outcome":{'
+  SELECT told.session, convert_to($12::text || ',"outcome":{'
     || CASE WHEN EXISTS (SELECT 1 FROM renewed) THEN '"decision":"done","reason":"renewed"'
-            WHEN EXISTS (SELECT 1 FROM token) AND $10::text IS NOT NULL THEN '"decision":"refuse","reason":' || to_json($10::text)::text
+            WHEN EXISTS (SELECT 1 FROM token) AND $11::text IS NOT NULL THEN '"decision":"refuse","reason":' || to_json($11::text)::text
             ELSE '"decision":"refuse","reason":"not_live"' END
     || ',"session":' || coalesce(to_json(told.session)::text, 'null') || ',"sequence":null,"seen":0}}', 'UTF8') AS leaf
   FROM asked, (SELECT (
     SELECT id FROM agent_session
-    WHERE id = $12 AND closed_at IS NULL AND (status <> 'ended' OR ended_at > clock_timestamp() - interval '300 seconds')
+    WHERE id = $13 AND closed_at IS NULL AND (status <> 'ended' OR ended_at > clock_timestamp() - interval '300 seconds')
   ) AS session) told
 ), leaf AS (
   INSERT INTO log_leaf (leaf, leaf_hash, kind, session_id, txn, lineage)
-  SELECT leaf, sha256('\\x00'::bytea || leaf), 'introspection', session, $13, ARRAY[]::text[] FROM written
+  SELECT leaf, sha256('\\x00'::bytea || leaf), 'introspection', session, $14, ARRAY[]::text[] FROM written
 )
 ${ANSWER}, false AS consumed, (SELECT until FROM renewed)::int AS run_until`;
 

@@ -40,6 +40,12 @@ const isRefusedOffline = async (token: string): Promise<boolean> => {
 const standing = async (token: string): Promise<unknown> => [await isActive(token), await isRefusedOffline(token)];
 const ENDED = [false, true];
 const ALIVE = [true, false];
+/** Of ours, and of the engine. */
+const ROUTES = [
+  ['/revoke', { token: 'unknown' }],
+  ['/introspect', { token: 'unknown' }],
+  ['/token', { grant_type: 'refresh_token', refresh_token: 'unknown' }],
+] as const;
 const NOT_ACCEPTABLE = [400, { error: 'invalid_request', error_description: 'subject_token is not acceptable' }];
 
 describe('POST /admin/v1/revocations', () => {
@@ -150,7 +156,26 @@ describe('POST /admin/v1/revocations', () => {
     expect(body).toMatchObject({ target: `agent-key:${thumbprint(world.a1.key.jwk)}`, sessions: 0 });
     expect(await standing(token)).toEqual(ENDED);
     expect(answerOf(await world.exchange({ subject_token: await later('dave') }))).toEqual(NOT_ACCEPTABLE);
+    for (const [path, form] of ROUTES) {
+      const asA1 = await bearerAssertion(world.issuer, world.a1);
+      expect(await world.post(path, { ...asA1, ...form })).toMatchObject({
+        status: 401,
+        body: { error: 'invalid_client' },
+      });
+      const asA2 = await bearerAssertion(world.issuer, world.a2);
+      expect((await world.post(path, { ...asA2, ...form })).status).not.toBe(401);
+    }
     await world.writ.database.prisma.$executeRawUnsafe(`DELETE FROM revocation WHERE target LIKE 'agent-key:%'`);
+  });
+
+  it('refuses to take a key from an agent that is none of its own, and writes nothing', async () => {
+    const before = await revocations();
+    for (const key of [thumbprint(world.a2.key.jwk), 'A'.repeat(43), ''])
+      expect(await revoke({ agent_key: `agt_a1#${key}` })).toMatchObject({
+        status: 404,
+        body: { code: 'not_found', detail: `There is no agent key agt_a1#${key}` },
+      });
+    expect(await revocations()).toEqual(before);
   });
 
   it('withdraws a signing key', async () => {

@@ -26,7 +26,7 @@ type Claims = JWTPayload &
 type Begun = Readonly<{ token: string; claims: Claims }>;
 
 /** A token whose call goes on after its end, which has come. */
-async function longCall(person: string, life = 4): Promise<Begun> {
+async function longCall(person: string, life = 8): Promise<Begun> {
   const exp = Math.floor(Date.now() / 1_000) + life;
   const token = tokenOf(
     await world.exchange({

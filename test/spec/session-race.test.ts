@@ -104,17 +104,20 @@ describe.each(databaseKinds.filter((kind) => kind === 'server'))('a session at t
     );
     expect(await act('below', 'pause')).toBe('paused');
     const waiting = async (many: number): Promise<void> => {
-      const sql = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%agent_session%'`;
+      const sql = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%agent_session%'`;
       while ((await prisma.$queryRawUnsafe<object[]>(sql)).length < many) await pause(20);
     };
     const answers: Promise<unknown>[] = [];
-    await prisma.$transaction(async (holding) => {
-      await holding.$executeRawUnsafe(`SELECT 1 FROM agent_session WHERE id = 'below' FOR UPDATE`);
-      answers.push(act('above', 'pause'));
-      await waiting(1);
-      answers.push(world.admin('POST', '/sessions/below/resume').then(({ status }) => status));
-      await waiting(2);
-    });
+    await prisma.$transaction(
+      async (holding) => {
+        await holding.$executeRawUnsafe(`SELECT 1 FROM agent_session WHERE id = 'below' FOR UPDATE`);
+        answers.push(act('above', 'pause'));
+        await waiting(1);
+        answers.push(world.admin('POST', '/sessions/below/resume').then(({ status }) => status));
+        await waiting(2);
+      },
+      { timeout: 30_000 },
+    );
     expect(await Promise.all(answers)).toEqual(['paused', 409]);
     const { body } = await world.admin('GET', '/sessions/below');
     expect(body).toMatchObject({ status: 'paused' });

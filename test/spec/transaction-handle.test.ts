@@ -5,7 +5,7 @@ import { createAgent } from '../../src/sdk/agent/index.js';
 import { PrivateJwk, TokenType } from '../../src/protocol/index.js';
 import { ownWorld, RS1, RS2, tool, tools } from '../support/world.js';
 import { dpopProof } from '../support/jws.js';
-import { answerOf, type ClientKey, type Form, makeKey, type Reply, tokenOf } from '../support/writ.js';
+import { answerOf, bearerAssertion, type ClientKey, type Form, makeKey, type Reply, tokenOf } from '../support/writ.js';
 
 const world = await ownWorld();
 const requested_token_type = TokenType.txnAccessToken;
@@ -176,6 +176,32 @@ describe('Txn-AT txn_handle', () => {
     });
     await world.admin('POST', `/sessions/${session}/end`, { reason: 'over' });
     await over(await ask({ subject_token, txn_handle: handleOf(next) }));
+  });
+
+  it('RFC 7009: is revoked by the client that it was given to, with every token of its transaction', async () => {
+    const subject_token = await world.personToken('alice', { sid: 'revoked-by-handle' });
+    const [first, other] = [await ask({ subject_token }), await ask({ subject_token })];
+    const revoke = async (token: string, by = world.a1): Promise<number> =>
+      (await world.post('/revoke', { ...(await bearerAssertion(world.issuer, by)), token })).status;
+    const isActive = async (answer: Reply): Promise<unknown> => {
+      const form = { ...(await bearerAssertion(world.issuer, world.rs1)), token: tokenOf(answer) };
+      return ((await world.post('/introspect', form)).body as { active: boolean }).active;
+    };
+    expect(await revoke(handleOf(first), world.a2)).toBe(200);
+    expect(await revoke(`${handleOf(first)}=`)).toBe(200);
+    expect(await isActive(first)).toBe(true);
+    expect(await revoke(handleOf(first))).toBe(200);
+    expect(await revoke(handleOf(first))).toBe(200);
+    expect([await isActive(first), await isActive(other)]).toEqual([false, true]);
+    expect(answerOf(await ask({ subject_token, txn_handle: handleOf(first) }))).toEqual(REFUSED);
+    expect((await ask({ subject_token, txn_handle: handleOf(other) })).status).toBe(200);
+    const { items } = (await world.admin('GET', `/log?txn=${claimsOf(first).txn}&kind=revocation`)).body as {
+      items: { facts: object }[];
+    };
+    expect(items.map(({ facts }) => facts)).toEqual([
+      { what: 'transaction', txn: claimsOf(first).txn, by: 'agt_a1' },
+      { what: 'transaction', txn: claimsOf(first).txn, by: 'agt_a1' },
+    ]);
   });
 
   it('is carried by writ/agent', async () => {
