@@ -129,7 +129,7 @@ const limits = ({ budgets }: ConsentRequest): Markup =>
 function inWords({ unit, per, limit, currency, window_seconds: window }: ConsentRequest['budgets'][number]): string {
   const what =
     unit === 'money' ? `${String(limit)} ${currency ?? ''}` : `${String(limit)} ${unit.replaceAll('_', ' ')}`;
-  const until = window === undefined ? '' : `, anew every ${timeInWords(window)}`;
+  const until = window === undefined ? '' : `, anew every ${timeInWords(window).replace(/^1 /, '')}`;
   return `${what} for each ${per}${until}`;
 }
 

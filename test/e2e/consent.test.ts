@@ -3,8 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createServer, type Server } from 'node:http';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { ALICE, close, listen } from '../support/company.js';
+import type { ToolInput } from '../../src/registry/index.js';
 import { freshDatabase, type TestDatabase } from '../support/databases.js';
 import { authorizationLink, startWrit, TestAgent, type Writ } from '../support/engine.js';
+import { reviewedTool } from '../support/tools.js';
 
 const CHROMIUM = process.env['WRIT_CHROMIUM'] ?? '/usr/bin/chromium';
 const MISSING = `Pages are not looked at: no Chromium at ${CHROMIUM} (WRIT_CHROMIUM names another one).`;
@@ -19,6 +21,19 @@ const SIZES = [
   ['phone', { width: 375, height: 720 }],
 ] as const;
 
+const TOOLS: readonly ToolInput[] = [
+  reviewedTool('list_files', { scopes: ['files:read'], tier: 'low', action: 'read' }),
+  { ...reviewedTool('read_file', { scopes: ['files:read'], tier: 'low', action: 'read' }), sentence: 'Read a file' },
+  {
+    ...reviewedTool('write_file', { scopes: ['files:write'], tier: 'medium', action: 'write' }),
+    sentence: 'Write into a file, over what is there',
+  },
+  {
+    ...reviewedTool('delete_repository', { scopes: ['files:write'], tier: 'critical', action: 'delete' }),
+    sentence: 'Delete a whole repository with everything in it',
+  },
+];
+
 let db: TestDatabase;
 let writ: Writ;
 let callback: Server;
@@ -30,9 +45,15 @@ beforeAll(async () => {
   browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
   callback = createServer((_request, response) => response.end('back at the agent'));
   redirectUri = `${await listen(callback)}/callback`;
-  agent = new TestAgent('agt_planner', { redirect_uris: [redirectUri] });
+  agent = new TestAgent('agt_planner', {
+    redirect_uris: [redirectUri],
+    budgets: [
+      { unit: 'calls', per: 'session', limit: 200 },
+      { unit: 'money', per: 'person', limit: '250.00', currency: 'EUR', window_seconds: 86_400 },
+    ],
+  });
   db = await freshDatabase('embedded');
-  writ = await startWrit(db.database, { agents: [agent.registered] });
+  writ = await startWrit(db.database, { agents: [agent.registered], tools: TOOLS });
 }, 60_000);
 afterAll(async () => {
   if (browser === undefined) return;
@@ -91,6 +112,31 @@ async function picture(page: Page, name: string): Promise<void> {
     await page.waitForURL(`${redirectUri}?**`);
     expect(page.url()).toMatch(wanted);
     expect(await page.textContent('body')).toBe('back at the agent');
+    expect(complaints).toEqual([]);
+    await page.context().close();
+  });
+
+  it('what the person unticks is not granted, and with nothing left the page asks again', async () => {
+    const { page, complaints } = await visit(SIZES[1][1], false);
+    const boxes = page.locator('input[name=tool]');
+    expect(await boxes.count()).toBe(4);
+    for (let place = 0; place < 4; place++) await boxes.nth(place).uncheck();
+    await page.click('button:has-text("Allow")');
+    expect(await page.textContent('[role=alert]')).toContain('nothing is left');
+    await picture(page, 'consent-nothing-left-phone');
+    await page.locator('input[name=tool]').nth(2).uncheck();
+    await page.locator('input[name=tool]').nth(3).uncheck();
+    await page.selectOption('select', '3600');
+    await page.click('button:has-text("Allow")');
+    await page.waitForURL(`${redirectUri}?code=**`);
+    const [kept] = await db.database.prisma.engineRecord.findMany({
+      where: { model: 'Grant' },
+      orderBy: { expiresAt: 'asc' },
+    });
+    expect(kept?.payload).toMatchObject({
+      resources: { [writ.issuer]: 'files:read' },
+      rar: [{ identifier: 'list_files' }, { identifier: 'read_file' }],
+    });
     expect(complaints).toEqual([]);
     await page.context().close();
   });

@@ -70,7 +70,7 @@ describe('consent is a delegation that the person can narrow', () => {
       '100 calls for each session',
     ])
       expect(body).toContain(shown);
-    expect(body).toContain('50.00 EUR for each person, anew every 1 day');
+    expect(body).toContain('50.00 EUR for each person, anew every day');
     expect([...body.matchAll(/<option value="(\d+)"/g)].map(([, seconds]) => seconds)).toEqual([
       '3600',
       '86400',

@@ -14,6 +14,7 @@ import {
   McpServer,
   type RegisteredAgent,
   type RegistrySnapshot,
+  type ToolInput,
 } from '../../src/registry/index.js';
 import {
   type Database,
@@ -48,6 +49,8 @@ export type Writ = Readonly<{
 export type WritOptions = Readonly<{
   path?: string;
   agents: readonly RegisteredAgent[];
+  /** Those of the MCP server for files. */
+  tools?: readonly ToolInput[];
   engine?: Partial<EngineDeps>;
   company?: Partial<CompanyOptions>;
   /** Shares the company, the keys and the issuer of another replica; its own address answers for that issuer. */
@@ -65,7 +68,7 @@ export async function startWrit(database: Database, options: WritOptions): Promi
   const company = options.replicaOf?.company ?? (await startCompany({ writIssuer: issuer, ...options.company }));
   const faults: unknown[] = [];
   const behind = writesBehind((error) => faults.push(error));
-  let snapshot = registryOf(options.agents);
+  let snapshot = registryOf(options.agents, options.tools);
   let keys = sharedKeys;
   const engine = createEngine({
     issuer,
@@ -115,7 +118,7 @@ export async function startWrit(database: Database, options: WritOptions): Promi
     faults,
     registry: {
       change: (agents) => {
-        snapshot = registryOf(agents);
+        snapshot = registryOf(agents, options.tools);
       },
     },
     setKeys: (newer) => {
@@ -146,7 +149,7 @@ export function signingKey(kid: string): EngineSigningKey {
   };
 }
 
-const server = (resource: string, name: string): McpServer =>
+const server = (resource: string, name: string, tools: readonly ToolInput[] = []): McpServer =>
   McpServer.parse({
     resource,
     client_id: `srv_${name.toLowerCase()}`,
@@ -154,11 +157,14 @@ const server = (resource: string, name: string): McpServer =>
     owner: 'Platform team',
     authentication: { method: 'client_secret_basic' },
     scopes: [`${name.toLowerCase()}:read`, `${name.toLowerCase()}:write`],
-    tools: [],
+    tools: [...tools],
   });
 
-function registryOf(agents: readonly RegisteredAgent[]): RegistrySnapshot {
-  const servers = [server(FILES, 'Files'), server(MAIL, 'Mail')].map((one) => ({ ...one, secretHash: undefined }));
+function registryOf(agents: readonly RegisteredAgent[], tools?: readonly ToolInput[]): RegistrySnapshot {
+  const servers = [server(FILES, 'Files', tools), server(MAIL, 'Mail')].map((one) => ({
+    ...one,
+    secretHash: undefined,
+  }));
   return makeSnapshot(1, { agents, servers, issuers: [] });
 }
 
