@@ -167,7 +167,8 @@ describe('life and standing', () => {
     await change('agents', 'agt_a1', (agent) => ({ ...agent, hand_over_to: [] }));
     expect(answerOf(await world.exchange({ subject_token: handed }, world.a2))).toEqual(NOT_ACCEPTABLE);
     await change('agents', 'agt_a1', (agent) => ({ ...agent, hand_over_to: ['agt_a2'] }));
-    expect((await world.exchange({ subject_token: handed }, world.a2)).status).toBe(200);
+    const anew = tokenOf(await world.exchange(HAND_OVER));
+    expect((await world.exchange({ subject_token: anew }, world.a2)).status).toBe(200);
   });
 
   it('of a removed agent is not inherited by whoever gets its client id', async () => {
