@@ -33,7 +33,7 @@ export function narrow(wish: Wish, { client, server }: Parties): Result<Narrowed
   if (wide) return err(wide);
   const allowed = server.tools.filter((tool) => isLeft(tool, server.resource, subject));
   const tools = wanted.tools ?? toolsOfScopes(wanted.scopes ?? [], ceiling, allowed);
-  const granted = grantTools(tools, wish, { ceiling, tools: server.tools });
+  const granted = grantTools(tools, wish, { ceiling, tools: server.tools, isServer: 'resource' in client });
   if (!granted.ok) return granted;
   if (granted.value.length === 0) return err({ reason: 'nothing_granted', term: 'request' });
   const needed = new Set(granted.value.flatMap(({ tool }) => tool.scopes));
@@ -76,7 +76,7 @@ function settleScope(
 function grantTools(
   tools: readonly WantedTool[],
   { subject }: Wish,
-  rules: Readonly<{ ceiling: Ceiling; tools: readonly Tool[] }>,
+  rules: Readonly<{ ceiling: Ceiling; tools: readonly Tool[]; isServer: boolean }>,
 ): Result<readonly Granted[], PolicyRefusal> {
   if (tools.length > MAX_TOOLS) return err({ reason: 'too_many_tools', term: 'request' });
   const granted: Granted[] = [];
@@ -87,7 +87,7 @@ function grantTools(
       return err({ reason: 'tool_not_granted', term: 'agent', tool: wanted.name });
     const waiting = unreviewed(tool);
     if (waiting) return err(waiting);
-    const inherited = withinSubject(wanted, { tool, resource: rules.ceiling.resource }, subject);
+    const inherited = withinSubject(wanted, { tool, ...rules }, subject);
     if (!inherited.ok) return inherited;
     const uses = usesOf(tool, wanted, tools.length, inherited.value);
     if (!uses.ok) return uses;
@@ -107,11 +107,13 @@ function grantTools(
  */
 function withinSubject(
   wanted: WantedTool,
-  { tool, resource }: Readonly<{ tool: Tool; resource: string }>,
+  { tool, ceiling: { resource }, isServer }: Readonly<{ tool: Tool; ceiling: Ceiling; isServer: boolean }>,
   { kind, details }: Wish['subject'],
 ): Result<McpToolCall | undefined, PolicyRefusal> {
   const isHop = kind === 'transaction' && !(details ?? []).some(({ locations }) => locations[0] === resource);
-  if (isHop && tool.tier !== 'low') return err({ reason: 'tool_not_granted', term: 'person', tool: wanted.name });
+  // An agent that exchanges its own transaction token is no hop: it has no more than the person left it.
+  const mayHop = tool.tier === 'low' && (isServer || details === undefined);
+  if (isHop && !mayHop) return err({ reason: 'tool_not_granted', term: 'person', tool: wanted.name });
   if (isHop || details === undefined) return ok(undefined);
   const held = details.find(({ identifier, locations }) => identifier === wanted.name && locations[0] === resource);
   if (held === undefined) return err({ reason: 'tool_not_granted', term: 'person', tool: wanted.name });

@@ -49,7 +49,10 @@ async function tokenFor(choice: Choice, scope?: string): Promise<Reply> {
 
 const exchange = (subject_token: string, more: Form): Promise<Reply> =>
   world.exchange({ subject_token, resource: RS1, authorization_details: undefined, ...more });
-const calling = (name: string): Form => ({ authorization_details: tools(tool(name, { arguments: {} })) });
+const calling = (name: string, resource = RS1): Form => ({
+  resource,
+  authorization_details: tools(tool(name, { arguments: {}, locations: [resource] })),
+});
 /** By their places in the page. */
 const [READ, LIST] = ['0', '1'];
 const held = (...names: string[]): object[] =>
@@ -117,7 +120,38 @@ describe('consent is a delegation that the person can narrow', () => {
         error: 'invalid_authorization_details',
         error_description: `the tool ${name} is not granted here`,
       });
-    expect((await exchange(access_token, { resource: RS2, ...calling('read_file') })).status).toBeGreaterThan(399);
+    expect((await exchange(access_token, calling('read_file', RS2))).status).toBeGreaterThan(399);
+  });
+
+  it('goes with every token that is made of it: by no transaction token or hand-over is more got', async () => {
+    const all = ['read_file', 'list_files', 'write_file', 'delete_repo'];
+    const before = (await world.admin('GET', '/agents/agt_a1')).body as { allow: object[] };
+    await change(world, 'agt_a1', (agent) => ({
+      ...agent,
+      allow: [RS1, RS2].map((resource) => ({ resource, scopes: ['repo:read', 'repo:write'], tools: all })),
+    }));
+    const { access_token } = tokensOf(await tokenFor({ tool: [READ] }));
+    const domain = { resource: undefined, audience: world.config.trustDomain, scope: 'repo:read' };
+    const transaction = tokensOf(await exchange(access_token, domain)).access_token;
+    const handed = tokensOf(await exchange(access_token, { ...domain, audience: 'agt_a2' })).access_token;
+    const type = { subject_token_type: 'urn:ietf:params:oauth:token-type:txn_token' };
+    const beyond = async (subject_token: string, more: Form, by = world.a1): Promise<unknown> => {
+      const answer = await world.exchange(
+        { subject_token, resource: RS1, authorization_details: undefined, ...more },
+        by,
+      );
+      return answer.body;
+    };
+    const notGranted = (name: string): object => ({
+      error: 'invalid_authorization_details',
+      error_description: `the tool ${name} is not granted here`,
+    });
+    expect(await beyond(transaction, { ...type, ...calling('read_file', RS2) })).toEqual(notGranted('read_file'));
+    expect(await beyond(transaction, { ...type, ...calling('list_files') })).toEqual(notGranted('list_files'));
+    expect(await beyond(handed, calling('list_files'), world.a2)).toEqual(notGranted('list_files'));
+    expect(await beyond(transaction, { ...type, ...calling('read_file') })).toHaveProperty('access_token');
+    expect(await beyond(handed, calling('read_file'), world.a2)).toHaveProperty('access_token');
+    await change(world, 'agt_a1', (agent) => ({ ...agent, allow: before.allow }));
   });
 
   it('gives an agent that names no tools those that were left of its scopes', async () => {
