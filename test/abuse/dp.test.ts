@@ -164,6 +164,8 @@ describe('a proof', () => {
         .guard()
         .fetch(() => Promise.resolve(new Response('done'))),
     );
+    // A token of an earlier second than the verifier's start counts as used.
+    bound = await forTheGuard({ dpop: prove() });
     const headers = { authorization: `DPoP ${bound}`, dpop: proveCall(), 'content-type': 'application/json' };
     const answers = await Promise.all(
       guards.map((guard) =>

@@ -46,17 +46,15 @@ describe('the uses of a token', () => {
     const resource = 'https://mcp1.example/shared';
     const clock = { now: () => Math.floor(Date.now() / 1000) };
     const once = memoryOnceStore(clock);
-    const token = await issuer.token(resource, 'write_file');
-    const answers = [1, 2].map(() =>
+    const guards = [1, 2].map(() =>
       createVerifier({ issuer: issuer.url, resource, once })
         .guard()
-        .fetch(() => Promise.resolve(new Response('done')))(
-        new Request(resource, {
-          method: 'POST',
-          body: callText('write_file', ARGS),
-          headers: { authorization: `Bearer ${token}` },
-        }),
-      ),
+        .fetch(() => Promise.resolve(new Response('done'))),
+    );
+    const token = await issuer.token(resource, 'write_file');
+    const headers = { authorization: `Bearer ${token}` };
+    const answers = guards.map((guard) =>
+      guard(new Request(resource, { method: 'POST', body: callText('write_file', ARGS), headers })),
     );
     expect(await statuses(answers)).toEqual([200, 401]);
   });
