@@ -171,6 +171,7 @@ const Revocation = z.union([
       number: count.describe('Its place among all revocations.'),
       sessions: count.describe('Sessions that ended with it, each with a record of its own.'),
       consents: count,
+      tokens: count.optional().describe('Tokens made from the one that was revoked; in earlier records only.'),
       by,
     })
     .describe('A revocation by an administrator, with all that it took with it.'),
