@@ -6,6 +6,7 @@ import {
   type Agent,
   beyond,
   type Right,
+  rightName,
   type RightsUse,
   type Taken,
   unusedOf,
@@ -148,11 +149,9 @@ async function known(
   const all = (await rights.unused([id], clock.now() - days * DAY)).get(id) ?? [];
   // Nothing is unused as long as nobody can say so.
   if (until < clock.now() - DAY) return { until, rights: [] };
-  const later = new Set((await rights.usedSince(id, until - 60)).map(nameOf));
-  return { until, rights: all.filter((right) => !later.has(nameOf(right))) };
+  const later = new Set((await rights.usedSince(id, until - 60)).map(rightName));
+  return { until, rights: all.filter((right) => !later.has(rightName(right))) };
 }
-
-const nameOf = ({ resource, kind, name }: Right): string => JSON.stringify([resource, kind, name]);
 
 async function shrink(
   { id, days, take, dryRun, conditions }: Shrinking,

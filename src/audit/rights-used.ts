@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { clientOf } from '../protocol/index.js';
 import type { SeenEntry } from './findings.js';
 import type { LogRecord } from './record.js';
 
@@ -47,9 +48,6 @@ export function rightsUsedBy({ kind, facts, outcome, at }: LogRecord): readonly 
     ...scopes.map((name) => ({ client, resource, kind: 'scope' as const, name, at })),
   ]);
 }
-
-/** An instance (`<client id>/<name>`) acts as its client. */
-const clientOf = (actor: string): string => actor.split('/')[0] ?? actor;
 
 /** Each right once, with its latest use. */
 export function latestUses(entries: readonly Pick<SeenEntry, 'record'>[]): readonly RightUse[] {

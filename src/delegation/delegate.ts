@@ -1,5 +1,5 @@
 import { err, ok, type Result } from '../base/index.js';
-import { type Actor, MAX_CHAIN } from '../protocol/index.js';
+import { type Actor, clientOf, MAX_CHAIN } from '../protocol/index.js';
 import type { Delegation, DelegationRefusal, Presenter, Subject, Wanted } from './types.js';
 
 export type DelegationLimits = Readonly<{ issuer: string; maxActors: number }>;
@@ -85,7 +85,7 @@ function chain(
 }
 
 const isSame = (a: Actor, b: Actor): boolean => a.sub === b.sub && a.iss === b.iss;
-const isSameClient = (a: Actor, b: Actor): boolean => a.iss === b.iss && a.sub.split('/')[0] === b.sub.split('/')[0];
+const isSameClient = (a: Actor, b: Actor): boolean => a.iss === b.iss && clientOf(a.sub) === clientOf(b.sub);
 
 /**
  * CH-03: a tool that the transaction has called is not called again further down the same chain; this also keeps a use

@@ -1,7 +1,7 @@
 import { ok, type Result } from '../base/index.js';
 import type { Delegation } from '../delegation/index.js';
 import type { Grant } from '../policy/index.js';
-import type { Budget } from '../protocol/index.js';
+import { type Budget, clientOf } from '../protocol/index.js';
 import type { RegisteredAgent, RegisteredServer, RegistrySnapshot } from '../registry/index.js';
 import { type BudgetedCall, type BudgetFlaw, debitsOf, type Reservation, type Spender } from '../session/index.js';
 
@@ -56,7 +56,7 @@ function spenderOf(about: About): Spender {
 
 /** Our own clients of the chain; an instance (`<client id>/<name>`) is its client. */
 function clientsOf({ delegation: { actors, presenter, subject }, issuer }: About): readonly string[] {
-  const ours = actors.filter(({ iss }) => iss === issuer).map(({ sub }) => sub.split('/')[0] ?? sub);
+  const ours = actors.filter(({ iss }) => iss === issuer).map(({ sub }) => clientOf(sub));
   return [...new Set([presenter.clientId, ...ours, subject.rootAgent])];
 }
 

@@ -1,5 +1,5 @@
 import { err, ok, type Result, type Seconds } from '../base/index.js';
-import { MCP_TOOL_CALL, type McpToolCall, McpToolCalls } from '../protocol/index.js';
+import { MCP_TOOL_CALL, type McpToolCall, McpToolCalls, MOST_TOOLS } from '../protocol/index.js';
 import type { ConsentRequest, ConsentTool } from './consent.js';
 
 /** What the person left of what was asked: tools by their place in the page, and how long it lasts. */
@@ -14,7 +14,6 @@ export type Narrowing = Readonly<{
 
 export type NarrowingFlaw = 'nothing_left' | 'too_many_tools' | 'unknown_time';
 
-const MAX_TOOLS = 32;
 const MAX_USES = 1_000;
 
 /**
@@ -30,7 +29,7 @@ export function narrowed(request: ConsentRequest, choice: Choice): Result<Narrow
   );
   if (left.length === all.length) return ok({ scopes: undefined, tools: undefined, lasts });
   if (left.length === 0) return err('nothing_left');
-  if (left.length > MAX_TOOLS) return err('too_many_tools');
+  if (left.length > MOST_TOOLS) return err('too_many_tools');
   const scopes = [...new Set(left.flatMap(({ tool }) => tool.scopes))];
   return ok({ scopes, tools: McpToolCalls.parse(left.map(detailOf)), lasts });
 }

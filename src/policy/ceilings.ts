@@ -1,13 +1,12 @@
 import { err, ok, type Result } from '../base/index.js';
 import type { Subject, Wanted, WantedTool } from '../delegation/index.js';
-import { MCP_TOOL_CALL, type McpToolCall } from '../protocol/index.js';
+import { MCP_TOOL_CALL, type McpToolCall, MOST_TOOLS } from '../protocol/index.js';
 import { type Ceiling, type Tool, toolState } from '../registry/index.js';
 import type { Parties, PolicyRefusal } from './types.js';
 
 /** Uses of a low-tier tool in one token: what an agent gets when it names none, and the most that it may name. */
 const DEFAULT_USES = 10;
 const MAX_USES = 100;
-const MAX_TOOLS = 32;
 
 export type Narrowed = Readonly<{
   scopes: readonly string[];
@@ -78,7 +77,7 @@ function grantTools(
   { subject }: Wish,
   rules: Readonly<{ ceiling: Ceiling; tools: readonly Tool[]; isServer: boolean }>,
 ): Result<readonly Granted[], PolicyRefusal> {
-  if (tools.length > MAX_TOOLS) return err({ reason: 'too_many_tools', term: 'request' });
+  if (tools.length > MOST_TOOLS) return err({ reason: 'too_many_tools', term: 'request' });
   const granted: Granted[] = [];
   for (const wanted of tools) {
     const tool = rules.tools.find(({ name }) => name === wanted.name);

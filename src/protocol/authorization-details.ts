@@ -23,5 +23,6 @@ export const McpToolCall = z.strictObject({
 });
 export type McpToolCall = z.infer<typeof McpToolCall>;
 
-/** At most 32 tools in one token: a wider task is several tokens. */
-export const McpToolCalls = z.array(McpToolCall).min(1).max(32);
+/** Tools in one token: a wider task is several tokens. */
+export const MOST_TOOLS = 32;
+export const McpToolCalls = z.array(McpToolCall).min(1).max(MOST_TOOLS);

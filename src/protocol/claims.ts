@@ -121,6 +121,9 @@ export const PersonsAccessToken = z.looseObject({
 });
 export type PersonsAccessToken = z.infer<typeof PersonsAccessToken>;
 
+/** The client that an actor is, or is an instance of (`<client id>/<name>`). */
+export const clientOf = (actor: string): string => actor.split('/')[0] ?? actor;
+
 /** The actors of a token, the current one first (RFC 8693 section 4.1: only that one counts for access). */
 export function flattenAct(act: Act | undefined): readonly Actor[] {
   const actors: Actor[] = [];

@@ -2,7 +2,14 @@ import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
 import { sha256 } from './canonical.js';
-import { flattenAct, Identifier, Instant, type TransactionalAccessToken, type TransactionToken } from './claims.js';
+import {
+  clientOf,
+  flattenAct,
+  Identifier,
+  Instant,
+  type TransactionalAccessToken,
+  type TransactionToken,
+} from './claims.js';
 import { type Jws, type JwsFlaw, parseJws } from './jws.js';
 
 /** The feed's path below the issuer. */
@@ -37,7 +44,7 @@ export const feedTarget = {
   session: (id: string): string => `session:${id}`,
   person: (id: string): string => `person:${id}`,
   /** An instance (`<client id>/<name>`) is cut off with its client. */
-  agent: (actor: string): string => `agent:${actor.split('/')[0] ?? actor}`,
+  agent: (actor: string): string => `agent:${clientOf(actor)}`,
   server: (resource: string): string => `server:${resource}`,
   tool: (resource: string, name: string): string => `tool:${resource}#${name}`,
   key: (kid: string): string => `key:${kid}`,

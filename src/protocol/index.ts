@@ -1,4 +1,4 @@
-export { McpToolCall, McpToolCalls } from './authorization-details.js';
+export { McpToolCall, McpToolCalls, MOST_TOOLS } from './authorization-details.js';
 export { Amount, Budget, Budgets, BudgetScope, BudgetState, BudgetUnit, Currency } from './budget.js';
 export { personCommitment, type PersonName } from './person-commitment.js';
 export { type CanonicalFlaw, canonicalize, digest, parseArguments, parseExact, sha256 } from './canonical.js';
@@ -6,6 +6,7 @@ export {
   Act,
   Actor,
   CallChain,
+  clientOf,
   Confirmation,
   Digest,
   flattenAct,

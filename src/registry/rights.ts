@@ -31,10 +31,10 @@ export function unusedOf(
   unused: readonly Right[],
   servers: Servers,
 ): readonly Taken[] {
-  const old = new Set(unused.map(nameOf));
+  const old = new Set(unused.map(rightName));
   return allow.flatMap((ceiling) => {
     const { resource } = ceiling;
-    const isUnused = (kind: Right['kind'], name: string): boolean => old.has(nameOf({ resource, kind, name }));
+    const isUnused = (kind: Right['kind'], name: string): boolean => old.has(rightName({ resource, kind, name }));
     const tools = toolsOf(ceiling, servers).filter((name) => isUnused('tool', name));
     const needed = neededBeside(tools, ceiling, servers);
     const scopes = ceiling.scopes.filter((name) => isUnused('scope', name) && !needed.has(name));
@@ -81,7 +81,8 @@ export function withoutRights(agent: Agent, taken: readonly Taken[], servers: Se
   return { ...agent, allow };
 }
 
-const nameOf = ({ resource, kind, name }: Right): string => JSON.stringify([resource, kind, name]);
+/** Names a right among those of one agent. */
+export const rightName = ({ resource, kind, name }: Right): string => JSON.stringify([resource, kind, name]);
 
 const toolsOf = ({ resource, tools }: Ceiling, servers: Servers): readonly string[] =>
   tools === '*' ? (servers.get(resource)?.tools ?? []).map(({ name }) => name) : tools;

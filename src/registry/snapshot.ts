@@ -1,4 +1,5 @@
 import type { Seconds } from '../base/index.js';
+import { clientOf } from '../protocol/index.js';
 import type { Agent } from './agent.js';
 import type { TrustedIssuer } from './issuer.js';
 import type { McpServer } from './server.js';
@@ -90,6 +91,3 @@ export function weakestProof(
   });
   return proofs.includes(undefined) ? undefined : CLIENT_PROOFS.find((proof) => proofs.includes(proof));
 }
-
-/** The client that an actor is, or is an instance of. */
-const clientOf = (actor: string): string => actor.split('/')[0] ?? actor;

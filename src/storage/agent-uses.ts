@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { AgentStore } from '../audit/index.js';
+import { clientOf } from '../protocol/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 
@@ -18,10 +19,10 @@ export const openAgentUses = ({ prisma }: Database): AgentStore => ({
   },
   marks: async (actors) => {
     const known = Marks.parse(await guarded(() => prisma.$queryRawUnsafe(MARKS, [...actors])));
-    const clients = [...new Set(actors.map((actor) => actor.split('/')[0] ?? actor))];
+    const clients = [...new Set(actors.map(clientOf))];
     const rows = Rotating.parse(await guarded(() => prisma.$queryRawUnsafe(ROTATING, clients)));
     const turning = new Set(rows.map(({ client_id: id }) => id));
-    return { known, rotating: new Set(actors.filter((actor) => turning.has(actor.split('/')[0] ?? actor))) };
+    return { known, rotating: new Set(actors.filter((actor) => turning.has(clientOf(actor)))) };
   },
   remember: async (marks, forgetBefore) => {
     const columns = [

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Clock } from '../../base/index.js';
-import { Confirmation, copyJson, type Json, type JsonObject, parseJws } from '../../protocol/index.js';
+import { clientOf, Confirmation, copyJson, type Json, type JsonObject, parseJws } from '../../protocol/index.js';
 import type { AuthInfo, Delegation, ToolGrant } from './delegation.js';
 import { VerifierError } from './errors.js';
 import { type Fetch, fetchJson } from './http.js';
@@ -93,7 +93,7 @@ type Act = Readonly<{ sub: string; act?: Act }>;
 /** The chain as the token has it, the current actor first; an instance counts as its client. */
 function actOf({ client, actors }: Delegation, issuerId: string): Act {
   const earlier = actors.slice(1).filter(({ issuer }) => issuer === issuerId);
-  const ids = [client, ...earlier.map(({ id }) => id.split('/')[0] ?? id)];
+  const ids = [client, ...earlier.map(({ id }) => clientOf(id))];
   return (
     ids.reduceRight<Act | undefined>((act, sub) => (act === undefined ? { sub } : { sub, act }), undefined) ?? {
       sub: client,
