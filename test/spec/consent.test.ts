@@ -120,7 +120,7 @@ describe('consent is a delegation that the person can narrow', () => {
         error: 'invalid_authorization_details',
         error_description: `the tool ${name} is not granted here`,
       });
-    expect((await exchange(access_token, calling('read_file', RS2))).status).toBeGreaterThan(399);
+    expect((await exchange(access_token, calling('read_file', RS2))).body).toMatchObject({ error: 'invalid_target' });
   });
 
   it('goes with every token that is made of it: by no transaction token or hand-over is more got', async () => {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt, SignJWT } from 'jose';
 import pg from 'pg';
+import { reevaluated } from '../support/invariants.js';
 import { type Client, RS1, RS2, startWorld, tool, tools, type World } from '../support/world.js';
 import { bearerAssertion, type Form, type Reply, tokenOf, answerOf } from '../support/writ.js';
 
@@ -162,11 +163,13 @@ describe('life and standing', () => {
     await pause(1_100);
   });
 
-  it('of a hand-over ends when its maker may hand over to that agent no more', async () => {
+  it('of a hand-over ends for good when its maker may hand over to that agent no more', async () => {
     const handed = tokenOf(await world.exchange(HAND_OVER));
     await change('agents', 'agt_a1', (agent) => ({ ...agent, hand_over_to: [] }));
     expect(answerOf(await world.exchange({ subject_token: handed }, world.a2))).toEqual(NOT_ACCEPTABLE);
+    await reevaluated(world);
     await change('agents', 'agt_a1', (agent) => ({ ...agent, hand_over_to: ['agt_a2'] }));
+    expect(answerOf(await world.exchange({ subject_token: handed }, world.a2))).toEqual(NOT_ACCEPTABLE);
     const anew = tokenOf(await world.exchange(HAND_OVER));
     expect((await world.exchange({ subject_token: anew }, world.a2)).status).toBe(200);
   });

@@ -63,7 +63,7 @@ export async function expectRefused(world: World, send: () => Promise<Reply>, wa
 }
 
 /** Until what lives was decided over again after a change of the rules: both times, and the second one at once. */
-async function reevaluated({ writ }: World): Promise<void> {
+export async function reevaluated({ writ }: Pick<World, 'writ'>): Promise<void> {
   const { prisma } = writ.database;
   while ((await prisma.policyReevaluation.count({ where: { finishedAt: null } })) > 0) {
     await prisma.$executeRawUnsafe(
