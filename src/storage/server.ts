@@ -15,6 +15,11 @@ export function openServer(url: string, poolSize: number): Server {
   });
   // An idle connection that breaks is replaced by the pool; the next query says so if there is no other.
   pool.on('error', () => undefined);
+  // DANGER: for a moment after it has given a connection away, and before it has it back, the pool does not listen to it, and
+  // an error that nobody hears ends the process. What was asked of the connection fails all the same.
+  pool.on('connect', (client) => {
+    client.on('error', () => undefined);
+  });
   pool.on('release', (_, client) => {
     neverAgainUnlessIdle(client);
   });
