@@ -30,12 +30,13 @@ export type Subject = Readonly<{
   transaction: string | undefined;
   /**
    * The session: one that the token names, or the run (a consent, a sign-in at a trusted issuer, what an agent was handed
-   * from the session `above`) that has or will get one. `signedInAt`: a run whose session was ended begins anew for whoever
-   * signed in afterwards.
+   * from the session `above`) that has or will get one. `signedInSince`: a run whose session was ended begins anew for
+   * whoever signed in afterwards, which is so from the earliest moment by our clock that it can have been.
    */
-  run: Readonly<{ key: string; above?: string; signedInAt?: Seconds | undefined }> | Readonly<{ session: string }>;
+  run: Readonly<{ key: string; above?: string; signedInSince?: Seconds | undefined }> | Readonly<{ session: string }>;
   expiresAt: Seconds;
-  issuedAt: Seconds;
+  /** The earliest by our clock that it can have been issued: what was cut off since then ends it. */
+  issuedSince: Seconds;
   acr: string | undefined;
   authTime: Seconds | undefined;
   /** RFC 9449: the key that the subject token is bound to. */

@@ -71,7 +71,7 @@ export async function readForeignSubject(
   if (!namesUs(claims, accepted, caller, facts)) return err('wrong_audience');
   const scopes = scopesOf(jws, accepted, facts.trusted);
   if (scopes === undefined) return err('unknown_scope');
-  return ok(subjectOf(claims, { jws, caller, scopes, trusted: facts.trusted }));
+  return ok(subjectOf(claims, { jws, caller, scopes, facts }));
 }
 
 /** A NUL cannot be stored, and no control character helps anybody to read a name. */
@@ -111,14 +111,20 @@ function scopesOf(jws: Jws, accepted: AcceptedToken, { claims }: TrustedIssuer):
   return accepted.scopes === undefined ? own : own?.filter((scope) => accepted.scopes?.includes(scope) === true);
 }
 
-type Made = Readonly<{ jws: Jws; caller: Caller; scopes: readonly string[]; trusted: TrustedIssuer }>;
+type Made = Readonly<{ jws: Jws; caller: Caller; scopes: readonly string[]; facts: ForeignFacts }>;
 
-function subjectOf(claims: Claims, { jws, caller, scopes, trusted }: Made): Subject {
+function subjectOf(claims: Claims, { jws, caller, scopes, facts: { trusted, skew } }: Made): Subject {
   const identity = sha256(jws.signingInput);
   const text = (name: string | undefined): readonly [string, string][] => {
     const value = name === undefined ? undefined : jws.payload[name];
     return name !== undefined && typeof value === 'string' ? [[name, printable(value)]] : [];
   };
+  // OpenID Connect Core section 2: nobody signed in after the token that says so was issued.
+  const authTime = claims.auth_time === undefined ? undefined : Math.min(claims.auth_time, claims.iat);
+  // DANGER: the issuer's clock may be ahead of ours by the skew: taken as it says, a token could outlive a cut-off made after it,
+  // and could open again the very session that was ended.
+  const byOurClock = (at: Seconds): Seconds => at - skew;
+  const signedInAt = authTime ?? (claims.sid === undefined ? claims.iat : undefined);
   return {
     kind: 'foreign',
     person: {
@@ -139,12 +145,12 @@ function subjectOf(claims: Claims, { jws, caller, scopes, trusted }: Made): Subj
     run: {
       key: sha256(JSON.stringify(['foreign', claims.iss, claims.sub, claims.sid ?? null, caller.clientId])),
       // Where `sid` names the sign-in, a younger token of it is no other one.
-      signedInAt: claims.auth_time ?? (claims.sid === undefined ? claims.iat : undefined),
+      signedInSince: signedInAt === undefined ? undefined : byOurClock(signedInAt),
     },
     expiresAt: claims.exp,
-    issuedAt: claims.iat,
+    issuedSince: byOurClock(claims.iat),
     acr: claims.acr,
-    authTime: claims.auth_time,
+    authTime,
     jkt: claims.cnf?.jkt,
     mustBind: false,
     mayAct: undefined,

@@ -158,7 +158,7 @@ function base(
   | 'context'
   | 'transaction'
   | 'expiresAt'
-  | 'issuedAt'
+  | 'issuedSince'
   | 'acr'
   | 'authTime'
   | 'jkt'
@@ -173,7 +173,7 @@ function base(
     context: { task: claims.tctx?.task, purpose: claims.tctx?.purpose },
     transaction: claims.txn,
     expiresAt: claims.exp,
-    issuedAt: claims.iat,
+    issuedSince: claims.iat,
     acr: claims.acr,
     authTime: claims.auth_time,
     jkt: claims.cnf?.jkt,

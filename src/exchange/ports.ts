@@ -39,8 +39,8 @@ export type Permitted = Brought &
     lineage: readonly string[];
     /** What ends this one token once it is cut off: its server and its tools. */
     marks: readonly string[];
-    /** Of the subject token. */
-    issuedAt: Seconds;
+    /** The earliest that the subject token can have been issued. */
+    issuedSince: Seconds;
     /** SHA-256 of the `jti` of the exchanged token that this one is made from, when its record is in the log. */
     parent: string | undefined;
     /** What it reserves of budgets; absent where none holds. */

@@ -11,10 +11,10 @@ export function wishOf(
   { personId, joined, expiresAt }: Wishing,
 ): Permitted['session'] {
   if ('session' in subject.run) return { continue: subject.run.session };
-  const { key: runKey, signedInAt, above } = subject.run;
+  const { key: runKey, signedInSince, above } = subject.run;
   if (joined !== undefined) return { continue: joined.session, of: runKey };
   const open = {
-    ...{ runKey, signedInAt, above, personId, expiresAt },
+    ...{ runKey, signedInSince, above, personId, expiresAt },
     newId: newId('ses'),
     agentId: presenter.clientId,
     jkt: subject.jkt !== undefined || subject.mustBind ? jkt : undefined,

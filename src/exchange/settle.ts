@@ -50,7 +50,7 @@ export async function record(
     newcomer,
     lineage: [...subject.lineage, ...actingIn(delegation, personId, settings.issuer), ...keysOf(story.known.caller)],
     marks: marksOf(token),
-    issuedAt: subject.issuedAt,
+    issuedSince: subject.issuedSince,
     parent: subject.recordedAs,
     ...(reservation === undefined ? {} : { reservation }),
   });

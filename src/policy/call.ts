@@ -107,7 +107,7 @@ function delegationOf(question: CallQuestion, kind: Presenter['kind'], { registr
       transaction: undefined,
       run: { key: '' },
       expiresAt: Infinity,
-      issuedAt: 0,
+      issuedSince: 0,
       acr,
       authTime,
       jkt,

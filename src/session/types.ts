@@ -62,7 +62,7 @@ export type SessionSeen = Readonly<{
 export type SessionWish = Readonly<{
   runKey: string;
   /** Of a person of a trusted issuer: a session that was ended before is no obstacle to another one. */
-  signedInAt?: Seconds | undefined;
+  signedInSince?: Seconds | undefined;
   newId: string;
   personId: string;
   agentId: string;

@@ -38,14 +38,14 @@ const endOf = (session: string): string =>
  * $24 parent       text[]   SHA-256 of the jti of the token of ours that this one is made from: what ends that one, or what it was
  *                           made from, ends this one; without its record there is none
  * $25 marks        text[]   what else ends the token once it is cut off, each list joined by spaces: its server and tools
- * $26 issued       bigint[] when the subject token was issued, seconds
+ * $26 issued       bigint[] the earliest that the subject token can have been issued, seconds
  * $27 above        text[]   the session of the agent that handed over to this one, for a session that is opened below it, or null
  * $28 jkt          text[]   the DPoP key that a session is bound to when it is opened, and that joining it needs, or null
  * $29 purpose      text[]   of a new session, or null
  * $30 acr          text[]   how the person was authenticated, or null; a session keeps what all its exchanges have in common
  * $31 idle         int      how long a session may be unused, seconds
  * $32 debits       text[]   what it reserves of budgets, a JSON array, or null; see budget-sql.ts
- * $33 signed_in    bigint[] when the person of a trusted issuer signed in, seconds, or null: a session of the run that was ended
+ * $33 signed_in    bigint[] the earliest that the person of a trusted issuer can have signed in, seconds, or null: a session of the run that was ended
  *                           before, or that was opened before by another key, is closed first (session_expired), and so is
  *                           one whose person is erased
  *

@@ -183,7 +183,7 @@ function parameters(outcomes: readonly Outcome[]): readonly unknown[] {
     column((outcome) => JSON.stringify(aboutNewcomer(newcomerOf(outcome)))),
     column((outcome) => (outcome.decision === 'permit' ? (outcome.parent ?? null) : null)),
     column((outcome) => (outcome.decision === 'permit' ? outcome.marks.join(' ') : '')),
-    column((outcome) => (outcome.decision === 'permit' ? outcome.issuedAt : 0)),
+    column((outcome) => (outcome.decision === 'permit' ? outcome.issuedSince : 0)),
     column((outcome) => wishOf(outcome)?.above ?? null),
     column((outcome) => wishOf(outcome)?.jkt ?? null),
     column((outcome) => wishOf(outcome)?.purpose ?? null),
@@ -207,7 +207,7 @@ function runKeyOf({ session }: Outcome): string | null {
   return 'of' in session ? (session.of ?? null) : null;
 }
 
-const signedIn = (outcome: Outcome): Seconds | null => wishOf(outcome)?.signedInAt ?? null;
+const signedIn = (outcome: Outcome): Seconds | null => wishOf(outcome)?.signedInSince ?? null;
 
 const newcomerOf = (outcome: Outcome): Permitted['newcomer'] =>
   outcome.decision === 'permit' ? outcome.newcomer : undefined;

@@ -33,14 +33,14 @@ export function openSessions(database: Database, clock: Clock): SessionsAdmin {
  */
 export async function closeExpiredRun(
   { prisma }: Database,
-  { runKey, signedInAt, jkt }: Pick<SessionWish, 'runKey' | 'signedInAt' | 'jkt'>,
+  { runKey, signedInSince, jkt }: Pick<SessionWish, 'runKey' | 'signedInSince' | 'jkt'>,
   now: Seconds,
 ): Promise<void> {
   const over = async (transaction: Prisma.TransactionClient): Promise<z.infer<typeof Over>[number] | undefined> =>
-    Over.parse(await transaction.$queryRawUnsafe(OVER, runKey, now, signedInAt ?? null, jkt ?? ''))[0];
+    Over.parse(await transaction.$queryRawUnsafe(OVER, runKey, now, signedInSince ?? null, jkt ?? ''))[0];
   await guarded(() =>
     prisma.$transaction(async (transaction) => {
-      if (signedInAt !== undefined) await transaction.$executeRawUnsafe(FREE_FROM_ENDED, runKey, signedInAt);
+      if (signedInSince !== undefined) await transaction.$executeRawUnsafe(FREE_FROM_ENDED, runKey, signedInSince);
       const found = await over(transaction);
       if (found === undefined) return;
       // Asked again under the lock: whoever used it meanwhile is not to lose it.

@@ -75,7 +75,7 @@ describeDatabases('budgets in the commit', (database) => {
     return {
       ...{ decision: 'permit', requestId: fresh('req'), record: recordHead('exchange', now(), { fact: 'one' }) },
       ...{ spends: [], registryVersion, now: now(), isOver: () => false, token, personId, newcomer: undefined },
-      ...{ lineage: [], parent: undefined, marks: [], issuedAt: now() },
+      ...{ lineage: [], parent: undefined, marks: [], issuedSince: now() },
       session: one.session ?? {
         open: {
           runKey: one.run ?? fresh('run'),

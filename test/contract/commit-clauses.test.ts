@@ -74,7 +74,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
       newcomer: undefined,
       lineage: [],
       marks: [],
-      issuedAt: at,
+      issuedSince: at,
       parent: undefined,
       ...changes,
     };
@@ -331,7 +331,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
       expect(await commit(child())).toBe('permitted');
       await revoke(database().prisma, [cut], 'admin', 'test');
       expect(await commit(child())).toEqual({ reason: 'revoked' });
-      const anew = permitted({ lineage: [agent], marks: [server], issuedAt: now() + 2 });
+      const anew = permitted({ lineage: [agent], marks: [server], issuedSince: now() + 2 });
       expect(await commit(anew)).toBe('permitted');
       const kept = await leafOf(anew);
       expect(kept.lineage).toEqual(expect.arrayContaining([agent, server]));
@@ -347,9 +347,9 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
     const lineage = targets.slice(0, 2);
     for (const target of targets) {
       await revoke(database().prisma, [target], 'admin', 'test');
-      const older = permitted({ personId, lineage, issuedAt: now() - 5 });
+      const older = permitted({ personId, lineage, issuedSince: now() - 5 });
       expect([target, await commit(older)]).toEqual([target, { reason: 'revoked' }]);
-      const newer = permitted({ personId, lineage, issuedAt: now() + 2 });
+      const newer = permitted({ personId, lineage, issuedSince: now() + 2 });
       expect([target, await commit(newer)]).toEqual([target, 'permitted']);
       expect((await leafOf(newer)).lineage).toEqual(expect.arrayContaining(targets));
     }
@@ -358,7 +358,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
   it('leaves a person’s token good for a server and a tool that were cut off', async () => {
     const marks = [`server:${fresh('rs')}`, `tool:${fresh('rs')}#read`];
     await revoke(database().prisma, marks, 'admin', 'test');
-    expect(await commit(permitted({ marks, issuedAt: now() - 5 }))).toBe('permitted');
+    expect(await commit(permitted({ marks, issuedSince: now() - 5 }))).toBe('permitted');
   });
 
   it('refuses what is made from a token of ours that has no record', async () => {
@@ -707,7 +707,7 @@ describeDatabases('the commit, clause by clause', (database, kind) => {
   it('gives up a session that is bound to another key for whoever signed in after it was opened', async () => {
     const session = open(fresh('run'), { jkt: 'key-a' });
     const id = await sessionOf(permitted({ session }));
-    const by = (signedInAt: number) => open(session.open.runKey, { jkt: 'key-b', signedInAt });
+    const by = (signedInSince: number) => open(session.open.runKey, { jkt: 'key-b', signedInSince });
     expect(await commit(permitted({ session: by(now() - 60) }))).toEqual({ reason: 'session_of_another_key' });
     const again = by(now() + 5);
     expect(await commit(permitted({ session: again }))).toEqual({ reason: 'stale' });

@@ -18,7 +18,7 @@ export const subject = (changes: Partial<Subject> = {}): Subject => ({
   transaction: undefined,
   run: { key: 'grant 1' },
   expiresAt: NOW + 600,
-  issuedAt: NOW,
+  issuedSince: NOW,
   acr: undefined,
   authTime: undefined,
   jkt: undefined,

@@ -36,6 +36,8 @@ export type World = TestWrit &
     personToken(person: string, claims?: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>;
     /** The happy exchange of A1 for a tool of rs1, with these changes (`undefined` takes a parameter away). */
     exchange(changes?: Form, by?: Client, headers?: Record<string, string>): Promise<Reply>;
+    /** What was cut off or ended until now is so since a minute: a person who signs in now does so afterwards by any clock. */
+    minutePasses(): Promise<void>;
     /** The form of that request, with fresh credentials, to be sent wherever a test likes. */
     form(changes?: Form, by?: Client): Promise<Form>;
   }>;
@@ -163,5 +165,11 @@ export async function startWorld(options: Parameters<typeof startTestWrit>[0] = 
   });
   const exchange: World['exchange'] = async (changes, by, headers) =>
     writ.post('/token', await form(changes, by), headers);
-  return { ...writ, a1, a2, ax, rs1, rs2, companyKey, personToken, exchange, form };
+  const minutePasses: World['minutePasses'] = async () => {
+    const { prisma } = writ.writ.database;
+    const earlier = (column: string): string => `${column} = least(${column}, now() - interval '1 minute')`;
+    await prisma.$executeRawUnsafe(`UPDATE revocation SET ${earlier('revoked_at')}`);
+    await prisma.$executeRawUnsafe(`UPDATE agent_session SET ${earlier('ended_at')} WHERE ended_at IS NOT NULL`);
+  };
+  return { ...writ, a1, a2, ax, rs1, rs2, companyKey, personToken, exchange, form, minutePasses };
 }

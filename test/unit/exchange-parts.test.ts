@@ -68,11 +68,11 @@ describe('the session that an exchange wishes for', () => {
     ...{ jkt: undefined, beganAt: NOW },
   };
   const wishing = { personId: 'prs_1', joined: undefined, expiresAt: NOW + 3_600 };
-  const run = { key: 'run 1', signedInAt: NOW - 60, above: 'ses_0' };
+  const run = { key: 'run 1', signedInSince: NOW - 60, above: 'ses_0' };
   const opened = (changes = {}): object => ({
     open: {
       runKey: 'run 1',
-      signedInAt: NOW - 60,
+      signedInSince: NOW - 60,
       above: 'ses_0',
       personId: 'prs_1',
       expiresAt: NOW + 3_600,

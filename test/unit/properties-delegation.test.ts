@@ -66,7 +66,7 @@ const subject: fc.Arbitrary<Subject> = fc.record({
   transaction: maybe(word),
   run: fc.constant({ key: 'run' }),
   expiresAt: moment,
-  issuedAt: moment,
+  issuedSince: moment,
   acr: maybe(word),
   authTime: maybe(moment),
   jkt: maybe(key),

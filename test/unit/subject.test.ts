@@ -147,7 +147,7 @@ const common: Partial<Subject> = {
   person: { id: 'prs_1', issuer: undefined, subject: undefined, attributes: {} },
   scopes: ['files:read', 'files:write'],
   expiresAt: NOW + 600,
-  issuedAt: NOW,
+  issuedSince: NOW,
   acr: 'phr',
   authTime: NOW - 60,
   jkt: JKT,
@@ -349,7 +349,8 @@ describe('a token of a trusted issuer becomes a subject', () => {
         details: undefined,
         context: { task: undefined, purpose: undefined },
         transaction: undefined,
-        run: { key: runKey(null), signedInAt: NOW - 60 },
+        issuedSince: NOW - 30,
+        run: { key: runKey(null), signedInSince: NOW - 90 },
         mustBind: false,
         mayAct: undefined,
         lineage: [`foreign:${sha256(input)}`],
@@ -364,9 +365,11 @@ describe('a token of a trusted issuer becomes a subject', () => {
       by: idp,
     });
     if (!subject.ok) throw new Error(subject.error.reason);
-    expect(subject.value.run).toEqual({ key: runKey('s1'), signedInAt: undefined });
+    expect(subject.value.run).toEqual({ key: runKey('s1'), signedInSince: undefined });
     const signedIn = await accepted({ payload: foreign({ sid: 's1', auth_time: NOW - 5 }), by: idp });
-    expect(signedIn.run).toEqual({ key: runKey('s1'), signedInAt: NOW - 5 });
+    expect([signedIn.run, signedIn.authTime]).toEqual([{ key: runKey('s1'), signedInSince: NOW - 35 }, NOW - 5]);
+    const ahead = await accepted({ payload: foreign({ sid: 's1', auth_time: NOW + 5 }), by: idp });
+    expect([ahead.run, ahead.authTime]).toEqual([{ key: runKey('s1'), signedInSince: NOW - 30 }, NOW]);
     expect(subject.value.person.attributes).toEqual({ name: 'n'.repeat(256) });
     const nameless = await accepted({
       payload: foreign({ email: 'a@example' }),
