@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { PrivateJwk } from 'writ/protocol';
-import { createVerifier } from 'writ/verifier';
+import { createVerifier, VerifierError } from 'writ/verifier';
 import { RESOURCE } from './cast.js';
 import type { Rig } from './rig.js';
 
@@ -11,8 +11,11 @@ const GAP_MS = 400;
 const GIVE_UP_MS = 30_000;
 const KEPT = 400;
 
-/** How a call ended, when, and why: the reason of its signal. `refused` never began, `late` was never told to stop. */
-export type Ended = Readonly<{ how: 'stopped' | 'late' | 'refused'; why: string; ms: number }>;
+/**
+ * How a call ended, when, and why: the reason of its signal. `late` was never told to stop, `refused` never began. Where the
+ * verifier had nothing against the token, but no feed that is young enough, it is `blind`, and `unbegun` when it never began.
+ */
+export type Ended = Readonly<{ how: 'stopped' | 'blind' | 'late' | 'refused' | 'unbegun'; why: string; ms: number }>;
 
 /** A verifier as an MCP server has it, which follows the feed of one process, and of the next when that one does not answer. */
 export class Following {
@@ -45,9 +48,7 @@ export class Following {
     });
     const guard = this.#verifier.guard();
     const running = guard.tool('read_file', (_args: object, { signal }) => stopOf(signal));
-    this.#handle = guard.fetch(async (_request, { authInfo }) =>
-      Response.json({ why: await running({}, { authInfo }) }),
-    );
+    this.#handle = guard.fetch(async (_request, { authInfo }) => Response.json(await running({}, { authInfo })));
   }
 
   /** A call that runs until it is told to stop. */
@@ -55,14 +56,14 @@ export class Following {
     for (let tried = 0; tried < 100; tried++) {
       const answer = await this.#handle(requestWith(token));
       if (answer.status === 200) {
-        const { why } = Object.assign({ why: '' }, await answer.json());
-        return { how: why === '' ? 'late' : 'stopped', why, ms: performance.now() };
+        const { why, isBlind } = Object.assign({ why: '', isBlind: false }, await answer.json());
+        return { how: isBlind ? 'blind' : why === '' ? 'late' : 'stopped', why, ms: performance.now() };
       }
       // A feed that is too old for a moment, as after a kill, is no refusal of the token.
-      if (answer.status !== 503) break;
+      if (answer.status !== 503) return { how: 'refused', why: await answer.text(), ms: performance.now() };
       await pause(100);
     }
-    return { how: 'refused', why: '', ms: performance.now() };
+    return { how: 'unbegun', why: 'feed_stale', ms: performance.now() };
   }
 
   /** Whether it still lets a new call through. */
@@ -118,12 +119,15 @@ const CALL = JSON.stringify({
   params: { name: 'read_file', arguments: {} },
 });
 
-const stopOf = (signal: AbortSignal): Promise<string> =>
+type Stop = Readonly<{ why: string; isBlind: boolean }>;
+
+const stopOf = (signal: AbortSignal): Promise<Stop> =>
   new Promise((resolve) => {
-    const stop = setTimeout(resolve, GIVE_UP_MS, '');
+    const stop = setTimeout(resolve, GIVE_UP_MS, { why: '', isBlind: false });
     signal.addEventListener('abort', () => {
       clearTimeout(stop);
-      resolve(whyOf(signal.reason));
+      const reason: unknown = signal.reason;
+      resolve({ why: whyOf(reason), isBlind: reason instanceof VerifierError && reason.reason === 'feed_stale' });
     });
   });
 

@@ -12,9 +12,11 @@ export type RevokeResult = Readonly<{
   kills: number;
   /** Calls that ran, or were let through, too long after their revocation; see {@link isMissed}. */
   missed: number;
-  /** Calls that ended before their revocation, because their verifier had heard nothing for as long as it may. */
+  /** Of the calls, one for each revocation and verifier: those that ran until their revocation stopped them. */
+  measured: number;
+  /** Calls that their verifier ended, or never began, because it had heard nothing for as long as it may. */
   stopped_blind: number;
-  /** Calls with a good token that were refused. */
+  /** Calls with a good token, not yet revoked, that a verifier with a young feed refused or ended. */
   false_refusals: number;
   /** From the request that revoked to the end of the call, at verifiers that were connected all that time. */
   p50_ms: number;
@@ -51,12 +53,27 @@ export async function revoke({ rounds, seconds, say }: Bounds, verifiers: number
       await storm(rig, round, all, tally);
       say(`${round + 1} kills: ${JSON.stringify(tally.result())}`);
     }
-    return { ...tally.result(), verifiers };
+    const result = { ...tally.result(), verifiers };
+    for (const flaw of flawsOf(result)) say(flaw);
+    return result;
   } finally {
     clearInterval(watch);
     await Promise.all(all.map((verifier) => verifier.close()));
     await rig.closing.close();
   }
+}
+
+/** Why a drill with this result has failed. One that measured little has shown nothing. */
+export function flawsOf(result: RevokeResult): readonly string[] {
+  const { revocations, verifiers, measured, missed, false_refusals: refused, p99_ms: p99 } = result;
+  const wanted = Math.ceil((revocations * verifiers) / 4);
+  return [
+    ...(revocations === 0 ? ['nothing was revoked'] : []),
+    ...(measured < wanted ? [`only ${measured} refusals were measured, and ${wanted} are needed`] : []),
+    ...(missed > 0 ? [`${missed} calls outlived their revocation`] : []),
+    ...(refused > 0 ? [`${refused} calls were refused that nothing was against`] : []),
+    ...(p99 > CONNECTED_MS ? [`p99 is ${p99} ms, above ${CONNECTED_MS} ms`] : []),
+  ];
 }
 
 async function storm(rig: Rig, round: number, verifiers: readonly Following[], tally: Tally): Promise<void> {
@@ -72,7 +89,11 @@ async function storm(rig: Rig, round: number, verifiers: readonly Following[], t
       verifiers.map(async (verifier, at) => {
         const ended = await calls[n]?.[at];
         const isAdmitted =
-          ended?.how === 'stopped' && ended.ms > revocation.acknowledged && (await verifier.admits(token));
+          ended !== undefined &&
+          hasRun(ended) &&
+          ended.how !== 'late' &&
+          ended.ms > revocation.acknowledged &&
+          (await verifier.admits(token));
         if (ended !== undefined) tally.note(verifier, at, { ...revocation, ended, isAdmitted });
       }),
     );
@@ -85,7 +106,8 @@ async function storm(rig: Rig, round: number, verifiers: readonly Following[], t
   await Promise.all(revoked);
 }
 
-type Revocation = Readonly<{ kind: Kind; number: unknown; from: number; acknowledged: number }>;
+/** `first` is when it was asked for the first time: from then on it may have happened, whoever heard of it. */
+type Revocation = Readonly<{ kind: Kind; number: unknown; first: number; from: number; acknowledged: number }>;
 type Pair = Revocation & Readonly<{ ended: Ended; isAdmitted: boolean }>;
 
 class Tally {
@@ -104,15 +126,24 @@ class Tally {
 
   note(verifier: Following, at: number, pair: Pair): void {
     const { ended, from, kind, number, acknowledged } = pair;
-    if (ended.how === 'refused') this.#count.false_refusals++;
-    else if (ended.ms < from) this.#blind(verifier, at, ended);
-    else (verifier.wasConnected(from, ended.ms) ? this.#waits : this.#cutOff).push(ended.ms - from);
+    if (isFalse(verifier, pair)) this.#wrong(verifier, at, pair);
+    else if (isBlind(ended)) this.#blind(verifier, at, ended);
+    else if (ended.how === 'stopped' && ended.ms >= from)
+      (verifier.wasConnected(from, ended.ms) ? this.#waits : this.#cutOff).push(ended.ms - from);
     if (!isMissed(verifier, pair, this.#stills)) return;
     this.#count.missed++;
     const [after, silence] = [ended.ms - acknowledged, verifier.silenceMs(ended.ms)].map(Math.round);
     const standing = `${after} ms after, feed ${silence} ms old at ${verifier.position}, follows ${verifier.follows}`;
     this.#say(
       `missed: ${kind} ${String(number)} by ${at}: ${ended.how} ${ended.why} ${standing}, let through: ${pair.isAdmitted}`,
+    );
+  }
+
+  #wrong(verifier: Following, at: number, { kind, first, ended: { how, why, ms } }: Pair): void {
+    this.#count.false_refusals++;
+    const standing = `feed ${verifier.silenceMs(ms)} ms old at ${verifier.position}`;
+    this.#say(
+      `refused: ${kind} by ${at}: ${how} ${why} ${Math.round(first - ms)} ms before it was revoked, ${standing}`,
     );
   }
 
@@ -125,6 +156,7 @@ class Tally {
     return {
       revocations: this.revocations,
       kills: this.kills,
+      measured: this.#waits.length + this.#cutOff.length,
       ...this.#count,
       p50_ms: rankOf(this.#waits, 0.5),
       p99_ms: rankOf(this.#waits, 0.99),
@@ -134,11 +166,19 @@ class Tally {
   }
 }
 
+const isBlind = ({ how }: Ended): boolean => how === 'blind' || how === 'unbegun';
+const hasRun = ({ how }: Ended): boolean => how !== 'refused' && how !== 'unbegun';
+
+/** Before anybody asked for its revocation; and who says that it saw nothing must have heard nothing. */
+function isFalse(verifier: Following, { ended, first }: Pair): boolean {
+  return ended.ms < first && ended.how !== 'late' && (!isBlind(ended) || verifier.silenceMs(ended.ms) < BOUND_MS / 2);
+}
+
 /** A second after the acknowledgement at a verifier that heard the feed all the time; beyond the bound at any. */
 function isMissed(verifier: Following, { ended, acknowledged, isAdmitted }: Pair, stills: Stills): boolean {
   const isConnected = verifier.wasConnected(acknowledged, acknowledged + CONNECTED_MS);
   const due = acknowledged + (isConnected ? CONNECTED_MS : BOUND_MS + LOOK_MS) + stills.since(acknowledged);
-  return isAdmitted || (ended.how !== 'refused' && ended.ms > due);
+  return isAdmitted || (hasRun(ended) && ended.ms > due);
 }
 
 /** For how long this process stood still, and when: a machine that is busy with something else stops verifiers too. */
@@ -175,11 +215,12 @@ type Named = Readonly<{ sub: string; jti: string; txn: string; writ: Readonly<{ 
 async function revokeOne({ servers, adminToken }: Rig, token: string, kind: Kind): Promise<Revocation> {
   const { sub, jti, txn, writ } = decodeJwt<Named>(token);
   const order = { [kind]: { session: writ.session, token: jti, transaction: txn, person: sub }[kind], reason: 'drill' };
+  const first = performance.now();
   for (let tried = 0; ; tried++) {
     const server = servers[Math.floor(Math.random() * servers.length)] ?? servers[0];
     const from = performance.now();
     const { status, body } = await server.line.json('POST', '/admin/v1/revocations', adminToken, order);
-    if (status === 201) return { kind, number: body['number'], from, acknowledged: performance.now() };
+    if (status === 201) return { kind, number: body['number'], first, from, acknowledged: performance.now() };
     if (tried === 500) throw new Error(`revoke: ${status} ${JSON.stringify(body)}`);
     await pause(20);
   }

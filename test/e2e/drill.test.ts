@@ -51,7 +51,9 @@ describe.each(hasServer ? ['postgres'] : [])('two servers of which one is killed
 describe.each(hasServer ? ['postgres'] : [])('revocations while one of two servers is killed (%s)', () => {
   it('reach every verifier that follows the feed, whichever server it followed', async () => {
     const { result, said } = await drill('revoke', '--rounds', '1', '--verifiers', '8');
-    expect({ ...result, said }).toMatchObject({ kills: 1, revocations: 10, missed: 0 });
+    expect({ ...result, said }).toMatchObject({ kills: 1, revocations: 10, missed: 0, false_refusals: 0 });
+    // Of 80: the others ran at verifiers that were blind for longer than they may, on a machine that is busy.
+    expect(result['measured']).toBeGreaterThanOrEqual(20);
   }, 300_000);
 });
 
