@@ -53,6 +53,17 @@ describe('policies see of the agent session', () => {
     expect(sessionOf(await asking('read_file', subject_token))).toBe(sessionOf(opened));
   });
 
+  it('that another one has begun as soon as the one before is over', async () => {
+    const subject_token = await world.personToken('erin');
+    const before = sessionOf(await asking('read_file', subject_token));
+    await agentSession.update({ where: { id: before }, data: { openedAt: new Date(Date.now() - 3_700_000) } });
+    expect((await asking('list_files', subject_token)).body).toMatchObject(forbidden('list_files', 'young-sessions'));
+    await agentSession.update({ where: { id: before }, data: { idleUntil: new Date(Date.now() - 1_000) } });
+    const after = sessionOf(await asking('read_file', subject_token));
+    expect(after).not.toBe(before);
+    expect(sessionOf(await asking('list_files', subject_token))).toBe(after);
+  });
+
   it('what it was opened for, and whether this exchange would open it', async () => {
     const subject_token = await world.personToken('bob');
     const request_details = JSON.stringify({ purpose: 'publish-report' });
