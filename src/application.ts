@@ -60,6 +60,7 @@ import {
   openPolicies,
   openRevocations,
   openSessions,
+  openSignOuts,
   openTokenStates,
 } from './storage/index.js';
 import { keysAdmin } from './token/index.js';
@@ -200,6 +201,7 @@ function engineOf(
     keys: () => keys.all(),
     store: openEngineStore(database, clock),
     log: operations.engineLog(openEngineLog(database, { clock, failures, behind })),
+    signOuts: openSignOuts(database, clock),
     people: persons,
     identityProviders: config.identityProviders,
     cookieKeys: secrets.cookieKeys,

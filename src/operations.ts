@@ -190,7 +190,7 @@ function readerOf({ isLocal, metricsToken }: OperationsDeps['config']): Paramete
 function engineRoute(mount: string): (path: string) => string {
   return (path) => {
     const inner = path.startsWith(`${mount}/`) ? path.slice(mount.length) : path;
-    if (inner === '/auth' || inner === '/request') return `${mount}${inner}`;
+    if (['/auth', '/request', '/sign-out'].includes(inner)) return `${mount}${inner}`;
     if (/^\/auth\/[\w-]+$/.test(inner)) return `${mount}/auth/:uid`;
     if (inner.startsWith('/interaction/')) return `${mount}/interaction/*`;
     return inner.startsWith('/.well-known/') ? '/.well-known/*' : 'other';

@@ -12,3 +12,4 @@ export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
 export { chooserPage, consentPage, type ConsentProblem, continuePage, type Trouble, troublePage } from './pages.js';
 export type { Person, PersonAttributes, PersonDirectory } from './people.js';
 export { type PageSecrets, pageSecrets } from './secrets.js';
+export { signedOutPage, type SignOutProblem, signOutPage } from './sign-out-pages.js';

@@ -6,7 +6,7 @@ import type { NarrowingFlaw } from './narrowing.js';
 /** Asks the person whether the agent may act for them. The form carries the decision and a token against forged posts. */
 export function consentPage(
   request: ConsentRequest,
-  form: Readonly<{ action: string; token: string; problem: ConsentProblem | undefined }>,
+  form: Readonly<{ action: string; token: string; problem: ConsentProblem | undefined; signOut: string }>,
 ): Page {
   const { agent, person } = request;
   return page(
@@ -15,6 +15,7 @@ export function consentPage(
       <p class="soft">
         You are signed in as
         <strong>${person.name}</strong>${person.email === undefined ? '' : html` (${person.email})`}.
+        <a href="${form.signOut}">Sign out</a>
       </p>
       ${form.problem === undefined ? undefined : html`<p class="warn" role="alert">${PROBLEMS[form.problem]}</p>`}
       <dl>

@@ -11,6 +11,9 @@ export type PageSecrets = Readonly<{
   /** For one interaction and exactly what its page shows: a forged or an outdated form does not have it. */
   consentToken(interaction: string, shown: ConsentRequest): string;
   isConsentToken(token: string, interaction: string, shown: ConsentRequest): boolean;
+  /** For the page on which this sign-in is ended. */
+  signOutToken(signIn: string): string;
+  isSignOutToken(token: string, signIn: string): boolean;
 }>;
 
 export function pageSecrets(key: string): PageSecrets {
@@ -23,11 +26,14 @@ export function pageSecrets(key: string): PageSecrets {
   });
   const consentToken = (interaction: string, shown: ConsentRequest): string =>
     mac('consent', interaction, JSON.stringify(shown));
+  const signOutToken = (signIn: string): string => mac('sign-out', signIn);
   return {
     newSignIn: () => signInOf(randomText(32)),
     signInOf,
     consentToken,
     isConsentToken: (token, interaction, shown) => equal(token, consentToken(interaction, shown)),
+    signOutToken,
+    isSignOutToken: (token, signIn) => equal(token, signOutToken(signIn)),
   };
 }
 

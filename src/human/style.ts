@@ -10,6 +10,7 @@ main { width: 100%; max-width: 520px; background: var(--paper); border: 1px soli
 h1 { font-size: 1.375rem; line-height: 1.3; margin: 0 0 4px; letter-spacing: -.01em; }
 h2 { font-size: .8125rem; text-transform: uppercase; letter-spacing: .06em; color: var(--soft); margin: 24px 0 8px; }
 p { margin: 8px 0; }
+a { color: var(--accent); }
 .soft { color: var(--soft); }
 .small { font-size: .875rem; }
 dl { margin: 20px 0 0; border-top: 1px solid var(--line); }

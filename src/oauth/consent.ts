@@ -1,4 +1,3 @@
-import type { ParameterizedContext } from 'koa';
 import { z } from 'zod';
 import {
   consentPage,
@@ -11,7 +10,8 @@ import {
   type Person,
 } from '../human/index.js';
 import { isUsable, personIdIn } from '../registry/index.js';
-import { readForm } from './requests.js';
+import { keepSignIn } from './library.js';
+import { isCrossSite, readForm } from './requests.js';
 import { finish, type Interaction, type InteractionDeps, refusal, type Step } from './step.js';
 import { answer, outdated } from './troubles.js';
 
@@ -25,7 +25,10 @@ export async function showConsent(step: Step, interaction: Interaction, problem?
   const action = `${deps.issuer}/interaction/${interaction.uid}/consent`;
   answer(
     context,
-    consentPage(request, { action, token: deps.secrets.consentToken(interaction.uid, request), problem }),
+    consentPage(request, {
+      ...{ action, problem, signOut: `${deps.issuer}/sign-out` },
+      token: deps.secrets.consentToken(interaction.uid, request),
+    }),
   );
 }
 
@@ -76,7 +79,7 @@ export async function decideConsent(step: Step, interaction: Interaction): Promi
   const { context, deps } = step;
   const form = await readForm(context);
   const request = await whatIsAsked(step, interaction);
-  if (form === undefined || request === undefined || isCrossSite(context)) {
+  if (form === undefined || request === undefined || isCrossSite(context, deps.issuer)) {
     outdated(context);
     return;
   }
@@ -109,24 +112,29 @@ async function allow(step: Step, interaction: Interaction, choice: ReturnType<ty
     return;
   }
   const grantId = await grant(step, interaction, choice.value);
+  if (grantId === undefined) {
+    outdated(step.context);
+    return;
+  }
   answer(step.context, continuePage(await finish(step, interaction, { consent: { grantId } })));
 }
 
-/** Beside the token and the Lax cookie. `Origin` would not do: with no-referrer a browser sends `null` from our own page. */
-const isCrossSite = (context: ParameterizedContext): boolean =>
-  !['', 'same-origin'].includes(context.get('sec-fetch-site'));
-
+/** `undefined`: the sign-in that it would be given in is over. */
 async function grant(
   { provider, deps }: Step,
   interaction: Interaction,
   { scopes, tools, lasts }: Narrowing,
-): Promise<string> {
+): Promise<string | undefined> {
   const { own, resource } = missing(interaction, deps.issuer);
+  const uid = interaction.session?.uid;
+  const signIn = uid === undefined ? undefined : await provider.Session.findByUid(uid);
+  if (signIn === undefined) return undefined;
   const given = new provider.Grant({
     accountId: interaction.session?.accountId,
     clientId: String(interaction.params['client_id']),
     ...(lasts === undefined ? {} : { expiresIn: lasts }),
   });
+  keepSignIn(given, signIn);
   if (own.length > 0) given.addOIDCScope(own.join(' '));
   const left = scopes === undefined ? resource : resource.filter((scope) => scopes.includes(scope));
   if (left.length > 0) given.addResourceScope(deps.issuer, left.join(' '));

@@ -12,7 +12,8 @@ import { admitBeginning, type BeginningLimits } from './beginnings.js';
 import { answerInteraction } from './interaction.js';
 import { currentContext, type EngineContext, makeProvider, type Provider, TooManyRequests } from './library.js';
 import { type Metadata, metadataOf, metadataPaths } from './metadata.js';
-import type { EngineLog, EngineSigningKey, EngineStore } from './ports.js';
+import type { EngineLog, EngineSigningKey, EngineStore, SignOuts } from './ports.js';
+import { answerSignOut, isSignOutPath } from './sign-out.js';
 import type { InteractionDeps } from './step.js';
 import { redeemer } from './redemption.js';
 import { bodyReadBefore, judgeForm, judgeProof, replayBody } from './requests.js';
@@ -26,6 +27,7 @@ export type EngineDeps = Readonly<{
   keys: () => readonly EngineSigningKey[];
   store: EngineStore;
   log: EngineLog;
+  signOuts: SignOuts;
   people: PersonDirectory;
   identityProviders: readonly IdentityProvider[];
   /** Sign cookies and pages; the first one makes, all of them check. The same in every replica. */
@@ -42,7 +44,7 @@ export type EngineDeps = Readonly<{
   onFault(cause: unknown): void;
 }>;
 
-/** The authorization endpoint, its pages, PAR, the two grants of the engine, revocation of refresh tokens, and metadata. */
+/** The authorization endpoint, its pages, sign-out, PAR, the two grants of the engine, revocation of refresh tokens, and metadata. */
 export type Engine = Readonly<{
   /** Answers the engine's own paths and leaves every other to the next. */
   middleware: Middleware;
@@ -86,7 +88,7 @@ export function createEngine(deps: EngineDeps): Engine {
   };
 }
 
-const OWN_PATH = /^\/(?:auth(?:\/[\w-]+)?|token|request|revoke|interaction\/.*)$/;
+const OWN_PATH = /^\/(?:auth(?:\/[\w-]+)?|token|request|revoke|sign-out|interaction\/.*)$/;
 
 function publish(context: ParameterizedContext, metadata: Metadata): void {
   context.set({ 'access-control-allow-origin': '*', 'cache-control': 'public, max-age=300' });
@@ -126,7 +128,7 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
   provider.use(async (context, next) => {
     const { method, path, req } = context;
     context.set('referrer-policy', 'no-referrer');
-    const isPage = path.startsWith('/interaction/');
+    const isPage = path.startsWith('/interaction/') || isSignOutPath(path);
     const work = async (): Promise<void> => {
       const isPosted = method === 'POST' && !isPage;
       if (isPosted && !judgeProof(context, `${deps.issuer}${path}`, deps.clock.now()))
@@ -134,6 +136,7 @@ function build(deps: EngineDeps, interactions: InteractionDeps, keys: readonly E
       else if (isPosted && !(await judgeForm(context))) {
         if (context.status === 401) refused(path, 'invalid_client');
       } else if (!(await admitBeginning(context, deps))) return;
+      else if (isSignOutPath(path)) await answerSignOut({ provider, context, deps: interactions });
       else if (isPage) await answerInteraction({ provider, context, deps: interactions });
       else await next();
     };

@@ -3,4 +3,4 @@ export { grantHash } from './adapter.js';
 export type { EngineLifetimes } from './configuration.js';
 export { createEngine, type Engine, type EngineDeps, ENGINE_LIFETIMES } from './engine.js';
 export type { Metadata } from './metadata.js';
-export type { EngineLog, EngineRecord, EngineSigningKey, EngineStore, StoredEngineRecord } from './ports.js';
+export type { EngineLog, EngineRecord, EngineSigningKey, EngineStore, SignOuts, StoredEngineRecord } from './ports.js';

@@ -1,5 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { ParameterizedContext } from 'koa';
 import type { Client, Configuration, KoaContextWithOIDC } from 'oidc-provider';
+import { z } from 'zod';
 import { verifySecret } from '../client/index.js';
 import { importKey, PublicJwk, tooManyRequests, type VerificationKey } from '../protocol/index.js';
 import type { EngineSigningKey } from './ports.js';
@@ -64,6 +66,7 @@ export function makeProvider(
   signWhenRedeemed(provider, redeem);
   keepTheKeyOfTheFirstToken(provider);
   answerByQueryAlone(provider);
+  rememberOrigins(provider);
   return provider;
 }
 
@@ -87,6 +90,53 @@ function answerByQueryAlone(provider: Provider): void {
   for (const mode of responseModes.keys()) if (mode !== 'query') responseModes.delete(mode);
   responseModes.set('fragment', responseModes.get('query'));
   provider.Client.prototype.responseModeAllowed = (mode, responseType) => mode === 'query' || responseType !== 'code';
+}
+
+/**
+ * How a sign-in came about, kept with it and with the consents that are given in it: by whose word, and what had been revoked
+ * by then.
+ */
+export const Origin = z.object({ issuer: z.string(), seen: z.number() });
+export type Origin = Readonly<z.infer<typeof Origin>>;
+
+const originOf = (value: object | undefined): Origin | undefined =>
+  value === undefined ? undefined : Origin.safeParse(Reflect.get(value, 'origin')).data;
+
+/** A grant keeps which sign-in it was given in, as codes and refresh tokens do. */
+export function keepSignIn(grant: InstanceType<Provider['Grant']>, signIn: InstanceType<Provider['Session']>): void {
+  Object.assign(grant, { sessionUid: signIn.uid, origin: originOf(signIn) });
+}
+
+/** Who is signed in in this browser, for pages that are none of the library's. */
+export async function signInOf(
+  provider: Provider,
+  context: ParameterizedContext,
+): Promise<Readonly<{ uid: string; person: string }> | undefined> {
+  const cookies = provider.createContext(context.req, context.res).cookies;
+  const id = cookies.get(provider.cookieName('session'), { signed: true });
+  const session = id === undefined ? undefined : await provider.Session.find(id);
+  return session?.accountId === undefined ? undefined : { uid: session.uid, person: session.accountId };
+}
+
+export function clearSignIn(provider: Provider, context: ParameterizedContext): void {
+  context.cookies.set(provider.cookieName('session'), null, { signed: true, httpOnly: true, sameSite: 'lax' });
+}
+
+/** What a model keeps is a list of names, and a sign-in takes over of its interaction what the library knows. */
+function rememberOrigins({ Session, Grant }: Provider): void {
+  const keep = (model: object, ...names: readonly string[]): void => {
+    const known = z.array(z.string()).parse(Reflect.get(model, 'IN_PAYLOAD'));
+    Object.defineProperty(model, 'IN_PAYLOAD', { value: [...known, ...names] });
+  };
+  keep(Session, 'origin');
+  keep(Grant, 'origin', 'sessionUid');
+  const loginAccount = Reflect.get(Session.prototype, 'loginAccount');
+  Session.prototype.loginAccount = function (details) {
+    const before = this.accountId === details.accountId ? originOf(this) : undefined;
+    loginAccount.call(this, details);
+    const { login } = currentContext()?.oidc.entities.Interaction?.result ?? {};
+    Reflect.set(this, 'origin', before ?? originOf(login));
+  };
 }
 
 /** Neither Host nor X-Forwarded-* nor an absolute request target ever makes a link, a cookie's scope or a DPoP `htu`. */

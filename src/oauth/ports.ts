@@ -26,9 +26,12 @@ export type StoredEngineRecord = EngineRecord & Readonly<{ consumedAt: Seconds |
 
 /** Every one-time step is one statement, so that two replicas never both win it. */
 export interface EngineStore {
-  /** Inserts or replaces; keeps `consumedAt`. Does nothing for a grant that was revoked: a dead family stays dead. */
+  /**
+   * Inserts or replaces; keeps `consumedAt`. Does nothing for a grant that was revoked, nor for what comes of a sign-in that
+   * has ended: whoever had read it before saves it in vain.
+   */
   put(record: EngineRecord): Promise<void>;
-  /** Also answers expired and consumed records: the engine judges them. */
+  /** Also answers expired and consumed records, which the engine judges; never a sign-in that has ended, nor its grants. */
   find(key: string): Promise<StoredEngineRecord | undefined>;
   findByUid(model: string, uid: string): Promise<StoredEngineRecord | undefined>;
   remove(key: string): Promise<void>;
@@ -44,8 +47,18 @@ export interface EngineStore {
   spend(key: string, expiresAt: Seconds, keyThumbprint?: string): Promise<boolean>;
   /** In one transaction: everything of this grant is gone, and `grant:<grant>` stands among the numbered revocations. */
   revokeFamily(grant: string, by: string, reason: string): Promise<void>;
+  /** The number of the last revocation: what began after it is not ended by it. */
+  lastRevocation(): Promise<number>;
   /** Removes records, one-time ids and counts of uses that expired before `before`. */
   prune(before: Seconds): Promise<void>;
+}
+
+/** The end of sign-ins at the person's own word, with all that was derived from them: numbered and recorded. */
+export interface SignOuts {
+  /** One sign-in, by the engine's own id of it: its consents with their codes and refresh tokens, and the sessions of agents. */
+  here(signIn: string, person: string): Promise<void>;
+  /** All of the person's, and everything that agents hold in their name. They may sign in again. */
+  everywhere(person: string): Promise<void>;
 }
 
 /** What the engine tells the log. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Seconds } from '../base/index.js';
 import { chooserPage, type SignedIn, type SignInAt } from '../human/index.js';
 import { recordKey } from './adapter.js';
+import type { Origin } from './library.js';
 import { finish, type Interaction, type InteractionDeps, redirect, refusal, type Step } from './step.js';
 import { answer, NO_PROVIDER, outdated, PROVIDER_DOWN, SIGN_IN_FAILED } from './troubles.js';
 
@@ -96,9 +97,10 @@ export async function finishSignIn(step: Step, providerId: string): Promise<void
     outdated(context);
     return;
   }
+  const seen = await deps.store.lastRevocation();
   const signedIn = await chosen.finish(context.search, deps.secrets.signInOf(state), begun.maxAge);
   if (signedIn.ok) {
-    await welcome(step, interaction, signedIn.value);
+    await welcome(step, interaction, { ...signedIn.value, seen });
   } else if (signedIn.error.reason === 'denied') {
     redirect(context, await finish(step, interaction, refusal('access_denied', 'the sign-in was not completed')));
   } else {
@@ -122,7 +124,12 @@ async function takeSignIn(
   return interaction === recordKey('Interaction', uid) && provider === providerId ? { uid, maxAge } : undefined;
 }
 
-async function welcome(step: Step, interaction: Interaction, who: SignedIn): Promise<void> {
+/** `seen`: the last revocation before the identity provider was asked who it is. One that comes after it ends the sign-in. */
+async function welcome(
+  step: Step,
+  interaction: Interaction,
+  who: SignedIn & Readonly<{ seen: number }>,
+): Promise<void> {
   const { context, deps } = step;
   const person = await deps.people.ensure(who.issuer, who.subject, who.attributes);
   if (person.status !== 'active') {
@@ -141,6 +148,7 @@ async function welcome(step: Step, interaction: Interaction, who: SignedIn): Pro
     ts: who.authTime ?? 0,
     ...(who.acr === undefined ? {} : { acr: who.acr }),
     ...(who.amr === undefined ? {} : { amr: [...who.amr] }),
+    origin: { issuer: who.issuer, seen: who.seen } satisfies Origin,
   };
   redirect(context, await finish(step, interaction, { login }));
 }

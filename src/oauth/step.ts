@@ -3,7 +3,7 @@ import type { Clock, Seconds } from '../base/index.js';
 import type { PageSecrets, PersonDirectory, SignInAt } from '../human/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import type { Provider } from './library.js';
-import type { EngineStore } from './ports.js';
+import type { EngineStore, SignOuts } from './ports.js';
 
 export type InteractionDeps = Readonly<{
   issuer: string;
@@ -12,6 +12,7 @@ export type InteractionDeps = Readonly<{
   people: PersonDirectory;
   clock: Clock;
   signIns: ReadonlyMap<string, SignInAt>;
+  signOuts: SignOuts;
   secrets: PageSecrets;
   interactionSeconds: Seconds;
   /** How long a consent holds at most. */

@@ -41,6 +41,13 @@ export const CLIENT_IS_BUSY = troublePage({
   advice: 'More sign-ins to this agent are under way than this server keeps. Try again in a few minutes.',
 });
 
+/** No trouble: there is nothing to end. */
+export const NOBODY_SIGNED_IN = troublePage({
+  status: 200,
+  title: 'You are not signed in here',
+  advice: 'Nobody is signed in in this browser, so there is nothing to sign out of.',
+});
+
 /** Expired, used before, or opened in another browser: the page does not say which. */
 export function outdated(context: ParameterizedContext): void {
   answer(

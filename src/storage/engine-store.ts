@@ -9,6 +9,7 @@ import { pruneAll, pruneSql } from './pruning.js';
 import { commitsUnderWay } from './revocation-derived.js';
 import { revokeWithin } from './revocations.js';
 import { endSessions } from './session-tree.js';
+import { isOfEndedSignIn } from './sign-ins.js';
 
 export function openEngineStore(database: Database, clock: Clock = systemClock): EngineStore {
   const { prisma } = database;
@@ -20,8 +21,8 @@ export function openEngineStore(database: Database, clock: Clock = systemClock):
     put: async ({ key, model, payload, grant, uid, expiresAt }) => {
       await run(PUT, key, model, payload, grant ?? null, uid ?? null, expiresAt ?? null);
     },
-    find: (key) => one(`SELECT ${COLUMNS} FROM engine_record WHERE key = $1`, key),
-    findByUid: (model, uid) => one(`SELECT ${COLUMNS} FROM engine_record WHERE model = $1 AND uid = $2`, model, uid),
+    find: (key) => one(FIND, key),
+    findByUid: (model, uid) => one(FIND_BY_UID, model, uid),
     remove: async (key) => {
       await run('DELETE FROM engine_record WHERE key = $1', key);
     },
@@ -40,6 +41,10 @@ export function openEngineStore(database: Database, clock: Clock = systemClock):
         // Whatever was opened meanwhile by who could not know it yet.
         await prisma.$transaction(end);
       });
+    },
+    lastRevocation: async () => {
+      const rows = await guarded(() => prisma.$queryRawUnsafe(LAST_REVOCATION));
+      return Numbers.parse(rows)[0]?.number ?? 0;
     },
     prune: async (before) => {
       for (const sql of Object.values(PRUNE)) await pruneAll(database, sql, before);
@@ -89,11 +94,18 @@ const Row = z.object({
 const COLUMNS = `key, model, payload::text AS payload, grant_id AS "grant", uid,
   extract(epoch FROM expires_at)::float8 AS "expiresAt", extract(epoch FROM consumed_at)::float8 AS "consumedAt"`;
 
+const FIND = `SELECT ${COLUMNS} FROM engine_record WHERE key = $1 AND NOT ${isOfEndedSignIn()}`;
+const FIND_BY_UID = `SELECT ${COLUMNS} FROM engine_record WHERE model = $1 AND uid = $2 AND NOT ${isOfEndedSignIn()}`;
+
+const Numbers = z.array(z.object({ number: z.coerce.number() }));
+const LAST_REVOCATION = `SELECT coalesce(max(number), 0)::text AS number FROM revocation`;
+
 /** A record of a revoked grant is not kept; `consumed_at` is never undone. */
 const PUT = `
   INSERT INTO engine_record (key, model, payload, grant_id, uid, expires_at)
   SELECT $1, $2, $3::jsonb, $4, $5, to_timestamp($6::float8)
-  WHERE $4::text IS NULL OR NOT EXISTS (SELECT 1 FROM revocation WHERE target = 'grant:' || $4)
+  WHERE ($4::text IS NULL OR NOT EXISTS (SELECT 1 FROM revocation WHERE target = 'grant:' || $4))
+    AND NOT ${isOfEndedSignIn('$3::jsonb', '$5::text')}
   ON CONFLICT (key) DO UPDATE
   SET payload = excluded.payload, grant_id = excluded.grant_id, uid = excluded.uid, expires_at = excluded.expires_at`;
 

@@ -42,6 +42,7 @@ export { thinCheckpoints } from './checkpoint-thinning.js';
 export { openRetention } from './log-retention.js';
 export { openTreeReader } from './log-tree-reader.js';
 export { openSessionLife } from './session-life.js';
+export { openSignOuts } from './sign-outs.js';
 export { openSessions } from './session-store.js';
 export { openTokenStates } from './token-states.js';
 export { leafOf } from './records.js';

@@ -19,7 +19,7 @@ export type SignInWorld = World &
   Readonly<{
     browser: Browser;
     /** A code for this agent, by a browser that is signed in after the first time. */
-    codeFor(client: Client, parameters?: Record<string, string>, employee?: Employee): Promise<Code>;
+    codeFor(client: Client, parameters?: Record<string, string>, employee?: Employee, by?: Browser): Promise<Code>;
     /** The form of the code grant by this client. */
     codeForm(code: Code, by: Client): Promise<Form>;
     tokensFor(client: Client, parameters?: Record<string, string>): Promise<Tokens>;
@@ -34,7 +34,7 @@ export async function startSignInWorld(): Promise<SignInWorld> {
   const node = await startNode(world, { port: world.config.port, company });
   const browser = new Browser();
 
-  const codeFor: SignInWorld['codeFor'] = async (client, parameters = {}, employee = ALICE) => {
+  const codeFor: SignInWorld['codeFor'] = async (client, parameters = {}, employee = ALICE, by = browser) => {
     const verifier = randomBytes(32).toString('base64url');
     const query = new URLSearchParams({
       client_id: client.id,
@@ -49,7 +49,7 @@ export async function startSignInWorld(): Promise<SignInWorld> {
     // An empty value takes a parameter away.
     for (const [name, value] of [...query]) if (value === '') query.delete(name);
     const link = `${world.issuer}/auth?${query.toString()}`;
-    const answer = await authorize(browser, link, { redirectUri: CALLBACK, employee });
+    const answer = await authorize(by, link, { redirectUri: CALLBACK, employee });
     const code = answer.searchParams.get('code');
     if (code === null) throw new Error(answer.href);
     return { code, verifier };

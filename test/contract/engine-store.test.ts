@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import { systemClock } from '../../src/base/index.js';
 import type { EngineRecord } from '../../src/oauth/index.js';
 import { sha256 } from '../../src/protocol/index.js';
-import { openDatabase, openEngineStore } from '../../src/storage/index.js';
+import { openDatabase, openEngineStore, openSignOuts, revoke } from '../../src/storage/index.js';
 import { describeDatabases, freshDatabase, databaseKinds } from '../support/databases.js';
 
 const NOW = 1_795_300_000;
@@ -102,6 +103,75 @@ describeDatabases('what the engine keeps', (database) => {
     expect(await prisma.logLeaf.findMany({ where: { sessionId: 'ses_g' } })).toMatchObject([
       { kind: 'session', sequence: 4 },
     ]);
+  });
+
+  const signIn = (uid: string, payload: object = {}): EngineRecord =>
+    record(`cookie of ${uid}`, {
+      model: 'Session',
+      uid,
+      payload: JSON.stringify({ accountId: `prs_${uid}`, ...payload }),
+    });
+  const derived = (uid: string): readonly EngineRecord[] => [
+    record(`code of ${uid}`, { payload: JSON.stringify({ sessionUid: uid }), grant: `grant-${uid}` }),
+    record(`grant of ${uid}`, { model: 'Grant', payload: JSON.stringify({ sessionUid: uid }), grant: `grant-${uid}` }),
+  ];
+
+  it('ends a sign-in with what came of it, under a number and with one record, and keeps no later copy of it', async () => {
+    const { prisma } = database();
+    await prisma.person.create({ data: { id: 'prs_out', issuer: 'https://idp.example', subject: 'out' } });
+    const session = { personId: 'prs_out', agentId: 'agt_a', status: 'active', lastSequence: 1, expiresAt: IN_AN_HOUR };
+    for (const uid of ['out', 'stays']) {
+      for (const one of [signIn(uid), ...derived(uid)]) await store().put(one);
+      await prisma.agentSession.create({
+        data: { ...session, id: `ses_${uid}`, runKey: sha256(`grant grant-${uid}`) },
+      });
+    }
+    await openSignOuts(database(), systemClock).here('out', 'prs_out');
+    await store().put({ ...signIn('out'), key: 'the next cookie of out' });
+    for (const late of derived('out')) await store().put({ ...late, key: `late ${late.key}`, grant: undefined });
+    expect(await prisma.engineRecord.count({ where: { key: { endsWith: 'of out' } } })).toBe(0);
+    for (const { key } of [signIn('stays'), ...derived('stays')]) expect((await store().find(key))?.key).toBe(key);
+    expect((await revocations()).slice(-3).map(({ target, revokedBy }) => [target, revokedBy])).toEqual([
+      ['sign-in:out', 'prs_out'],
+      ['grant:grant-out', 'prs_out'],
+      ['session:ses_out', 'prs_out'],
+    ]);
+    const states = await prisma.agentSession.findMany({ where: { personId: 'prs_out' }, orderBy: { id: 'asc' } });
+    expect(states.map(({ id, status }) => [id, status])).toEqual([
+      ['ses_out', 'ended'],
+      ['ses_stays', 'active'],
+    ]);
+    const number = (await revocations()).find(({ target }) => target === 'sign-in:out')?.number;
+    const [leaf] = await prisma.logLeaf.findMany({ where: { kind: 'revocation' }, orderBy: { id: 'desc' }, take: 1 });
+    expect(JSON.parse(Buffer.from(leaf?.leaf ?? []).toString('utf8'))).toMatchObject({
+      facts: {
+        what: 'scope',
+        kind: 'sign_in',
+        id: 'out',
+        number: Number(number),
+        sessions: 1,
+        consents: 1,
+        by: 'prs_out',
+      },
+    });
+  });
+
+  it.each([
+    ['sign-in', (uid: string) => `sign-in:${uid}`],
+    ['person', (uid: string) => `person:prs_${uid}`],
+    ['issuer', () => 'issuer:https://idp.example'],
+  ])('does not find a sign-in that was written while it was cut off by its %s', async (kind, targetOf) => {
+    const uid = `raced-${kind}`;
+    const seen = await store().lastRevocation();
+    await store().put(signIn(uid, { origin: { issuer: 'https://idp.example', seen } }));
+    expect((await store().find(`cookie of ${uid}`))?.uid).toBe(uid);
+    expect((await store().findByUid('Session', uid))?.uid).toBe(uid);
+    await revoke(database().prisma, [targetOf(uid)], 'test', 'test');
+    expect(await store().find(`cookie of ${uid}`)).toBeUndefined();
+    expect(await store().findByUid('Session', uid)).toBeUndefined();
+    const origin = { issuer: 'https://idp.example', seen: await store().lastRevocation() };
+    await store().put(signIn(`${uid}-anew`, { origin, accountId: `prs_${uid}` }));
+    expect((await store().find(`cookie of ${uid}-anew`))?.uid).toBe(`${uid}-anew`);
   });
 
   it('prunes what has expired and nothing else', async () => {

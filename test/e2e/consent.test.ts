@@ -18,7 +18,7 @@ if (!hasChromium) process.stderr.write(`${MISSING}\n`);
 const PICTURES = process.env['WRIT_TEST_PICTURES'];
 const SIZES = [
   ['desktop', { width: 1280, height: 900 }],
-  ['phone', { width: 375, height: 720 }],
+  ['phone', { width: 390, height: 844 }],
 ] as const;
 
 const TOOLS: readonly ToolInput[] = [
@@ -140,6 +140,29 @@ async function picture(page: Page, name: string): Promise<void> {
     expect(complaints).toEqual([]);
     await page.context().close();
   });
+
+  it.each(SIZES)(
+    'the pages of a sign-out fit a %s, and end the sign-in that the consent page links from',
+    async (name, size) => {
+      const { page, complaints } = await visit(size, false);
+      await page.click('a:has-text("Sign out")');
+      expect(await page.textContent('h1')).toBe('Sign out');
+      await picture(page, `sign-out-${name}`);
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(size.width);
+      await page.click('button:has-text("Sign out here")');
+      expect(await page.textContent('h1')).toBe('You are signed out');
+      await picture(page, `signed-out-${name}`);
+      const cookies = await page.context().cookies(writ.issuer);
+      expect(cookies.map(({ name: cookie }) => cookie).filter((cookie) => cookie.startsWith('writ_session'))).toEqual(
+        [],
+      );
+      await page.goto(`${writ.issuer}/sign-out`);
+      expect(await page.textContent('h1')).toBe('You are not signed in here');
+      await picture(page, `not-signed-in-${name}`);
+      expect(complaints).toEqual([]);
+      await page.context().close();
+    },
+  );
 
   it.each(SIZES)('the error page fits a %s', async (name, size) => {
     if (browser === undefined) throw new Error(MISSING);

@@ -24,6 +24,7 @@ import {
   openKeyLives,
   writesBehind,
   openPersons,
+  openSignOuts,
 } from '../../src/storage/index.js';
 import { Browser, authorize } from './browser.js';
 import { jws, seconds } from './jws.js';
@@ -81,6 +82,7 @@ export async function startWrit(database: Database, options: WritOptions): Promi
       failures: openFailureLog(database, systemClock, behind),
       behind,
     }),
+    signOuts: openSignOuts(database, systemClock),
     people: openPersons(database, systemClock),
     identityProviders: [company.identityProvider],
     cookieKeys: [COOKIE_KEY],
