@@ -79,4 +79,6 @@ const WORDS: Readonly<Record<KeyFlaw, string>> = {
   unsupported_key: 'must be a key for ES256 (P-256), EdDSA (Ed25519), RS256 or PS256',
   weak_key: 'is an RSA key of less than 2048 bits',
   malformed_key: 'is not a valid public key',
+  misspelled_key:
+    'must have its numbers in base64url without padding, in exactly as many bytes as RFC 7518 section 6 says',
 };

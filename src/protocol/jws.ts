@@ -125,12 +125,13 @@ export type PublicJwk = z.infer<typeof PublicJwk>;
 export const Jwks = z.object({ keys: z.array(PublicJwk).max(32) });
 export type Jwks = z.infer<typeof Jwks>;
 
-export type KeyFlaw = 'unsupported_key' | 'weak_key' | 'malformed_key';
+export type KeyFlaw = 'unsupported_key' | 'weak_key' | 'malformed_key' | 'misspelled_key';
 
 /** Makes a key ready to verify with. RSA keys below 2048 bits are refused (RFC 7518 section 3.3). */
 export function importKey(jwk: PublicJwk): Result<VerificationKey, KeyFlaw> {
   const algs = algorithmsOf(jwk);
   if (algs.length === 0) return err('unsupported_key');
+  if (!isCanonical(jwk)) return err('misspelled_key');
   try {
     const key = createPublicKey({ key: { ...jwk }, format: 'jwk' });
     if (jwk.kty === 'RSA' && (key.asymmetricKeyDetails?.modulusLength ?? 0) < 2048) return err('weak_key');
@@ -139,6 +140,19 @@ export function importKey(jwk: PublicJwk): Result<VerificationKey, KeyFlaw> {
     return err('malformed_key');
   }
 }
+
+/**
+ * DANGER: RFC 7638 hashes the members as they are spelled. A key of two spellings would have two thumbprints: it would pass for
+ * another one where keys are not to be shared, and for one that nobody revoked.
+ */
+const isCanonical = ({ kty, x = '', y = '', n = '', e = '' }: PublicJwk): boolean =>
+  kty === 'RSA' ? [n, e].every(isInteger) : (kty === 'EC' ? [x, y] : [x]).every(isCoordinate);
+
+/** RFC 7518 section 6.2.1.2, RFC 8037 section 2: always the 32 bytes of the curve. */
+const isCoordinate = (text: string): boolean => text.length === 43 && CANONICAL.test(text);
+
+/** RFC 7518 section 2, Base64urlUInt: in as few bytes as will do, the first of which is therefore not zero. */
+const isInteger = (text: string): boolean => CANONICAL.test(text) && !/^(?:A[A-P]|$)/.test(text);
 
 function algorithmsOf({ kty, crv, alg }: PublicJwk): readonly SignatureAlgorithm[] {
   const fits: Readonly<Record<string, readonly SignatureAlgorithm[]>> = {

@@ -268,6 +268,7 @@ describe('a proof', () => {
     ['whose key is text', withHeader(() => ({ jwk: JSON.stringify(publicJwk()) }))],
     ['whose key is a list', withHeader(() => ({ jwk: [publicJwk()] }))],
     ['whose key is on no curve', withHeader(() => ({ jwk: { ...publicJwk(), y: publicJwk()['x'] } }))],
+    ['whose key has two spellings', withHeader(() => ({ jwk: { ...publicJwk(), x: `${String(publicJwk()['x'])}=` } }))],
     ['whose key is on a curve that we do not take', withHeader(() => ({ alg: 'ES384', jwk: onAnotherCurve }))],
     ['of a weak RSA key', withHeader(() => ({ alg: 'RS256', jwk: weakRsa }))],
     ['signed by another key than it shows', withHeader(() => ({}), other.privateKey)],

@@ -339,6 +339,14 @@ describe('a registration is refused by field', () => {
       ['authentication.jwks.keys.0', 'is not a valid public key'],
     ],
     [
+      'a key in another spelling, which would pass for another key',
+      { authentication: jwks({ ...key, x: `${String(key['x'])}=` }) },
+      [
+        'authentication.jwks.keys.0',
+        'must have its numbers in base64url without padding, in exactly as many bytes as RFC 7518 section 6 says',
+      ],
+    ],
+    [
       'a weak key',
       { authentication: jwks(rsa) },
       ['authentication.jwks.keys.0', 'is an RSA key of less than 2048 bits'],

@@ -45,6 +45,15 @@ const parsed = (token: string) => {
 const encode = (value: unknown): string =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 
+/** The same number with a zero before it. */
+const longer = (number = ''): string =>
+  Buffer.concat([Buffer.alloc(1), Buffer.from(number, 'base64url')]).toString('base64url');
+/** The same bytes by another last character, whose last bits nobody reads. */
+const respelled = (bytes = ''): string => {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  return bytes.slice(0, -1) + (alphabet[alphabet.indexOf(bytes.at(-1) ?? '') + 1] ?? '');
+};
+
 describe('published signatures', () => {
   it('RFC 7515 A.3: an ES256 signature verifies, and its payload is read', () => {
     const jws = parsed(es256.jws);
@@ -176,7 +185,21 @@ describe('keys', () => {
     ['of a curve that we do not use', p384, 'unsupported_key'],
     ['that is too short', short, 'weak_key'],
     ['whose point is on no curve', { ...es256.jwk, y: es256.jwk.x }, 'malformed_key'],
-    ['that lacks a coordinate', { kty: 'EC', crv: 'P-256', x: es256.jwk.x }, 'malformed_key'],
+    ['that lacks a coordinate', { kty: 'EC', crv: 'P-256', x: es256.jwk.x }, 'misspelled_key'],
+    ['RFC 7518 §6.2.1.2 with a padded coordinate', { ...es256.jwk, x: `${String(es256.jwk.x)}=` }, 'misspelled_key'],
+    [
+      'RFC 7518 §6.2.1.3 with a coordinate of too many bytes',
+      { ...es256.jwk, y: longer(es256.jwk.y) },
+      'misspelled_key',
+    ],
+    ['RFC 8037 §2 with bits that mean nothing', { ...ed25519.jwk, x: respelled(ed25519.jwk.x) }, 'misspelled_key'],
+    [
+      'RFC 7518 §6.3.1.1 with a modulus that begins with a zero',
+      { ...rsa.jwk, n: longer(rsa.jwk.n) },
+      'misspelled_key',
+    ],
+    ['RFC 7518 §6.3.1.2 with an exponent that begins with a zero', { ...rsa.jwk, e: 'AAEAAQ' }, 'misspelled_key'],
+    ['without an exponent', { ...rsa.jwk, e: '' }, 'misspelled_key'],
     ['for an algorithm of another kind', { ...es256.jwk, alg: 'RS256' }, 'unsupported_key'],
   ])('%s are not imported', (_, jwk, flaw) => {
     expect(importKey(PublicJwk.parse(jwk))).toEqual({ ok: false, error: flaw });
