@@ -6,6 +6,7 @@ import { type ChangeDeps, makeChange } from './change.js';
 import { agentKind, type Contents, issuerKind, KINDS, type ObjectKind, serverKind } from './contents.js';
 import { EXAMPLE_ISSUER, SENT_AGENT, SENT_SERVER } from './examples.js';
 import type { Flaw } from './flaw.js';
+import { ChangeEffect } from './foresight.js';
 import { type Operation, operation } from './operation.js';
 import { ObjectChange, type Wanted, type Wish } from './plan.js';
 import { AgentBody, DryRun, IssuerBody, ServerBody } from './shapes.js';
@@ -29,6 +30,7 @@ export const Applied = z.strictObject({
   dry_run: z.boolean(),
   version: z.number().int().describe('The version of the registry; the same as before when nothing changed.'),
   changes: z.array(ObjectChange),
+  effect: ChangeEffect.optional(),
 });
 
 /** `POST /admin/v1/apply`: all of the document or nothing, and nothing twice. */
@@ -67,8 +69,8 @@ export function applyOperation(deps: ChangeDeps): Operation {
         fieldProblem(flaws.map((flaw) => fieldOf(flaw, wish)));
       const changed = await makeChange({ wish: (before) => wishOf(body, before), refuse, dryRun }, deps);
       if (!changed.ok) return changed;
-      const { version, changes } = changed.value;
-      return ok({ status: 200, body: { dry_run: dryRun, version, changes } });
+      const { version, changes, effect } = changed.value;
+      return ok({ status: 200, body: { dry_run: dryRun, version, changes, effect } });
     },
   });
 }

@@ -5,6 +5,8 @@ import type { AccountablePeople, RegistryReader, RegistryWriter } from '../regis
 import { type Contents, contentsOf } from './contents.js';
 import { plain } from './difference.js';
 import type { Flaw } from './flaw.js';
+import type { ChangeEffect, Foreseeable, Foresight } from './foresight.js';
+import type { InTurn } from './in-turn.js';
 import { type Plan, plan, type Wanted, type Wish } from './plan.js';
 import { policyFlaws } from './policy-rules.js';
 import { flawsOf, type Ourselves } from './rules.js';
@@ -19,6 +21,7 @@ export type ChangeDeps = Readonly<{
   /** How far ahead the end of an agent may be. */
   agentLife: Seconds;
   inTurn: InTurn;
+  foresight: Foresight;
 }>;
 
 /** A change that is asked for. `object` may refuse it in view of what is there; `refuse` puts flaws into an answer's words. */
@@ -28,7 +31,13 @@ export type ChangeRequest = Readonly<{
   refuse: (flaws: readonly Flaw[], wish: Wish) => Problem;
   dryRun?: boolean;
 }>;
-export type Changed = Readonly<{ changes: Plan['changes']; after: Contents; version: number }>;
+export type Changed = Readonly<{
+  changes: Plan['changes'];
+  after: Contents;
+  version: number;
+  /** Of a dry run. */
+  effect?: ChangeEffect;
+}>;
 
 /** Who the log names for what comes through the bearer token. */
 export const ADMINISTRATOR = 'admin-token';
@@ -40,11 +49,16 @@ const TRIES = 5;
  * Makes the change when every rule allows what the registry would be afterwards; writes nothing when nothing changes.
  * What was checked and what is written are the same version: a faster change elsewhere has it checked again.
  */
-export function makeChange(request: ChangeRequest, deps: ChangeDeps): Promise<Result<Changed, Problem>> {
-  return deps.inTurn(() => settledAtLast(() => tryChange(request, deps)));
+export async function makeChange(request: ChangeRequest, deps: ChangeDeps): Promise<Result<Changed, Problem>> {
+  const done = await deps.inTurn(() => settledAtLast(() => tryChange(request, deps)));
+  if (!done.ok) return done;
+  const { changed, foreseeable } = done.value;
+  return ok(foreseeable === undefined ? changed : { ...changed, effect: await deps.foresight(foreseeable) });
 }
 
-async function tryChange(request: ChangeRequest, deps: ChangeDeps): Promise<Result<Changed, Problem>> {
+type Tried = Readonly<{ changed: Changed; foreseeable?: Foreseeable }>;
+
+async function tryChange(request: ChangeRequest, deps: ChangeDeps): Promise<Result<Tried, Problem>> {
   const snapshot = await deps.registry.refresh();
   const before = contentsOf(snapshot);
   const objection = request.object?.(before);
@@ -61,10 +75,16 @@ async function tryChange(request: ChangeRequest, deps: ChangeDeps): Promise<Resu
     ...(await peopleFlaws(planned, people, us)),
   ];
   if (flaws.length > 0) return err(request.refuse(flaws, wish));
-  if (request.dryRun === true || planned.writes.length === 0) return ok({ ...planned, version: snapshot.version });
+  const changed = { ...planned, version: snapshot.version };
+  if (request.dryRun === true)
+    return ok({
+      changed,
+      foreseeable: { before, plan: planned, version: snapshot.version, policies: snapshot.policies },
+    });
+  if (planned.writes.length === 0) return ok({ changed });
   const final = plan(before, await named(wish, people.meet));
   const version = await deps.writer.write(final.writes, ADMINISTRATOR, snapshot.version);
-  return ok({ ...final, version });
+  return ok({ changed: { ...final, version } });
 }
 
 /** Tries again while the registry moves under a change; after that the caller is told to come back. */
@@ -83,16 +103,4 @@ export function etagOf(object: object): string {
   const hash = digest(plain(object));
   if (!hash.ok) throw new Fault('internal', `An object of the registry has no canonical form: ${hash.error}`);
   return `"${hash.value}"`;
-}
-
-/** Runs one piece of work after the other. */
-export type InTurn = <T>(work: () => Promise<T>) => Promise<T>;
-
-export function makeTurns(): InTurn {
-  let last: Promise<unknown> = Promise.resolve();
-  return async (work) => {
-    const mine = last.then(work);
-    last = mine.catch(() => undefined);
-    return mine;
-  };
 }

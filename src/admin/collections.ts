@@ -11,7 +11,18 @@ import { withPending } from '../registry/index.js';
 import { agentKind, type Contents, issuerKind, type Kind, type ObjectKind, serverKind, split } from './contents.js';
 import { EXAMPLE_AGENT, EXAMPLE_ISSUER, EXAMPLE_SERVER, SENT_AGENT, SENT_SERVER } from './examples.js';
 import type { Wanted } from './plan.js';
-import { AgentBody, AgentView, IssuerBody, IssuerView, ServerBody, ServerView } from './shapes.js';
+import type { ChangeEffect } from './foresight.js';
+import {
+  AgentBody,
+  AgentPut,
+  AgentView,
+  IssuerBody,
+  IssuerPut,
+  IssuerView,
+  ServerBody,
+  ServerPut,
+  ServerView,
+} from './shapes.js';
 
 /** One kind of object as the API serves it: `T` as it is written, `V` as it is shown, `S` as it is sent. */
 export type Collection<T extends object, V extends T, S extends object = T> = Readonly<{
@@ -22,6 +33,8 @@ export type Collection<T extends object, V extends T, S extends object = T> = Re
   idField: string;
   kind: Kind<T>;
   view: z.ZodType<V>;
+  /** As a change of it is answered. */
+  put: z.ZodType<V & { effect?: ChangeEffect | undefined }>;
   body: z.ZodType<S>;
   example: V;
   sent: S;
@@ -42,6 +55,7 @@ export const agents: Collection<Agent, AgentView, AgentDraft> = {
   idField: 'client_id',
   kind: agentKind,
   view: AgentView,
+  put: AgentPut,
   body: AgentBody,
   example: EXAMPLE_AGENT,
   sent: SENT_AGENT,
@@ -60,6 +74,7 @@ export const servers: Collection<McpServer, ServerView> = {
   idField: 'resource',
   kind: serverKind,
   view: ServerView,
+  put: ServerPut,
   body: ServerBody,
   example: EXAMPLE_SERVER,
   sent: SENT_SERVER,
@@ -78,6 +93,7 @@ export const issuers: Collection<TrustedIssuer, TrustedIssuer> = {
   idField: 'issuer',
   kind: issuerKind,
   view: IssuerView,
+  put: IssuerPut,
   body: IssuerBody,
   example: EXAMPLE_ISSUER,
   sent: EXAMPLE_ISSUER,

@@ -14,11 +14,12 @@ import type { RevocationsAdmin, SessionUse, SessionsAdmin } from '../session/ind
 import type { KeysAdmin } from '../token/index.js';
 import { agentReportOperation } from './agent-report.js';
 import { effectOperation } from './effect.js';
+import { makeForesight } from './foresight.js';
 import { leavingOperations } from './leaving.js';
 import { applyOperation } from './apply.js';
 import { importOperation } from './import.js';
 import { toolOperations } from './tools.js';
-import { makeTurns } from './change.js';
+import { makeTurns } from './in-turn.js';
 import { agents, issuers, servers } from './collections.js';
 import { keyOperations } from './keys.js';
 import { logOperation, recoveryOperation } from './log.js';
@@ -82,7 +83,9 @@ export function createAdmin(deps: AdminDeps): readonly Route[] {
 const mountOf = (issuer: string): string => new URL(issuer).pathname.replace(/\/$/, '');
 
 function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: AdminDeps): readonly Operation[] {
-  const changes = { ...deps, us: { issuer, trustDomain, signIns: deps.signIns ?? [] }, inTurn: makeTurns() };
+  const foresight = makeForesight({ ...deps, issuer, inTurn: makeTurns() });
+  const us = { issuer, trustDomain, signIns: deps.signIns ?? [] };
+  const changes = { ...deps, us, inTurn: makeTurns(), foresight };
   return [
     ...objectOperations(agents, changes),
     ...objectOperations(servers, changes),

@@ -3,7 +3,7 @@ import { type Clock, err, ok } from '../base/index.js';
 import { plainProblem } from '../http/index.js';
 import { type KeptInputs, type LivePermits, type Loss, Outcome, type PolicyStore, reexamine } from '../policy/index.js';
 import type { RegistryReader } from '../registry/index.js';
-import type { InTurn } from './change.js';
+import type { InTurn } from './in-turn.js';
 import { NoBody, type Operation, operation } from './operation.js';
 import { check } from './policies.js';
 

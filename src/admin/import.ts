@@ -56,9 +56,9 @@ export const importOperation = (deps: ImportDeps): Operation =>
         deps,
       );
       if (!changed.ok) return changed;
-      const { version } = changed.value;
+      const { version, effect } = changed.value;
       const { revision } = read.value;
-      return ok({ status: 200, body: { dry_run: dryRun, version, revision, tools: tools.map(viewOf) } });
+      return ok({ status: 200, body: { dry_run: dryRun, version, revision, tools: tools.map(viewOf), effect } });
     },
   });
 

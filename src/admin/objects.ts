@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
 import { fieldProblem, type FieldProblem, plainProblem, type Problem } from '../http/index.js';
 import type { RegistrySnapshot } from '../registry/index.js';
@@ -5,6 +6,7 @@ import { type ChangeDeps, etagOf, makeChange } from './change.js';
 import type { Collection } from './collections.js';
 import { type Contents, contentsOf } from './contents.js';
 import type { Flaw } from './flaw.js';
+import { ChangeEffect, EXAMPLE_EFFECT } from './foresight.js';
 import { type Answer, NoBody, NoQuery, type Operation, operation, type Preconditions } from './operation.js';
 import { NOTHING } from './plan.js';
 import { DryRun, pageOf, Paging } from './shapes.js';
@@ -69,8 +71,8 @@ function putOne<T extends object, V extends T, S extends object>(of: Collection<
     preconditions: ['If-Match', 'If-None-Match'],
     hasTag: true,
     answers: [
-      { status: 200, about: 'It was there and is now as sent.', schema: of.view, example: of.example },
-      { status: 201, about: 'It is new.', schema: of.view, example: of.example },
+      { status: 200, about: 'It was there and is now as sent.', schema: of.put, example: of.example },
+      { status: 201, about: 'It is new.', schema: of.put, example: of.example },
     ],
     run: async ({ params: { id = '' }, query, body, ...conditions }) => {
       if (of.sentId(body) !== id) {
@@ -88,10 +90,12 @@ function putOne<T extends object, V extends T, S extends object>(of: Collection<
       const snapshot = await deps.registry.refresh();
       const would = of.among(changed.value.after).get(id);
       if (!dryRun || would === undefined) return show(of, snapshot, id, status);
-      return ok({ status, body: of.would(would, shownOf(of, snapshot, id)) });
+      return ok({ status, body: { ...of.would(would, shownOf(of, snapshot, id)), effect: changed.value.effect } });
     },
   });
 }
+
+const Removable = z.strictObject({ effect: ChangeEffect });
 
 function removeOne<T extends object, V extends T, S extends object>(
   of: Collection<T, V, S>,
@@ -105,7 +109,10 @@ function removeOne<T extends object, V extends T, S extends object>(
     query: DryRun,
     body: NoBody,
     preconditions: ['If-Match'],
-    answers: [{ status: 204, about: 'It is gone.' }],
+    answers: [
+      { status: 204, about: 'It is gone.' },
+      { status: 200, about: 'It would go: of a dry run.', schema: Removable, example: { effect: EXAMPLE_EFFECT } },
+    ],
     problems: ['not_found', 'in_use'],
     run: async ({ params: { id = '' }, query, ...conditions }) => {
       const request = {
@@ -127,7 +134,9 @@ function removeOne<T extends object, V extends T, S extends object>(
         },
         deps,
       );
-      return changed.ok ? ok({ status: 204 }) : changed;
+      if (!changed.ok) return changed;
+      const { effect } = changed.value;
+      return ok(effect === undefined ? { status: 204 } : { status: 200, body: { effect } });
     },
   });
 }

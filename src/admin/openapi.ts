@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ok } from '../base/index.js';
 import { type ProblemCode, PROBLEMS, problemsAt } from '../http/index.js';
 import { agents, issuers, servers } from './collections.js';
+import { ChangeEffect } from './foresight.js';
 import { KeyView } from './keys.js';
 import { LogEntryView } from './log.js';
 import {
@@ -98,6 +99,10 @@ const NAMES = new Map<z.ZodType, string>([
   [agents.view, agents.schemaName],
   [servers.view, servers.schemaName],
   [issuers.view, issuers.schemaName],
+  [agents.put, `Put${agents.schemaName}`],
+  [servers.put, `Put${servers.schemaName}`],
+  [issuers.put, `Put${issuers.schemaName}`],
+  [ChangeEffect, 'ChangeEffect'],
   [SessionView, 'Session'],
   [RevocationView, 'Revocation'],
   [KeyView, 'SigningKey'],

@@ -11,7 +11,8 @@ import {
 } from '../policy/index.js';
 import type { PolicyFiles, RegistryReader } from '../registry/index.js';
 import { placeOf } from './policy-rules.js';
-import { ADMINISTRATOR, type InTurn } from './change.js';
+import { ADMINISTRATOR } from './change.js';
+import type { InTurn } from './in-turn.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { DryRun, pageAfter, pageOf, Paging } from './shapes.js';
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
 import { fieldProblem, type Problem } from '../http/index.js';
 import { Text } from '../protocol/index.js';
+import { ChangeEffect } from './foresight.js';
 import { Agent, AgentDraft, McpServer, TrustedIssuer } from '../registry/index.js';
 
 const hasSecret = {
@@ -15,6 +16,13 @@ export type AgentView = z.infer<typeof AgentView>;
 export const ServerView = McpServer.safeExtend(hasSecret);
 export type ServerView = z.infer<typeof ServerView>;
 export const IssuerView = TrustedIssuer;
+
+const maybeEffect = { effect: ChangeEffect.optional() };
+
+/** Objects as a change of them is answered. */
+export const AgentPut = AgentView.extend(maybeEffect);
+export const ServerPut = ServerView.safeExtend(maybeEffect);
+export const IssuerPut = IssuerView.safeExtend(maybeEffect);
 
 /** Objects as they are sent. */
 export const AgentBody = AgentDraft.extend(maybeHasSecret).transform(withoutView);

@@ -14,6 +14,7 @@ import {
 } from '../registry/index.js';
 import { type ChangeDeps, etagOf, makeChange } from './change.js';
 import { type Contents, contentsOf } from './contents.js';
+import { ChangeEffect } from './foresight.js';
 import { unmet } from './objects.js';
 import { type Answer, NoBody, type Operation, operation, type Preconditions } from './operation.js';
 import { NOTHING } from './plan.js';
@@ -57,6 +58,7 @@ const Shrunk = z.strictObject({
   result: z.enum(['shrunk', 'would_be_shrunk']),
   taken: z.array(TakenRights),
   allow: AgentView.shape.allow.describe('What the agent may ask for afterwards.'),
+  effect: ChangeEffect.optional(),
 });
 
 const RESOURCE = 'https://mcp.example.com/files';
@@ -181,16 +183,17 @@ async function shrink(
   const changed = await makeChange({ object, wish, refuse, dryRun }, deps);
   if (!changed.ok) return changed;
   const after = changed.value.after.agent.get(id);
-  return after === undefined ? err(nobody(id)) : ok(answerOf(after, take, dryRun));
+  return after === undefined ? err(nobody(id)) : ok(answerOf(after, take, changed.value.effect));
 }
 
-const answerOf = (after: Agent, taken: readonly Taken[], dryRun: boolean): Answer => ({
+const answerOf = (after: Agent, taken: readonly Taken[], effect: ChangeEffect | undefined): Answer => ({
   status: 200,
   headers: { ETag: etagOf(after) },
   body: {
     client_id: after.client_id,
-    result: dryRun ? 'would_be_shrunk' : 'shrunk',
+    result: effect === undefined ? 'shrunk' : 'would_be_shrunk',
     taken,
     allow: after.allow,
+    effect,
   },
 });

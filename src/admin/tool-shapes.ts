@@ -12,6 +12,7 @@ import {
 } from '../protocol/index.js';
 import { DefinitionChange, Finding, IMPORT_RESULTS, Tool } from '../registry/index.js';
 import { SENT_SERVER } from './examples.js';
+import { ChangeEffect } from './foresight.js';
 import { Paging } from './shapes.js';
 
 const State = z.enum(['reviewed', 'draft', 'needs_review']);
@@ -48,6 +49,10 @@ export const ToolView = z.strictObject({
   findings: z.array(Finding).describe('What to look at twice: hidden, look-alike and instruction-like text.'),
 });
 export type ToolView = z.infer<typeof ToolView>;
+
+/** A tool as a change of it is answered. */
+export const ChangedTool = ToolView.extend({ effect: ChangeEffect.optional() });
+export type ChangedTool = z.infer<typeof ChangedTool>;
 
 /** What a person says of a tool after looking at it; what is left out stays as it is. */
 export const ReviewBody = z.strictObject({
@@ -91,6 +96,7 @@ export const Imported = z.strictObject({
       findings: z.array(Finding),
     }),
   ),
+  effect: ChangeEffect.optional(),
 });
 
 const PIN = 'BTSmC-twTnLfoJ9oFzjo8a5Gqncx0nl6D94pDuaLBZo';

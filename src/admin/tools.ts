@@ -14,8 +14,9 @@ import { type ChangeDeps, makeChange } from './change.js';
 import { type Contents, contentsOf } from './contents.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { NOTHING } from './plan.js';
-import { pageOf } from './shapes.js';
+import { DryRun, pageOf } from './shapes.js';
 import {
+  ChangedTool,
   DismissBody,
   EXAMPLE_DISMISS,
   EXAMPLE_REVIEW,
@@ -89,20 +90,20 @@ const reviewTool = (deps: ChangeDeps): Operation =>
     path: '/admin/v1/servers/:id/tools/:name/review',
     params: OF_TOOL,
     about: 'Confirms the definition that was looked at, with its classes: from then on the tool can be called so.',
-    query: NoQuery,
+    query: DryRun,
     body: ReviewBody,
     bodyExample: EXAMPLE_REVIEW,
     answers: [
       {
         status: 200,
         about: 'The tool as it is now.',
-        schema: ToolView,
+        schema: ChangedTool,
         example: { ...EXAMPLE_TOOL, state: 'reviewed', pending: null, difference: [] },
       },
     ],
     problems: ['not_found', 'conflict'],
-    run: ({ params: { id = '', name = '' }, body }) =>
-      change({ id, name }, (before) => reviewed(before, { id, name, body }), deps),
+    run: ({ params: { id = '', name = '' }, query, body }) =>
+      change({ id, name, dryRun: query.dry_run === 'true' }, (before) => reviewed(before, { id, name, body }), deps),
   });
 
 const dismissReport = (deps: ChangeDeps): Operation =>
@@ -113,41 +114,43 @@ const dismissReport = (deps: ChangeDeps): Operation =>
     params: OF_TOOL,
     about:
       'Says that what an agent or the MCP server reported of a tool is wrong: it can be called as it was reviewed, and who reported it is not heard again about it before its next review.',
-    query: NoQuery,
+    query: DryRun,
     body: DismissBody,
     bodyExample: EXAMPLE_DISMISS,
     answers: [
       {
         status: 200,
         about: 'The tool as it is now.',
-        schema: ToolView,
+        schema: ChangedTool,
         example: { ...EXAMPLE_TOOL, state: 'reviewed', pending: null, difference: [] },
       },
     ],
     problems: ['not_found', 'conflict'],
-    run: ({ params: { id = '', name = '' }, body }) =>
-      change({ id, name }, (before) => dismissed(before, { id, name, body }), deps),
+    run: ({ params: { id = '', name = '' }, query, body }) =>
+      change({ id, name, dryRun: query.dry_run === 'true' }, (before) => dismissed(before, { id, name, body }), deps),
   });
 
 type At = Readonly<{ id: string; name: string }>;
 
 /** Changes one tool, and shows what it is then. */
 async function change(
-  { id, name }: At,
+  { id, name, dryRun }: At & Readonly<{ dryRun: boolean }>,
   make: (before: Contents) => Result<McpServer, Problem>,
   deps: ChangeDeps,
-): Promise<Result<Readonly<{ status: 200; body: ToolView }>, Problem>> {
+): Promise<Result<Readonly<{ status: 200; body: ChangedTool }>, Problem>> {
   const changed = await makeChange(
     {
       object: (before) => problemOf(make(before)),
       wish: (before) => ({ ...NOTHING, server: valueOf(make(before)) }),
       refuse: (flaws) => fieldProblem(flaws.map(({ path, message }) => ({ param: path, detail: message }))),
+      dryRun,
     },
     deps,
   );
   if (!changed.ok) return changed;
   const found = find(changed.value.after, id, name);
-  return found.ok ? ok({ status: 200, body: viewOf(found.value.tool) }) : found;
+  const { effect } = changed.value;
+  return found.ok ? ok({ status: 200, body: { ...viewOf(found.value.tool), effect } }) : found;
 }
 
 export const problemOf = <T>(result: Result<T, Problem>): Problem | undefined => (result.ok ? undefined : result.error);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseYaml } from '../config/index.js';
 import type { AdminApi } from './api.js';
+import { effectLines } from './effect.js';
 import { Failure, type Io } from './io.js';
 
 export type ApplyOptions = Readonly<{ file: string; dryRun?: boolean; prune?: boolean; json?: boolean }>;
@@ -16,7 +17,11 @@ export async function apply(
     ...document,
     ...(prune ? { prune } : {}),
   });
-  io.out(json ? JSON.stringify(answer, null, 2) : describeApplied(Applied.parse(answer)));
+  io.out(
+    json
+      ? JSON.stringify(answer, null, 2)
+      : [describeApplied(Applied.parse(answer)), ...effectLines(answer)].join('\n'),
+  );
 }
 
 const LISTS = ['agents', 'servers', 'issuers'] as const;

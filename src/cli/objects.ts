@@ -1,8 +1,10 @@
 import { Command, Option } from 'commander';
 import { stringify } from 'yaml';
+import { z } from 'zod';
 import { connect } from './api.js';
 import { budgetOf } from './budgets.js';
 import { type Connected, connected, JSON_OPTION, list, listPage, print } from './command.js';
+import { effectLines } from './effect.js';
 import { type Draft, type Fill, fillAgent, fillIssuer, fillServer } from './fields.js';
 import type { Io } from './io.js';
 import { rotate, type RotateOptions } from './rotate.js';
@@ -261,15 +263,18 @@ function addRetire(group: Command, objects: Objects, io: Io): void {
     );
 }
 
+const Tried = z.object({ effect: z.unknown().optional() }).optional();
+
 function addRemove(group: Command, { plural, title }: Objects, io: Io): void {
   connected(group.command('remove <id>'))
     .description(`Removes one ${title} for good, unless something else names it.`)
     .option('--dry-run', 'only check whether it is removable')
     .action(async (id: string, options: Connected & Readonly<{ dryRun?: boolean }>) => {
       const dryRun = options.dryRun === true;
-      await connect(options, io).send('DELETE', `${at(plural, id)}?dry_run=${String(dryRun)}`);
+      const answer = await connect(options, io).send('DELETE', `${at(plural, id)}?dry_run=${String(dryRun)}`);
       const result = dryRun ? 'removable' : 'removed';
-      io.out(options.json === true ? JSON.stringify({ id, result }) : `${result} ${title} ${id}`);
+      const lines = [`${result} ${title} ${id}`, ...(dryRun ? effectLines(answer) : [])];
+      io.out(options.json === true ? JSON.stringify({ id, result, ...Tried.parse(answer) }) : lines.join('\n'));
     });
 }
 

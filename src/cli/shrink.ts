@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { connect } from './api.js';
 import type { Connected } from './command.js';
+import { effectLines } from './effect.js';
 import { Failure, type Io } from './io.js';
 
 export type ShrinkOptions = Connected & Readonly<{ unusedDays?: string; ifMatch?: string; dryRun?: boolean }>;
@@ -36,7 +37,14 @@ export async function shrink(id: string, options: ShrinkOptions, io: Io): Promis
     return;
   }
   const tag = dryRun ? [`# ETag: ${seen}`] : [];
-  io.out([...tag, `${dryRun ? 'would be taken' : 'taken'} from agent ${id}:`, ...unused.map(line)].join('\n'));
+  io.out(
+    [
+      ...tag,
+      `${dryRun ? 'would be taken' : 'taken'} from agent ${id}:`,
+      ...unused.map(line),
+      ...effectLines(answer),
+    ].join('\n'),
+  );
 }
 
 const line = ({ resource, server, tools, scopes }: z.infer<typeof Rights>): string => {

@@ -4,6 +4,7 @@ import { connect } from './api.js';
 import { describeField } from './apply.js';
 import { budgetOf, withBudgets } from './budgets.js';
 import { type Connected, connected } from './command.js';
+import { effectLines } from './effect.js';
 import type { Draft } from './fields.js';
 import { Failure, type Io } from './io.js';
 
@@ -76,7 +77,8 @@ async function changeTool({ server, name }: At, options: Options, io: Io): Promi
   const lines = fields.map((field) =>
     describeField({ field, ...of(before, field, 'before'), ...of(after, field, 'after') }),
   );
-  io.out([`${options.dryRun === true ? 'would be changed:' : 'changed'} ${name} of ${server}`, ...lines].join('\n'));
+  const done = options.dryRun === true ? 'would be changed:' : 'changed';
+  io.out([`${done} ${name} of ${server}`, ...lines, ...effectLines(answer)].join('\n'));
 }
 
 const FIELDS = ['action', 'data', 'tier', 'money', 'budgets'] as const;

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { type AdminApi, connect, type ConnectionOptions } from './api.js';
+import { effectLines } from './effect.js';
 import { Failure, type Io } from './io.js';
 import { table } from './table.js';
 import { addToolChange } from './tool-change.js';
@@ -16,6 +17,7 @@ type ReviewOptions = Connected &
     scopes?: string;
     sensitive?: string;
     sentence?: string;
+    dryRun?: boolean;
   }>;
 
 /** `writ servers import` and `writ tools`. `connected` gives a command the options of every command that talks to Writ. */
@@ -48,6 +50,7 @@ export function addTools(writ: Command, connected: (command: Command) => Command
     .option('--scopes <scopes>', 'all that a call needs, separated by spaces')
     .option('--sensitive <arguments>', 'arguments that are kept nowhere, separated by spaces')
     .option('--sentence <sentence>', 'what a call does, such as "Delete repository {owner}/{repo}"')
+    .option('--dry-run', 'only print what it would be, and what would end')
     .action((server: string, name: string, options: ReviewOptions) =>
       review(at(server, name), options, connect(options, io), io),
     );
@@ -80,7 +83,8 @@ async function importTools(url: string, options: ImportOptions, api: AdminApi, i
   const token = serverTokenFile === undefined ? undefined : tokenIn(serverTokenFile, io);
   const path = `/servers/${encodeURIComponent(url)}/import?dry_run=${String(dryRun)}`;
   const answer = await api.send('POST', path, { token, scopes: listOf(options.scopes) });
-  io.out(json ? JSON.stringify(answer, null, 2) : describeImport(url, Imported.parse(answer)));
+  const lines = [describeImport(url, Imported.parse(answer)), ...effectLines(answer)];
+  io.out(json ? JSON.stringify(answer, null, 2) : lines.join('\n'));
 }
 
 function tokenIn(file: string, io: Io): string {
@@ -223,7 +227,7 @@ function changeLines({ path, change, before, after, words }: View['difference'][
 const within = (text: string): string => text.replaceAll('\n', '\n      | ');
 
 async function review(path: string, options: ReviewOptions, api: AdminApi, io: Io): Promise<void> {
-  const { pin, action, data, tier, scopes, sensitive, sentence, json } = options;
+  const { pin, action, data, tier, scopes, sensitive, sentence, dryRun, json } = options;
   const body = {
     definition_sha256: pin,
     action,
@@ -233,7 +237,8 @@ async function review(path: string, options: ReviewOptions, api: AdminApi, io: I
     sensitive: listOf(sensitive),
     sentence,
   };
-  const answer = await api.send('POST', `${path}/review`, body);
+  const answer = await api.send('POST', `${path}/review${dryRun === true ? '?dry_run=true' : ''}`, body);
   const { tool } = View.parse(answer);
-  io.out(json === true ? JSON.stringify(answer, null, 2) : `reviewed ${String(tool['name'])} as ${pin}`);
+  const said = `${dryRun === true ? 'would be reviewed:' : 'reviewed'} ${String(tool['name'])} as ${pin}`;
+  io.out(json === true ? JSON.stringify(answer, null, 2) : [said, ...effectLines(answer)].join('\n'));
 }

@@ -3,6 +3,7 @@ import { systemClock } from '../base/index.js';
 import { parseYaml } from '../config/index.js';
 import { type AdminApi, connect, type ConnectionOptions, type Tagged } from './api.js';
 import { describeField, readInput } from './apply.js';
+import { effectLines, withoutEffect } from './effect.js';
 import type { Draft, Fill, Flags } from './fields.js';
 import { Failure, type Io } from './io.js';
 
@@ -74,14 +75,14 @@ type Written = Readonly<{ before: Tagged | undefined; after: unknown; options: W
 
 function describe({ verb, id, place: { title, plural } }: Order, { before, after, options }: Written): string {
   const { dryRun, newKey, secret } = options;
-  const fields = before === undefined ? [] : changedFields(before.object, AnyObject.parse(after));
+  const fields = before === undefined ? [] : changedFields(before.object, withoutEffect(AnyObject.parse(after)));
   if (before !== undefined && fields.length === 0) return `unchanged ${title} ${id}`;
   const kept =
     newKey === undefined ? [] : [`  its private key is in ${newKey}, and nowhere else: give it to the ${title}`];
   const wanted = secret === true ? [`  it needs a secret: writ ${plural} secret ${id}`] : [];
   const next = dryRun === true ? [] : [...kept, ...wanted];
   const done = dryRun === true ? `would be ${DONE[verb]}:` : DONE[verb];
-  return [`${done} ${title} ${id}`, ...fields, ...next].join('\n');
+  return [`${done} ${title} ${id}`, ...fields, ...effectLines(after), ...next].join('\n');
 }
 
 function changedFields(before: Draft, after: Draft): readonly string[] {

@@ -7,6 +7,8 @@ import { type Outcome, outcomeOf } from './set/index.js';
 /** A token that may still be used, and the decision that it is the receipt of. */
 export type LiveToken = Readonly<{
   tokenHash: string;
+  /** Revocation targets: whichever of them ends, it ends too. Its own is among them. */
+  lineage: readonly string[];
   decision: string;
   /** The policy set that decided. */
   policy: string;
@@ -31,6 +33,8 @@ export type LivePage = Readonly<{ tokens: readonly LiveToken[]; next: string | u
 export interface LivePermits {
   /** Of what was decided before this version of the registry, and is not revoked. */
   page(before: number, at: Readonly<{ after: string; limit: number }>): Promise<LivePage>;
+  /** How many sessions are of these agents or below one that is. */
+  sessionsOf(agents: readonly string[]): Promise<number>;
 }
 
 /** A token that these rules would not have let be; `tool` is the action's name and `to` what would have come of it. */
@@ -95,13 +99,14 @@ function beyondServer(
 }
 
 /** `tool` is the first of the token's where all of them are lost alike. */
-const lossOf = (token: LiveToken, tool = token.tools[0]?.name): Loss => ({
+export const lossOf = (token: LiveToken, tool = token.tools[0]?.name): Loss => ({
   token,
   tool: [token.server ?? '', ...(tool === undefined ? [] : [tool])].join('#'),
   to: 'deny',
 });
 
-function judge(rules: RulesOfNow, token: LiveToken, past: readonly Past[]): Loss | 'allowed' | 'undecided' {
+/** What the policies make of one token that is within the ceilings. */
+export function judge(rules: RulesOfNow, token: LiveToken, past: readonly Past[]): Loss | 'allowed' | 'undecided' {
   // Only calls of tools are asked of policies.
   if (token.server === undefined || token.tools.length === 0) return 'allowed';
   const isOfThisSet = token.policy === rules.set.hash;

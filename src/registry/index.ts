@@ -34,6 +34,7 @@ export { keyEnd, type KeyLife, type KeyLives, type NamedKey } from './key-life.j
 export { visible } from './visible.js';
 export { Word, wordsOf } from './words-difference.js';
 export { IMPORT_RESULTS, type Import, type ImportedTool, type ImportResult, importTools } from './import-tools.js';
+export { cutOffs } from './cut-offs.js';
 export { isNarrowed } from './narrowing.js';
 export { withPending } from './pending.js';
 export { proposeTool } from './propose.js';

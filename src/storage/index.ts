@@ -23,7 +23,6 @@ export { openLogConsumers } from './log-consumers.js';
 export { openLogIndex } from './log-index.js';
 export { openPersonNames } from './person-names.js';
 export { openPersons, Person, type PersonStore } from './person-store.js';
-export { cutOffs } from './registry-cut-offs.js';
 export { openRegistry, type RegistryStore } from './registry-store.js';
 export type { RecordedChange, RecordOf, RegistryWriting } from './registry-writes.js';
 export { openEngineLog } from './engine-log.js';

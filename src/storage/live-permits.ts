@@ -2,6 +2,8 @@ import { z } from 'zod';
 import type { LivePage, LivePermits } from '../policy/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
+import { isEnding } from './revocations.js';
+import { countTrees } from './session-tree.js';
 
 /** No token of a permit lives longer than this. */
 export const LIVE_SECONDS = 300;
@@ -14,6 +16,7 @@ export function openLivePermits({ prisma }: Database): LivePermits {
       const tokens = rows.filter(({ is_live: isLive }) => isLive === true).map(tokenOf);
       return { tokens, next: rows.length === limit ? rows.at(-1)?.id : undefined };
     },
+    sessionsOf: (agents) => guarded(() => countTrees(prisma, { agents })),
   };
 }
 
@@ -23,21 +26,21 @@ export function openLivePermits({ prisma }: Database): LivePermits {
  */
 export const PAGE = `
   WITH recent AS MATERIALIZED (
-    SELECT id, session_id, token_hash, convert_from(leaf, 'UTF8')::jsonb -> 'facts' AS facts FROM log_leaf
+    SELECT id, session_id, token_hash, lineage, seen, convert_from(leaf, 'UTF8')::jsonb -> 'facts' AS facts FROM log_leaf
     WHERE kind = 'exchange' AND token_hash IS NOT NULL AND id > $1::bigint
       AND id > coalesce((SELECT old.id FROM log_leaf old
         WHERE old.at <= now() - make_interval(secs => ${String(LIVE_SECONDS + 60)}) ORDER BY old.at DESC LIMIT 1), 0)
       AND at > now() - make_interval(secs => ${String(LIVE_SECONDS)})
     ORDER BY id LIMIT $2::int
   )
-  SELECT id::text AS id, session_id, token_hash, facts ->> 'decision' AS decision, facts #>> '{client,id}' AS agent,
+  SELECT id::text AS id, session_id, token_hash, lineage, facts ->> 'decision' AS decision, facts #>> '{client,id}' AS agent,
     facts ->> 'person' AS person, facts #>> '{target,resource}' AS resource, facts -> 'tools' AS tools,
     coalesce(facts ->> 'scope', '') AS scope, facts #>> '{token,bound}' IS NOT NULL AS is_bound,
     facts ->> 'policy' AS policy, facts #>> '{target,kind}' = 'domain' AS is_for_domain, facts -> 'actors' AS actors, facts #>> '{target,clientId}' AS heir,
     (facts #>> '{token,exp}')::bigint::int AS expires_at,
     (facts ->> 'registry')::bigint < $3::bigint
       AND to_timestamp((facts #>> '{token,exp}')::bigint) > clock_timestamp()
-      AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = 'token:' || token_hash) AS is_live
+      AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(recent.lineage) AND ${isEnding('recent.seen')}) AS is_live
   FROM recent ORDER BY recent.id`;
 
 const Tool = z.object({
@@ -51,6 +54,7 @@ const Rows = z.array(
     id: z.string(),
     session_id: z.string().nullable(),
     token_hash: z.string(),
+    lineage: z.array(z.string()),
     decision: z.string().nullable(),
     agent: z.string(),
     person: z.string().nullable(),
@@ -69,6 +73,7 @@ const Rows = z.array(
 
 const tokenOf = (row: z.infer<typeof Rows>[number]): LivePage['tokens'][number] => ({
   tokenHash: row.token_hash,
+  lineage: row.lineage,
   decision: row.decision ?? '',
   policy: row.policy ?? '',
   session: row.session_id ?? undefined,

@@ -1,12 +1,18 @@
 import { z } from 'zod';
 import { Fault, type Seconds } from '../base/index.js';
 import { feedTarget } from '../protocol/index.js';
-import { type Agent, isNarrowed, type McpServer, type RegistryChange, type TrustedIssuer } from '../registry/index.js';
+import {
+  type Agent,
+  cutOffs,
+  isNarrowed,
+  type McpServer,
+  type RegistryChange,
+  type TrustedIssuer,
+} from '../registry/index.js';
 import type { Prisma, PrismaClient } from './generated/client.js';
 import { noteKeys } from './agent-key-notes.js';
 import { noteRights } from './agent-rights.js';
 import { beginReevaluation } from './reevaluations.js';
-import { cutOffs } from './registry-cut-offs.js';
 import { removeConsents } from './revocation-scopes.js';
 import { revokeWithin } from './revocations.js';
 import { endSessions, liveSessions, type SessionEnding, thinOut } from './session-tree.js';

@@ -82,6 +82,12 @@ export async function liveSessions(
   return idsOf(Ids.parse(await reader.$queryRawUnsafe(LIVE, agents, persons)));
 }
 
+/** How many live sessions would end with theirs. */
+export async function countTrees(reader: Pick<Transaction, '$queryRawUnsafe'>, whose: Whose): Promise<number> {
+  const roots = await liveSessions(reader, whose);
+  return roots.length === 0 ? 0 : Ids.parse(await reader.$queryRawUnsafe(TREE, roots)).length;
+}
+
 /** Leaves no more sessions than one transaction ends, for whoever ends all of them in the transaction that ends whose they are. */
 export async function thinOut(prisma: PrismaClient, whose: Whose, ending: SessionEnding): Promise<void> {
   const live = await guarded(() => liveSessions(prisma, whose));

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { parseYaml } from '../../src/config/index.js';
-import { type AdminServer, problem, startAdmin, statusAndBody } from '../support/admin.js';
+import { type AdminServer, NO_EFFECT, problem, startAdmin, statusAndBody } from '../support/admin.js';
 
 let admin: AdminServer;
 beforeAll(async () => {
@@ -89,6 +89,7 @@ describe('applying a document', () => {
         },
         { kind: 'server', id: MAIL, change: 'unchanged', fields: [] },
       ],
+      effect: NO_EFFECT,
     });
     expect([version(), await logged()]).toStrictEqual([before, 4]);
     expect(admin.registry.current().serverByResource(FILES)?.name).toBe('Files');

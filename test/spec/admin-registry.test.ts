@@ -9,6 +9,7 @@ import {
   type AdminServer,
   type Answer,
   OUR_ISSUER,
+  NO_EFFECT,
   problem,
   startAdmin,
   statusAndBody,
@@ -206,7 +207,10 @@ describe('an object of the registry', () => {
     const secret = { ...server, authentication: { method: 'client_secret_basic' } };
     const { version } = admin.registry.current();
     const tried = await admin.ask('PUT', `/servers/${at(FILES)}?dry_run=true`, secret);
-    expect(statusAndBody(tried)).toStrictEqual({ status: 201, body: { ...serverView, ...secret, has_secret: false } });
+    expect(statusAndBody(tried)).toStrictEqual({
+      status: 201,
+      body: { ...serverView, ...secret, has_secret: false, effect: NO_EFFECT },
+    });
     expect(tried.headers.get('ETag')).toBeNull();
     expect(admin.registry.current().version).toBe(version);
     await admin.ask('PUT', `/servers/${at(FILES)}`, secret);
@@ -217,13 +221,19 @@ describe('an object of the registry', () => {
     ];
     for (const [body, has_secret] of tries) {
       const answer = await admin.ask('PUT', `/servers/${at(FILES)}?dry_run=true`, body);
-      expect(statusAndBody(answer)).toStrictEqual({ status: 200, body: { ...serverView, ...body, has_secret } });
+      expect(statusAndBody(answer)).toStrictEqual({
+        status: 200,
+        body: { ...serverView, ...body, has_secret, effect: NO_EFFECT },
+      });
     }
     const refused = await admin.ask('PUT', `/servers/${at(FILES)}?dry_run=true`, { ...server, tools: [], scopes: [] });
     expect(refused.status).toBe(400);
     await admin.ask('PUT', '/agents/agt_planner', agent);
     expect((await admin.ask('DELETE', `/servers/${at(FILES)}?dry_run=true`)).body).toMatchObject({ code: 'in_use' });
-    expect((await admin.ask('DELETE', '/agents/agt_planner?dry_run=true')).status).toBe(204);
+    expect(statusAndBody(await admin.ask('DELETE', '/agents/agt_planner?dry_run=true'))).toStrictEqual({
+      status: 200,
+      body: { effect: NO_EFFECT },
+    });
     expect(admin.registry.current().agent('agt_planner')).toBeDefined();
   });
 

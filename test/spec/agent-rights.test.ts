@@ -120,7 +120,10 @@ describe('taking what is not used', () => {
     ];
     expect([status, body]).toEqual([
       200,
-      { client_id: world.a1.id, result: 'would_be_shrunk', taken: [DELETE], allow },
+      {
+        ...{ client_id: world.a1.id, result: 'would_be_shrunk', taken: [DELETE], allow },
+        effect: expect.objectContaining({ tokens: 0, losses: [], complete: true }),
+      },
     ]);
     expect(await agentOf(world.a1.id)).toEqual(before);
   });
@@ -178,7 +181,7 @@ describe('taking what is not used', () => {
     const line = `  ${RS1}: tools read_file, list_files, write_file, delete_repo, wipe`;
     expect([await cli('--dry-run'), out.splice(0).join('').split('\n').slice(1)]).toEqual([
       0,
-      ['would be taken from agent agt_all:', line],
+      ['would be taken from agent agt_all:', line, 'would end no token that lives'],
     ]);
     expect(await agentOf('agt_all')).toMatchObject({ allow: [{ tools: '*' }] });
     expect([await cli('--if-match', '"old"'), out.splice(0).join('')]).toEqual([

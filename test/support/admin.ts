@@ -197,3 +197,9 @@ export function problem(
 }
 
 export const statusAndBody = ({ status, body }: Answer): { status: number; body: unknown } => ({ status, body });
+
+/** What a dry run answers where no token lives. */
+export const NO_EFFECT = {
+  ...{ considered: 0, complete: true, tokens: 0, undecided: 0, sessions_ended: 0, sessions_narrowed: 0 },
+  ...{ losses: [], more: 0 },
+};

@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Agent, McpServer, type McpServerInput, TrustedIssuer } from '../../src/registry/index.js';
-import { cutOffs } from '../../src/storage/index.js';
+import { Agent, cutOffs, McpServer, type McpServerInput, TrustedIssuer } from '../../src/registry/index.js';
 import { makeKey } from '../support/writ.js';
 import { reviewedTool } from '../../scripts/reviewed-tool.js';
 

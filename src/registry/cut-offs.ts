@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { feedTarget } from '../protocol/index.js';
-import { type Agent, type McpServer, toolState, type TrustedIssuer } from '../registry/index.js';
+import type { Agent } from './agent.js';
+import type { TrustedIssuer } from './issuer.js';
+import type { McpServer } from './server.js';
+import { toolState } from './tool.js';
 
 const WasTool = z.looseObject({ name: z.string(), reviewed: z.string().optional(), changed: z.unknown().optional() });
 const Was = z.looseObject({

@@ -1,0 +1,75 @@
+import type { Seconds } from '../base/index.js';
+import { beyondCeilings, judge, type LivePermits, type LiveToken, type Loss, lossOf, type RulesOfNow } from './live.js';
+import type { KeptInputs } from './ports.js';
+import type { Past } from './set/index.js';
+
+/** What a change takes: what it cuts off whole, and the rules by which the rest is decided again, where it is. */
+export type Narrowing = Readonly<{ cutOff: readonly string[]; rules: RulesOfNow | undefined }>;
+
+/** `derived`: a token that it was made from ends. */
+export const ENDED_BECAUSE = ['cut_off', 'ceiling', 'policy', 'undecided', 'derived'] as const;
+export type Ended = Loss & Readonly<{ because: (typeof ENDED_BECAUSE)[number] }>;
+
+/** `isWhole`: nothing that lives was left out. */
+export type Foreseen = Readonly<{ considered: number; isWhole: boolean; ended: readonly Ended[] }>;
+
+/** Where live tokens come from, when their decisions were made at the earliest, and how others get their turn. */
+export type Outlook = Readonly<{
+  live: Pick<LivePermits, 'page'>;
+  inputs: Pick<KeptInputs, 'of'>;
+  since: Seconds;
+  most: number;
+  turn: () => Promise<unknown>;
+}>;
+
+const PAGE = 200;
+/** So many are looked at before requests have their turn. */
+const AT_ONCE = 16;
+
+/**
+ * Which of the tokens that live now a change would end: those that it cuts off, those that the rules would let be no more,
+ * those that nobody can decide again, and whatever was made from one of them. What is made meanwhile is not in it.
+ */
+export async function foresee({ cutOff, rules }: Narrowing, outlook: Outlook): Promise<Foreseen> {
+  const ending = new Set(cutOff);
+  const ended: Ended[] = [];
+  let considered = 0;
+  // INVARIANT: a token's record comes after those of the tokens that it was made from.
+  for (let after: string | undefined = '0'; after !== undefined;) {
+    if (considered >= outlook.most) return { considered, isWhole: false, ended };
+    const page = await outlook.live.page(Number.MAX_SAFE_INTEGER, { after, limit: PAGE });
+    const past = rules === undefined ? new Map<string, Past[]>() : await pastOf(page.tokens, outlook);
+    for (const [index, token] of page.tokens.entries()) {
+      if (index % AT_ONCE === 0) await outlook.turn();
+      const end = endOf(token, past.get(token.decision) ?? [], { ending, cutOff, rules });
+      if (end === undefined) continue;
+      ended.push(end);
+      ending.add(`token:${token.tokenHash}`);
+    }
+    considered += page.tokens.length;
+    after = page.next;
+  }
+  return { considered, isWhole: true, ended };
+}
+
+async function pastOf(tokens: readonly LiveToken[], { inputs, since }: Outlook): Promise<Map<string, Past[]>> {
+  const byDecision = new Map<string, Past[]>();
+  if (tokens.length === 0) return byDecision;
+  const decisions = tokens.map(({ decision }) => decision);
+  for (const one of await inputs.of(decisions, since))
+    byDecision.set(one.decision, [...(byDecision.get(one.decision) ?? []), one]);
+  return byDecision;
+}
+
+type Ending = Narrowing & Readonly<{ ending: ReadonlySet<string> }>;
+
+function endOf(token: LiveToken, past: readonly Past[], { ending, cutOff, rules }: Ending): Ended | undefined {
+  const cut = token.lineage.find((target) => ending.has(target));
+  if (cut !== undefined) return { ...lossOf(token), because: cutOff.includes(cut) ? 'cut_off' : 'derived' };
+  if (rules === undefined) return undefined;
+  const beyond = beyondCeilings(rules, token);
+  if (beyond !== undefined) return { ...beyond, because: 'ceiling' };
+  const judged = judge(rules, token, past);
+  if (judged === 'undecided') return { ...lossOf(token), because: 'undecided' };
+  return judged === 'allowed' ? undefined : { ...judged, because: 'policy' };
+}
