@@ -22,7 +22,7 @@ export async function reachOf(transaction: Transaction, target: RevocationTarget
   const [place = '', part = ''] = splitLast(id);
   switch (kind) {
     case 'token':
-      return { targets: [`token:${hashOf(id)}`] };
+      return { targets: await tokenTargets(words, id) };
     case 'transaction':
       return known(await words(`SELECT txn AS word FROM log_leaf WHERE txn = $1 LIMIT 1`, id), () => ({
         targets: [feedTarget.transaction(id)],
@@ -100,8 +100,17 @@ const wordsOf = async (transaction: Transaction, sql: string, values: readonly u
     .parse(await transaction.$queryRawUnsafe(sql, ...values))
     .map(({ word }) => word);
 
-/** A `jti` of ours has 22 characters; 43 are the hash of one. */
-const hashOf = (id: string): string => (/^[\w-]{43}$/.test(id) ? id : sha256(id));
+/**
+ * A hash of a `jti` has 43 characters, and so has the `jti` of a person's token, which the engine makes: where the log does
+ * not know it as the one, it may be either, and to number a token that there is not harms nobody.
+ */
+async function tokenTargets(words: Words, id: string): Promise<Reach['targets']> {
+  const [named, hashed] = [`token:${id}`, `token:${sha256(id)}`] as const;
+  if (!/^[\w-]{43}$/.test(id)) return [hashed];
+  return (await words(LOGGED, id)).length > 0 ? [named] : [hashed, named];
+}
+
+const LOGGED = `SELECT token_hash AS word FROM log_leaf WHERE token_hash = $1 LIMIT 1`;
 
 /** `<resource>#<tool>`, `<client id>#<thumbprint>`: neither tools nor thumbprints have a `#`. */
 function splitLast(id: string): readonly string[] {

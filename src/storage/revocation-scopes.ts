@@ -19,9 +19,9 @@ export function openRevocations({ prisma, rows }: Database, clock: Clock): Revoc
       const order = { ...wish, now: clock.now() };
       const begun = await guarded(() => prisma.$transaction((transaction) => revokeScope(transaction, target, order)));
       if (begun === undefined) return undefined;
-      const { rest, ...revoked } = begun;
+      const { rest, targets, ...revoked } = begun;
       await endInGroups(prisma, rest, order);
-      const derived = await guarded(() => numberDerived(prisma, [revoked.revocation.target], order));
+      const derived = await guarded(() => numberDerived(prisma, targets, order));
       return { ...revoked, tokens: derived.filter((one) => one.startsWith('token:')).length };
     },
     list: ({ before, limit }) => read(LIST, [before ?? null, limit]),
@@ -42,7 +42,7 @@ async function revokeScope(
   transaction: Prisma.TransactionClient,
   target: RevocationTarget,
   { by, reason, now }: Order,
-): Promise<(Omit<Revoked, 'tokens'> & Readonly<{ rest: readonly string[] }>) | undefined> {
+): Promise<(Omit<Revoked, 'tokens'> & Readonly<{ rest: readonly string[]; targets: readonly string[] }>) | undefined> {
   const reach = await reachOf(transaction, target);
   if (reach === undefined) return undefined;
   const consents = await removeConsents(transaction, reach);
@@ -58,7 +58,7 @@ async function revokeScope(
   const facts = { what: 'scope', kind: target.kind, id, number: revocation.number, ...counts, by };
   const of = target.kind === 'transaction' ? { txn: id } : {};
   await append(transaction, { kind: 'revocation', at: now, facts, decision: 'done', reason, ...of });
-  return { revocation, ...counts, rest };
+  return { revocation, ...counts, rest, targets: reach.targets };
 }
 
 /** Codes, refresh tokens, consents and sign-ins; answers the consents. */

@@ -129,6 +129,17 @@ describe('POST /admin/v1/revocations', () => {
     expect(await standing(child)).toEqual(ENDED);
   });
 
+  it('ends a person’s token by its `jti`, which is as long as the hash of one, and what the log has by its hash alone', async () => {
+    const jti = 'person-s-token-with-43-characters-in-its-id';
+    const { number } = (await revoke({ token: jti })).body as { number: number };
+    const targets = async (): Promise<readonly string[]> =>
+      (await revocations()).filter((one) => Number(one.number) >= number).map(({ target }) => target);
+    expect(await targets()).toEqual([`token:${sha256(jti)}`, `token:${jti}`]);
+    const { jti: ours } = claimsOf(await mint());
+    expect((await revoke({ token: sha256(ours) })).body).toMatchObject({ target: `token:${sha256(ours)}` });
+    expect((await targets()).slice(2)).toEqual([`token:${sha256(ours)}`]);
+  });
+
   it('ends what came of the tokens of an issuer that is disabled, also once that is enabled again', async () => {
     const token = await mint('ivan');
     const path = `/issuers/${encodeURIComponent(COMPANY)}`;
