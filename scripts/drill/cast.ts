@@ -25,41 +25,55 @@ export class Signer {
   }
 }
 
-export type ClientId = 'agt_planner' | 'srv_files';
+/** Those that may be cut off. Whoever is gets nothing for the people of a minute before. */
+export const SUSPECTS = Array.from({ length: 24 }, (_, n) => `agt_suspect_${n}` as const);
+const AGENTS = ['agt_planner', 'agt_spender', ...SUSPECTS] as const;
+export type AgentId = (typeof AGENTS)[number];
+export type ClientId = AgentId | 'srv_files';
 
-/** Those who appear in a drill: an agent, an MCP server, and an issuer with people. */
+/** Those who appear in a drill: agents, one of which has a budget of its own, an MCP server, and an issuer with people. */
 export class Cast {
   readonly issuer: string;
   readonly signers = {
     agt_planner: new Signer(),
+    agt_spender: new Signer(),
     srv_files: new Signer(),
     directory: new Signer(),
     proofs: new Signer(),
   };
 
+  readonly #suspects = new Map<string, Signer>(SUSPECTS.map((id) => [id, new Signer()]));
+
   constructor(issuer: string) {
     this.issuer = issuer;
+  }
+
+  signerOf(client: ClientId): Signer {
+    const { agt_planner, agt_spender, srv_files } = this.signers;
+    const found = new Map<string, Signer>(Object.entries({ agt_planner, agt_spender, srv_files })).get(client);
+    const signer = found ?? this.#suspects.get(client);
+    if (signer === undefined) throw new Error(`nobody signs for ${client}`);
+    return signer;
   }
 
   registry(): Readonly<Record<'agents' | 'servers' | 'issuers', readonly object[]>> {
     const by = (id: ClientId) => ({
       method: 'private_key_jwt',
-      jwks: { keys: [this.signers[id].pair.publicJwk] },
+      jwks: { keys: [this.signerOf(id).pair.publicJwk] },
     });
     const scopes = ['files:read', 'files:write'];
     return {
-      agents: [
-        {
-          client_id: 'agt_planner',
-          name: 'Planner',
-          owner: `${DIRECTORY}#owner`,
-          sponsor: `${DIRECTORY}#sponsor`,
-          purpose: 'to be tried',
-          authentication: by('agt_planner'),
-          redirect_uris: [REDIRECT_URI],
-          allow: [{ resource: RESOURCE, scopes, tools: '*' }],
-        },
-      ],
+      agents: AGENTS.map((id) => ({
+        client_id: id,
+        name: id,
+        owner: `${DIRECTORY}#owner`,
+        sponsor: `${DIRECTORY}#sponsor`,
+        purpose: 'to be tried',
+        authentication: by(id),
+        redirect_uris: [REDIRECT_URI],
+        allow: [{ resource: RESOURCE, scopes, tools: '*' }],
+        ...(id === 'agt_spender' ? { budgets: [{ unit: 'writes', per: 'session', limit: 1_000 }] } : {}),
+      })),
       servers: [
         {
           resource: RESOURCE,
@@ -80,7 +94,7 @@ export class Cast {
           name: 'Directory',
           jwks: { keys: [this.signers.directory.pair.publicJwk] },
           accepts: [{ token_type: TokenType.accessToken, typ: 'at+jwt' }],
-          agents: ['agt_planner'],
+          agents: AGENTS,
         },
       ],
     };
@@ -91,18 +105,18 @@ export class Cast {
     const claims = { iss: client, sub: client, aud: this.issuer, ...fresh(60) };
     return {
       client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-      client_assertion: this.signers[client].jwt('client-authentication+jwt', claims),
+      client_assertion: this.signerOf(client).jwt('client-authentication+jwt', claims),
     };
   }
 
   /** What an exchange for one call of `write_file` sends beside the client's authentication. */
-  exchange(person: string): Form {
+  exchange(person: string, agent: AgentId = 'agt_planner'): Form {
     const detail = { type: 'mcp_tool_call', locations: [RESOURCE], actions: ['tools/call'], identifier: 'write_file' };
     const claims = {
       iss: DIRECTORY,
       sub: person,
       aud: this.issuer,
-      client_id: 'agt_planner',
+      client_id: agent,
       sid: randomUUID(),
       ...fresh(600),
     };

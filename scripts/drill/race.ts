@@ -1,11 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { challengeOf, Person, refreshForm } from './code-flow.js';
-import { type Form, type Reply, textOf } from './line.js';
+import { type Arena, type Contest, isActive, somebody, succeeded, type Use, used, type Verdict } from './contest.js';
+import { Following } from './following.js';
+import { type Form, textOf } from './line.js';
+import { SESSION_CONTESTS } from './race-sessions.js';
 import { type Bounds, openRig, type Rig } from './rig.js';
 
-/** One use of a thing that can be used once: sent to one of two servers while the other use is on its way to the other. */
-type Use = Readonly<{ path: string; form: Form; headers?: Form; won: (reply: Reply) => boolean }>;
-type Contest = (rig: Rig, person: Person) => Promise<readonly [Use, Use]>;
+type Twice = (rig: Rig, person: Person) => Promise<readonly [Use, Use]>;
 
 export type Tally = { rounds: number; double_wins: number; no_winner: number };
 export type RaceResult = Tally & Readonly<{ seconds: number; things: Readonly<Record<string, Tally>> }>;
@@ -15,7 +16,9 @@ const LANES = 8;
 /** Two processes, one database: each one-time thing is used twice at the same time, and exactly one use may win. */
 export async function race({ rounds, seconds, say }: Bounds): Promise<RaceResult> {
   const rig = await openRig({ database: 'postgres', servers: 2 });
+  const arena: Arena = { ...rig, verifiers: [new Following(rig, 0), new Following(rig, 1)] };
   try {
+    await pause(1_500); // until the second process has read the registry that the first was given
     const things = Object.fromEntries(Object.keys(CONTESTS).map((name): [string, Tally] => [name, newTally()]));
     const began = performance.now();
     const elapsed = (): number => (performance.now() - began) / 1_000;
@@ -25,7 +28,7 @@ export async function race({ rounds, seconds, say }: Bounds): Promise<RaceResult
       while (begun < rounds && elapsed() < seconds) {
         const [name, contest] = CONTEST_LIST[begun++ % CONTEST_LIST.length] ?? NONE;
         const tally = things[name] ?? newTally();
-        await hold(rig, await contest(rig, person), tally, (line) => {
+        note(await contest(arena, person), tally, (line) => {
           say(`${name}: ${line}`);
         });
         if (total(things).rounds % 500 === 0) say(progress(total(things), elapsed()));
@@ -34,34 +37,20 @@ export async function race({ rounds, seconds, say }: Bounds): Promise<RaceResult
     await Promise.all(Array.from({ length: LANES }, lane));
     return { ...total(things), seconds: Math.round(elapsed()), things };
   } finally {
+    await Promise.all(arena.verifiers.map((verifier) => verifier.close()));
     await rig.closing.close();
   }
 }
 
-async function hold(rig: Rig, uses: readonly [Use, Use], tally: Tally, say: (line: string) => void): Promise<void> {
-  const flip = Math.random() < 0.5;
-  const replies = await Promise.all(
-    uses.map(async ({ path, form, headers }, n) => {
-      const server = rig.servers[(n === 0) === flip ? 0 : 1] ?? rig.servers[0];
-      if (Math.random() < 0.5) await pause(Math.random() * 3);
-      return server.line.post(path, form, headers);
-    }),
-  );
-  const winners = replies.filter((reply, n) => uses[n]?.won(reply) === true).length;
+function note({ winners, said }: Verdict, tally: Tally, say: (line: string) => void): void {
   tally.rounds++;
-  if (winners === 2) tally.double_wins++;
-  if (winners === 0) tally.no_winner++;
-  if (winners !== 1)
-    say(
-      `${winners} winners: ${replies.map(({ status, body, why }) => `${status} ${why ?? JSON.stringify(body)}`).join(' | ')}`,
-    );
+  if (winners > 1) tally.double_wins++;
+  if (winners < 1) tally.no_winner++;
+  if (winners !== 1) say(`${winners} winners: ${said}`);
 }
 
-const succeeded = ({ status }: Reply): boolean => status >= 200 && status < 300;
-const isActive = ({ status, body }: Reply): boolean => status === 200 && body['active'] === true;
-
 /** The loser of an exchange is refused in the commit, of a request to the engine before its work. */
-const CONTESTS: Readonly<Record<string, Contest>> = {
+const USES: Readonly<Record<string, Twice>> = {
   assertion_on_one_route: ({ cast }) => {
     const form = { ...cast.exchange(somebody()), ...cast.authentication('agt_planner') };
     return both({ path: '/token', form, won: succeeded });
@@ -110,12 +99,20 @@ const CONTESTS: Readonly<Record<string, Contest>> = {
     return twice(() => ({ path: '/introspect', form: use(), won: isActive }));
   },
 };
+const CONTESTS: Readonly<Record<string, Contest>> = {
+  ...Object.fromEntries(
+    Object.entries(USES).map(([name, uses]): [string, Contest] => [
+      name,
+      async (arena, person) => used(arena, await uses(arena, person)),
+    ]),
+  ),
+  ...SESSION_CONTESTS,
+};
 const CONTEST_LIST = Object.entries(CONTESTS);
 const NONE: [string, Contest] = ['none', () => Promise.reject(new Error('there is no contest'))];
 
 const both = (use: Use): Promise<readonly [Use, Use]> => Promise.resolve([use, use]);
 const twice = (make: () => Use): readonly [Use, Use] => [make(), make()];
-const somebody = (): string => `person-${Math.floor(Math.random() * 50)}`;
 
 const newTally = (): Tally => ({ rounds: 0, double_wins: 0, no_winner: 0 });
 
