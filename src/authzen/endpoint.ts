@@ -75,7 +75,8 @@ async function keep(
   const { requestId } = http;
   const registryVersion = rules.registry.version;
   const leaves = decided.map((one) => decisionRecord(one, moment));
-  const batch = { requestId, registryVersion, spends: caller.spends, leaves };
+  const { spends, keyThumbprint } = caller;
+  const batch = { requestId, registryVersion, spends, keyThumbprint, leaves };
   const state = await http.trace('commit', () => decisions.keep(batch));
   if (state.registryVersion !== registryVersion) return 'stale';
   return state.replayed ? 'replayed' : undefined;

@@ -18,6 +18,8 @@ export type DecisionBatch = Readonly<{
   requestId: string;
   registryVersion: RegistrySnapshot['version'];
   spends: readonly Spend[];
+  /** RFC 7638: of the key that the caller proved who it is with. Once that is revoked, the request counts as replayed. */
+  keyThumbprint: string | undefined;
   /** Whole records. */
   leaves: readonly string[];
 }>;

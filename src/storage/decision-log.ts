@@ -8,10 +8,11 @@ import { guarded } from './outage.js';
 /** The decisions that others asked for, in the log before they are answered. */
 export function openDecisions({ prisma }: Database, clock: Clock): DecisionLog {
   return {
-    keep: async ({ requestId, registryVersion, spends, leaves }) => {
+    keep: async ({ requestId, registryVersion, spends, keyThumbprint, leaves }) => {
       const keys = spends.map(({ key }) => key);
       const ends = spends.map(({ expiresAt }) => expiresAt);
-      const values = [requestId, keys, ends, registryVersion, clock.now(), MAX_CLOCK_DIFFERENCE, leaves];
+      const now = clock.now();
+      const values = [requestId, keys, ends, registryVersion, now, MAX_CLOCK_DIFFERENCE, leaves, keyThumbprint ?? null];
       const [row] = Rows.parse(await guarded(() => prisma.$queryRawUnsafe(KEEP, ...values)));
       if (row === undefined) throw new Fault('internal', 'the database has no registry state');
       if (row.off) throw clocksDiffer();
@@ -30,11 +31,11 @@ WITH state AS MATERIALIZED (
   WHERE state.version = $4::bigint AND NOT state.off ORDER BY key
   ON CONFLICT (key) DO NOTHING RETURNING key
 ), replayed AS MATERIALIZED (
-  SELECT EXISTS (
+  SELECT (EXISTS (SELECT 1 FROM revocation WHERE target = 'agent-key:' || $8::text) OR EXISTS (
     SELECT 1 FROM unnest($2::text[]) AS s(key)
     WHERE NOT EXISTS (SELECT 1 FROM spent WHERE spent.key = s.key)
       AND NOT EXISTS (SELECT 1 FROM replay r WHERE r.key = s.key AND r.spender = $1)
-  ) AND (SELECT version = $4::bigint AND NOT off FROM state) AS yes
+  )) AND (SELECT version = $4::bigint AND NOT off FROM state) AS yes
 ), kept AS (
   INSERT INTO log_leaf (leaf, leaf_hash, kind, lineage)
   SELECT leaf, sha256('\\x00'::bytea || leaf), 'decision', ARRAY[]::text[]

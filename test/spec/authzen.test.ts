@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { thumbprint } from '../../src/protocol/index.js';
 import { aboutCall, ask, basic, personOf } from '../support/authzen.js';
 import { activate } from '../support/policies.js';
 import { pinOf, reviewedTool } from '../support/tools.js';
@@ -578,6 +579,19 @@ describe('who may ask', () => {
       expect(first.status).toBe('subject' in question ? 200 : 400);
       expect(answerOf(await one(aboutCall(alice, 'read_file'), headers))).toEqual(unauthenticated);
     }
+  });
+
+  it('is refused with the key of an agent that was revoked, and nothing is kept of it', async () => {
+    const key = thumbprint(world.a1.key.jwk);
+    const reason = { reason: 'INC-1' };
+    expect((await world.admin('POST', '/revocations', { agent_key: `agt_a1#${key}`, ...reason })).status).toBe(201);
+    const decisions = (): Promise<number> => world.writ.database.prisma.logLeaf.count({ where: { kind: 'decision' } });
+    const before = await decisions();
+    expect(answerOf(await one(aboutCall(alice, 'read_file')))).toEqual(unauthenticated);
+    expect(await decisions()).toBe(before);
+    expect((await one(aboutCall(alice, 'read_file'), world.rs1)).status).toBe(200);
+    await world.writ.database.prisma.revocation.deleteMany({ where: { target: `agent-key:${key}` } });
+    expect((await one(aboutCall(alice, 'read_file'))).status).toBe(200);
   });
 
   it('does not take the form’s client authentication out of the body', async () => {
