@@ -31,8 +31,9 @@ import {
   windowLimit,
 } from './http/index.js';
 import type { HandleReader, TokenStates } from './introspection/index.js';
+import { enrolmentRoutes, Passkeys } from './human/index.js';
 import { readTools } from './mcp/index.js';
-import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES } from './oauth/index.js';
+import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES, type EngineDeps } from './oauth/index.js';
 import { oauthRoutes } from './oauth-routes.js';
 import { openActivePolicies } from './policy/index.js';
 import { runningRules } from './running.js';
@@ -40,13 +41,16 @@ import { feedPrefix, feedRoutes } from './signals/index.js';
 import {
   openAccessLog,
   openAccountablePeople,
+  openChallenges,
   openCommitter,
   openDecisions,
   openEngineLog,
   openEngineStore,
   openFailureLog,
   openIdempotency,
+  openInvitations,
   openLivePermits,
+  openLocalAccounts,
   openSessionUse,
   openRightsUse,
   openKeyLives,
@@ -69,7 +73,9 @@ import { keysAdmin } from './token/index.js';
 export function application(house: House): RequestListener {
   const { config, secrets, clock, report, operations, database, registry } = house;
   const shared = sharedOf(house);
-  const engine = engineOf(house, shared);
+  const beginnings = beginningLimits(config);
+  const local = localOf(house);
+  const engine = engineOf(house, shared, { beginnings, local });
   const states = openTokenStates(database, clock, config.lifetimes.sessionIdleSeconds);
   const running = runningRules(house, shared.policies);
   const introspection = {
@@ -99,6 +105,10 @@ export function application(house: House): RequestListener {
     outcomesRoute(outcomes, seen),
     ...feedRoutes({ ...shared, feed: house.feed, states }, seen),
     ...operations.routes,
+    ...(local === undefined
+      ? []
+      : enrolmentRoutes({ ...local, issuer: config.issuer, perNetwork: beginnings.perNetwork })
+    ).map(answeredInTime),
     ...adminOf(house, shared).map(answeredInTime),
   ];
   const koa = koaOf(house, steps);
@@ -192,6 +202,7 @@ function exchangeOf(
 function engineOf(
   { config, secrets, clock, report, operations, database, registry, keys, behind }: House,
   shared: Shared,
+  { beginnings, local }: Pick<EngineDeps, 'beginnings' | 'local'>,
 ): Engine {
   const { failures, limits, persons } = shared;
   return createEngine({
@@ -204,14 +215,23 @@ function engineOf(
     signOuts: openSignOuts(database, clock),
     people: persons,
     identityProviders: config.identityProviders,
+    local,
     cookieKeys: secrets.cookieKeys,
     clock,
     limits,
-    beginnings: beginningLimits(config),
+    beginnings,
     lifetimes: { accessToken: config.lifetimes.userAccessTokenSeconds },
     skewSeconds: config.limits.clockSkewSeconds,
     onFault: report,
   });
+}
+
+/** Nothing where there are no local accounts. */
+function localOf({ config, clock, database }: House) {
+  if (!config.localAccounts) return undefined;
+  const accounts = openLocalAccounts(database, clock);
+  const passkeys = new Passkeys({ issuer: config.issuer, accounts, challenges: openChallenges(database), clock });
+  return { accounts, passkeys, acr: config.passkeyAcr };
 }
 
 /** An authorization that is begun is kept for as long as its pages live. */
@@ -229,6 +249,9 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     revocations: openRevocations(database, clock),
     persons: openPersonNames(database, clock),
     people: openAccountablePeople(database, persons, clock),
+    ...(config.localAccounts
+      ? { invitations: openInvitations(database, { issuer: config.issuer, persons, clock }) }
+      : {}),
     agentKeys: openKeyLives(database),
     agentKeyAge: config.agentKeyDays * 86_400,
     agentLife: config.agentLifetimeDays * 86_400,
@@ -251,7 +274,10 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     adminTokenDigest: adminTokenDigest(secrets.adminToken),
     issuer: config.issuer,
     trustDomain: config.trustDomain,
-    signIns: config.identityProviders.map(({ issuer }) => issuer),
+    signIns: [
+      ...config.identityProviders.map(({ issuer }) => issuer),
+      ...(config.localAccounts ? [config.issuer] : []),
+    ],
     clock,
   });
 }

@@ -18,6 +18,7 @@ import { makeForesight } from './foresight.js';
 import { leavingOperations } from './leaving.js';
 import { applyOperation } from './apply.js';
 import { importOperation } from './import.js';
+import { invitationOperations, type Invitations } from './invitations.js';
 import { toolOperations } from './tools.js';
 import { makeTurns } from './in-turn.js';
 import { agents, issuers, servers } from './collections.js';
@@ -44,6 +45,8 @@ export type AdminDeps = ServeDeps &
     sessions: SessionsAdmin;
     revocations: RevocationsAdmin;
     persons: PersonNames;
+    /** Only where there are local accounts. */
+    invitations?: Invitations;
     people: AccountablePeople;
     agentLife: Seconds;
     agentKeys: Pick<KeyLives, 'all'>;
@@ -102,6 +105,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     ...replayOperations({ ...deps, inTurn: makeTurns() }),
     ...sessionOperations(sessions),
     ...personOperations(deps.persons, deps.inputs),
+    ...invitationOperations({ issuer, invitations: deps.invitations }),
     ...leavingOperations(changes),
     ...keyOperations(keys),
     ...revocationOperations({ revocations: deps.revocations, keys }),

@@ -109,6 +109,8 @@ const Authentication = z.union([
   z.strictObject({ what: z.literal('met'), person: id, met: Met }),
   z.strictObject({ what: z.literal('erased'), person: id, by }),
   z.strictObject({ what: z.enum(['person_disabled', 'person_enabled']), person: id, by }),
+  z.strictObject({ what: z.literal('invited'), person: id, by }),
+  z.strictObject({ what: z.literal('enrolled'), person: id }),
 ]);
 
 const Registry = z.strictObject({

@@ -105,7 +105,21 @@ function addApply(writ: Command, io: Io): void {
 }
 
 function addPersons(writ: Command, io: Io): void {
-  const group = writ.command('persons').description('Disables people who leave, and enables them again.');
+  const group = writ
+    .command('persons')
+    .description('Invites people, disables those who leave, and enables them again.');
+  connected(group.command('invite [person]'))
+    .description(
+      'Prints the link by which a person makes a passkey: a new person by name, or one of our own again by id.',
+    )
+    .option('--name <text>', 'how pages call them')
+    .option('--email <address>', 'shown beside the name')
+    .action(async (person: string | undefined, options: Connected & Readonly<{ name?: string; email?: string }>) => {
+      const path = person === undefined ? '/persons' : `/persons/${encodeURIComponent(person)}/invitation`;
+      const { name, email } = options;
+      const body = person === undefined ? { name, email } : undefined;
+      print(await connect(options, io).send('POST', path, body), options, io);
+    });
   connected(group.command('find <issuer> <subject>'))
     .description('Finds the person whom an issuer knows by this subject.')
     .action(async (issuer: string, subject: string, options: Connected) => {

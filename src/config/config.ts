@@ -41,6 +41,9 @@ export type Config = Readonly<{
   trustedProxies: readonly string[];
   tls: Tls | undefined;
   identityProviders: readonly IdentityProvider[];
+  /** Accounts of this Writ itself, beside those of identity providers. */
+  localAccounts: boolean;
+  passkeyAcr: string | undefined;
   /** Every one of them must say yes to a call at its servers. */
   decisionPoints: readonly DecisionPoint[];
   /** Hold for every agent, beside those of agents and tools. */

@@ -59,6 +59,7 @@ function complete(settings: Settings, read: Read): Config {
     auditWebhookSecret: settings.auditWebhookSecret,
     logKeyFile: settings.logKeyFile,
     metricsToken: settings.metricsToken,
+    passkeyAcr: settings.passkeyAcr,
     traceEndpoint: settings.traceEndpoint,
     isLocal: isLocal(settings),
     port: settings.port ?? standardPort(settings),

@@ -290,6 +290,19 @@ export const Settings = z.strictObject({
     .max(16)
     .default([])
     .refine((all) => new Set(all.map(({ id }) => id)).size === all.length, { error: 'names one id twice' }),
+  localAccounts: z
+    .boolean({ error: 'must be true or false' })
+    .default(false)
+    .describe(
+      'Accounts of Writ itself, opened by passkey, for people whom an administrator invites (writ persons invite).',
+    )
+    .meta({ env: 'WRIT_LOCAL_ACCOUNTS' }),
+  passkeyAcr: z
+    .string()
+    .regex(/^[\x21\x23-\x5B\x5D-\x7E]{1,256}$/, { error: 'must be one word of at most 256 printable ASCII characters' })
+    .optional()
+    .describe('What a sign-in by passkey claims as acr. Without it: nothing.')
+    .meta({ env: 'WRIT_PASSKEY_ACR', example: 'phr' }),
   decisionPoints: z
     .array(DecisionPoint)
     .max(8)

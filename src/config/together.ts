@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { isLoopback } from '../protocol/index.js';
 import { type ConfigProblem, problem } from './problem.js';
 import type { Settings } from './settings.js';
@@ -71,12 +72,24 @@ const RULES: readonly Rule[] = [
       'which a power cut can damage, with allowEmbeddedDatabase: true (WRIT_ALLOW_EMBEDDED_DATABASE)',
   },
   {
+    about: ['issuer', 'localAccounts'],
+    path: 'localAccounts',
+    broken: (s) => s.localAccounts && isAddress(s.issuer),
+    message: 'is on, but the issuer is an IP address: a browser keeps passkeys for host names, such as localhost',
+  },
+  {
     about: ['issuer', 'identityProviders'],
     path: 'identityProviders',
     broken: (s) => s.identityProviders.some((idp) => idp.issuer === s.issuer || idp.issuer === `${s.issuer}/`),
     message: 'names our own issuer; a person cannot sign in to Writ by Writ',
   },
 ];
+
+/** WebAuthn section 5.1.3: the RP ID is a domain. */
+function isAddress(issuer: string): boolean {
+  const { hostname } = new URL(issuer);
+  return isIP(hostname.replace(/^\[(.*)\]$/, '$1')) !== 0;
+}
 
 /** The broken rules, leaving out those about a setting that is itself flawed. */
 export const unsafeTogether = (settings: Settings, flawed: ReadonlySet<string>): readonly ConfigProblem[] =>

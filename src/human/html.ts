@@ -50,10 +50,11 @@ export function visible(text: string): string {
 /** A whole page and the headers it must be sent with. */
 export type Page = Readonly<{ status: number; headers: Readonly<Record<string, string>>; body: string }>;
 
-/** No script, no image, no frame, nothing from elsewhere; the one style sheet is named by its hash. */
-export function page(title: string, content: Markup, options: Readonly<{ status?: number; next?: string }> = {}): Page {
-  const refresh =
-    options.next === undefined ? undefined : html`<meta http-equiv="refresh" content="0; url=${options.next}" />`;
+type PageOptions = Readonly<{ status?: number; next?: string; script?: string }>;
+
+/** No image, no frame, nothing from elsewhere; the one style sheet, and the one script of a page that needs it, are named by their hashes. */
+export function page(title: string, content: Markup, { status = 200, next, script }: PageOptions = {}): Page {
+  const refresh = next === undefined ? undefined : html`<meta http-equiv="refresh" content="0; url=${next}" />`;
   const body = html`<!doctype html>
     <html lang="en">
       <head>
@@ -66,22 +67,43 @@ export function page(title: string, content: Markup, options: Readonly<{ status?
       </head>
       <body>
         <main>${content}</main>
+        ${script === undefined ? undefined : new Markup(`<script>${script}</script>`)}
       </body>
     </html> `;
-  return { status: options.status ?? 200, headers: HEADERS, body: body.toString() };
+  return { status, headers: headersOf(script), body: body.toString() };
 }
 
 /** In one piece: the hash is over exactly what stands between the tags. */
 const STYLE_ELEMENT = new Markup(`<style>${STYLE}</style>`);
 
-const styleHash = createHash('sha256').update(STYLE).digest('base64');
+const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+
+const styleHash = hashOf(STYLE);
+
+const headersOf = (script: string | undefined): Page['headers'] =>
+  script === undefined
+    ? HEADERS
+    : {
+        ...HEADERS,
+        'content-security-policy': `${HEADERS['content-security-policy']}; script-src ${hashOf(script)}; require-trusted-types-for 'script'`,
+      };
 
 const HEADERS = {
   'content-type': 'text/html; charset=utf-8',
-  'content-security-policy': `default-src 'none'; style-src 'sha256-${styleHash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
+  'content-security-policy': `default-src 'none'; style-src ${styleHash}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
   'x-frame-options': 'DENY',
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cross-origin-opener-policy': 'same-origin',
   'cache-control': 'no-store',
 } as const;
+
+/** Sends a page of ours with exactly its headers. */
+export function sendPage(
+  context: { status: number; body: unknown; set(headers: Record<string, string>): void },
+  { status, headers, body }: Page,
+): void {
+  context.status = status;
+  context.set({ ...headers });
+  context.body = body;
+}

@@ -1,5 +1,6 @@
 export { type ConsentRequest, consentRequest, type ConsentTool } from './consent.js';
-export { html, Markup, type Page, page } from './html.js';
+export { enrolmentRoutes, type EnrolmentDeps } from './enrolment.js';
+export { html, Markup, type Page, page, sendPage } from './html.js';
 export {
   type IdentityProvider,
   SignInAt,
@@ -8,8 +9,11 @@ export {
   type SignInSecrets,
   type SignInWish,
 } from './identity-provider.js';
+export type { Challenges, Invited, LocalAccount, LocalAccounts, NewPasskey } from './local-accounts.js';
 export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
 export { chooserPage, consentPage, type ConsentProblem, continuePage, type Trouble, troublePage } from './pages.js';
+export { signInPage } from './passkey-pages.js';
+export { type PasskeyFlaw, Passkeys, type Verified } from './passkeys.js';
 export type { Person, PersonAttributes, PersonDirectory } from './people.js';
 export { type PageSecrets, pageSecrets } from './secrets.js';
 export { signedOutPage, type SignOutProblem, signOutPage } from './sign-out-pages.js';

@@ -14,7 +14,7 @@ import { currentContext, type EngineContext, makeProvider, type Provider, TooMan
 import { type Metadata, metadataOf, metadataPaths } from './metadata.js';
 import type { EngineLog, EngineSigningKey, EngineStore, SignOuts } from './ports.js';
 import { answerSignOut, isSignOutPath } from './sign-out.js';
-import type { InteractionDeps } from './step.js';
+import type { InteractionDeps, LocalSignIn } from './step.js';
 import { redeemer } from './redemption.js';
 import { bodyReadBefore, judgeForm, judgeProof, replayBody } from './requests.js';
 import { answer, refusedPage } from './troubles.js';
@@ -30,6 +30,8 @@ export type EngineDeps = Readonly<{
   signOuts: SignOuts;
   people: PersonDirectory;
   identityProviders: readonly IdentityProvider[];
+  /** Only where there are local accounts. */
+  local?: LocalSignIn | undefined;
   /** Sign cookies and pages; the first one makes, all of them check. The same in every replica. */
   cookieKeys: readonly [string, ...string[]];
   clock: Clock;
@@ -196,6 +198,7 @@ function interactionDeps(deps: EngineDeps): InteractionDeps {
   return {
     ...deps,
     signIns: new Map(identityProviders.map((provider) => [provider.id, new SignInAt(provider, callback(provider.id))])),
+    local: deps.local,
     secrets: pageSecrets(cookieKeys[0]),
     consentSeconds: lifetimes?.refreshToken ?? ENGINE_LIFETIMES.refreshToken,
     interactionSeconds: lifetimes?.interaction ?? ENGINE_LIFETIMES.interaction,

@@ -1,17 +1,18 @@
 import { z } from 'zod';
 import type { Seconds } from '../base/index.js';
-import { chooserPage, type SignedIn, type SignInAt } from '../human/index.js';
+import { chooserPage, type SignInAt } from '../human/index.js';
 import { recordKey } from './adapter.js';
-import type { Origin } from './library.js';
-import { finish, type Interaction, type InteractionDeps, redirect, refusal, type Step } from './step.js';
+import { showPasskeySignIn } from './local-sign-in.js';
+import { finish, type Interaction, type InteractionDeps, providerLinks, redirect, refusal, type Step } from './step.js';
 import { answer, NO_PROVIDER, outdated, PROVIDER_DOWN, SIGN_IN_FAILED } from './troubles.js';
+import { welcome } from './welcome.js';
 
 export async function beginSignIn(step: Step, interaction: Interaction, providerId: string | undefined): Promise<void> {
   const { context, deps } = step;
-  const [only, ...others] = deps.signIns.values();
-  if (only === undefined) {
-    answer(context, NO_PROVIDER);
-  } else if (interaction.lastSubmission?.login !== undefined) {
+  const { local, signIns } = deps;
+  const [only, ...others] = signIns.values();
+  const chosen = providerId === undefined ? only : signIns.get(providerId);
+  if (interaction.lastSubmission?.login !== undefined) {
     // A sign-in that still does not satisfy the request will not do so by repetition.
     const returnTo = await finish(
       step,
@@ -19,17 +20,12 @@ export async function beginSignIn(step: Step, interaction: Interaction, provider
       refusal('login_required', 'the sign-in does not satisfy the request'),
     );
     redirect(context, returnTo);
-  } else if (providerId === undefined && others.length > 0) {
-    const choices = [only, ...others].map(({ provider: { id, name } }) => ({
-      name,
-      address: `${deps.issuer}/interaction/${interaction.uid}/sign-in/${id}`,
-    }));
-    answer(context, chooserPage(choices));
-  } else {
-    const chosen = providerId === undefined ? only : deps.signIns.get(providerId);
-    if (chosen === undefined) outdated(context);
-    else await sendToProvider(step, interaction, chosen);
-  }
+  } else if (providerId === undefined && local !== undefined) await showPasskeySignIn(step, interaction, local);
+  else if (only === undefined) answer(context, NO_PROVIDER);
+  else if (providerId === undefined && others.length > 0)
+    answer(context, chooserPage(providerLinks(step, interaction)));
+  else if (chosen === undefined) outdated(context);
+  else await sendToProvider(step, interaction, chosen);
 }
 
 async function sendToProvider({ context, deps }: Step, interaction: Interaction, chosen: SignInAt): Promise<void> {
@@ -100,7 +96,9 @@ export async function finishSignIn(step: Step, providerId: string): Promise<void
   const seen = await deps.store.lastRevocation();
   const signedIn = await chosen.finish(context.search, deps.secrets.signInOf(state), begun.maxAge);
   if (signedIn.ok) {
-    await welcome(step, interaction, { ...signedIn.value, seen });
+    const { subject, attributes, ...how } = signedIn.value;
+    const person = await deps.people.ensure(how.issuer, subject, attributes);
+    redirect(context, await welcome(step, interaction, { ...how, person, seen }));
   } else if (signedIn.error.reason === 'denied') {
     redirect(context, await finish(step, interaction, refusal('access_denied', 'the sign-in was not completed')));
   } else {
@@ -122,33 +120,4 @@ async function takeSignIn(
   if (record === undefined || (record.expiresAt ?? 0) <= deps.clock.now()) return undefined;
   const { interaction, provider, maxAge } = SignInRecord.parse(JSON.parse(record.payload));
   return interaction === recordKey('Interaction', uid) && provider === providerId ? { uid, maxAge } : undefined;
-}
-
-/** `seen`: the last revocation before the identity provider was asked who it is. One that comes after it ends the sign-in. */
-async function welcome(
-  step: Step,
-  interaction: Interaction,
-  who: SignedIn & Readonly<{ seen: number }>,
-): Promise<void> {
-  const { context, deps } = step;
-  const person = await deps.people.ensure(who.issuer, who.subject, who.attributes);
-  if (person.status !== 'active') {
-    redirect(context, await finish(step, interaction, refusal('access_denied', 'the person may not sign in')));
-    return;
-  }
-  const before = interaction.session;
-  if (before?.uid !== undefined && before.accountId !== person.id) {
-    // Somebody else now: their sign-in is not carried on, and the library does not ask about it.
-    await deps.store.removeByUid('Session', before.uid);
-    interaction.session = undefined;
-  }
-  const login = {
-    accountId: person.id,
-    // 0: the identity provider did not say when. `undefined` would become "now" (see personClaims).
-    ts: who.authTime ?? 0,
-    ...(who.acr === undefined ? {} : { acr: who.acr }),
-    ...(who.amr === undefined ? {} : { amr: [...who.amr] }),
-    origin: { issuer: who.issuer, seen: who.seen } satisfies Origin,
-  };
-  redirect(context, await finish(step, interaction, { login }));
 }

@@ -1,9 +1,12 @@
 import type { ParameterizedContext } from 'koa';
 import type { Clock, Seconds } from '../base/index.js';
-import type { PageSecrets, PersonDirectory, SignInAt } from '../human/index.js';
+import type { PageSecrets, Passkeys, PersonDirectory, SignInAt } from '../human/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import type { Provider } from './library.js';
 import type { EngineStore, SignOuts } from './ports.js';
+
+/** Sign-in by passkey, and what such a one claims as `acr`. */
+export type LocalSignIn = Readonly<{ passkeys: Passkeys; acr: string | undefined }>;
 
 export type InteractionDeps = Readonly<{
   issuer: string;
@@ -13,6 +16,8 @@ export type InteractionDeps = Readonly<{
   clock: Clock;
   signIns: ReadonlyMap<string, SignInAt>;
   signOuts: SignOuts;
+  /** Only where there are local accounts. */
+  local: LocalSignIn | undefined;
   secrets: PageSecrets;
   interactionSeconds: Seconds;
   /** How long a consent holds at most. */
@@ -49,3 +54,13 @@ export function redirect(context: ParameterizedContext, address: string): void {
   context.set('referrer-policy', 'no-referrer');
   context.redirect(address);
 }
+
+/** Where else people sign in. */
+export const providerLinks = (
+  { deps: { issuer, signIns } }: Step,
+  { uid }: Interaction,
+): readonly Readonly<{ name: string; address: string }>[] =>
+  [...signIns.values()].map(({ provider: { id, name } }) => ({
+    name,
+    address: `${issuer}/interaction/${uid}/sign-in/${id}`,
+  }));

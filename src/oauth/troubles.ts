@@ -1,15 +1,7 @@
 import type { ParameterizedContext } from 'koa';
-import { type Page, troublePage } from '../human/index.js';
+import { type Page, sendPage as answer, troublePage } from '../human/index.js';
 
-/** Sends a page of ours with exactly its headers. */
-export function answer(
-  context: Pick<ParameterizedContext, 'status' | 'set' | 'body'>,
-  { status, headers, body }: Page,
-): void {
-  context.status = status;
-  context.set({ ...headers });
-  context.body = body;
-}
+export { answer };
 
 export const NO_PROVIDER = troublePage({
   status: 503,

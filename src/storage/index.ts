@@ -16,6 +16,8 @@ export { openIdempotency } from './idempotency-store.js';
 export { openKeyLives } from './key-lives.js';
 export { openKeys } from './key-store.js';
 export { readAcquaintance } from './acquaintance.js';
+export { openChallenges } from './challenge-store.js';
+export { openInvitations, openLocalAccounts } from './local-accounts.js';
 export { openPeople } from './people.js';
 export { openPolicies } from './policy-store.js';
 export { openEventFinder } from './event-finder.js';

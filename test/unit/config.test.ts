@@ -62,6 +62,7 @@ describe('the configuration', () => {
       logKeys: [],
       logRetentionDays: undefined,
       logWitnesses: [],
+      localAccounts: false,
       logCopies: [],
       trustDomain: 'localhost',
       trustedProxies: [],
@@ -95,6 +96,7 @@ describe('the configuration', () => {
       auditWebhookSecret: undefined,
       logLevel: 'info',
       metricsToken: undefined,
+      passkeyAcr: undefined,
       traceEndpoint: undefined,
       stopDelaySeconds: 1,
     });
@@ -386,6 +388,18 @@ describe('a refusal to start', () => {
       'an identity provider that is Writ itself',
       `issuer: https://login.example\ntrustedProxies: [10.0.0.1]\nallowEmbeddedDatabase: true\nkeyEncryptionKey: ${KEY}\nlogKeyFile: log-key.pem\n${idp('clientSecret: s')}`,
       ['identityProviders: names our own issuer; a person cannot sign in to Writ by Writ'],
+    ],
+    [
+      'local accounts at an address of numbers',
+      'issuer: http://127.0.0.1:4455\nlocalAccounts: true',
+      [
+        'WRIT_LOCAL_ACCOUNTS (localAccounts): is on, but the issuer is an IP address: a browser keeps passkeys for host names, such as localhost',
+      ],
+    ],
+    [
+      'an acr of passkeys in several words',
+      'passkeyAcr: two words',
+      ['WRIT_PASSKEY_ACR (passkeyAcr): must be one word of at most 256 printable ASCII characters'],
     ],
     [
       'a decision point found in two ways',

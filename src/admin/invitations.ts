@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import { err, ok, type Result, type Seconds } from '../base/index.js';
+import { plainProblem, type Problem } from '../http/index.js';
+import { Text } from '../protocol/index.js';
+import { ADMINISTRATOR } from './change.js';
+import { type Answer, NoBody, NoQuery, type Operation, operation } from './operation.js';
+import { instant } from './shapes.js';
+
+/** A person of our own issuer, with a link that is shown once. */
+export type Invitation = Readonly<{
+  person: Readonly<{ id: string; issuer: string; subject: string }>;
+  token: string;
+  expiresAt: Seconds;
+}>;
+
+/** Makes local accounts, and the links by which their people make passkeys. Only a hash of a link is kept. */
+export interface Invitations {
+  invite(attributes: Readonly<{ name: string; email?: string }>, by: string): Promise<Invitation>;
+  /** One more link. `undefined` when there is no such active person of our own issuer. */
+  again(person: string, by: string): Promise<Invitation | undefined>;
+}
+
+const InvitationView = z.strictObject({
+  id: z.string().describe('How tokens and the log name this person.'),
+  issuer: z.string(),
+  subject: z.string(),
+  link: z.string().describe('Where they make their passkey, once. Shown this once; Writ keeps only a hash.'),
+  expires_at: z.string().describe('When the link ends.'),
+});
+
+const EXAMPLE: z.infer<typeof InvitationView> = {
+  id: 'prs_7HqXb2c4d6e8f0a1b2c3d4',
+  issuer: 'https://writ.example.com',
+  subject: 'acc_3q2-7w8xYzAbCdEfGhIjKl',
+  link: 'https://writ.example.com/enrol/…',
+  expires_at: '2026-11-26T12:00:00.000Z',
+};
+
+const ANSWER = { status: 201, about: 'The person and the link.', schema: InvitationView, example: EXAMPLE } as const;
+
+type Deps = Readonly<{ issuer: string; invitations: Invitations | undefined }>;
+
+/** Without local accounts both refuse and say which setting is missing. */
+export const invitationOperations = ({ issuer, invitations }: Deps): readonly Operation[] => [
+  operation({
+    id: 'invitePerson',
+    method: 'POST',
+    path: '/admin/v1/persons',
+    about: 'Makes a local account for a person, and the link by which they make its passkey.',
+    query: NoQuery,
+    body: z.strictObject({
+      name: Text.min(1).max(256).describe('How pages call them.'),
+      email: Text.min(3)
+        .max(256)
+        .regex(/^[^\s@]+@[^\s@]+$/, { error: 'must be an e-mail address' })
+        .exactOptional()
+        .describe('Shown beside the name. Identifies nobody.'),
+    }),
+    bodyExample: { name: 'Ada Lovelace', email: 'ada@example.com' },
+    answers: [ANSWER],
+    problems: ['conflict'],
+    run: async ({ body }) =>
+      invitations === undefined ? err(OFF) : invited(await invitations.invite(body, ADMINISTRATOR), issuer),
+  }),
+  operation({
+    id: 'invitePersonAgain',
+    method: 'POST',
+    path: '/admin/v1/persons/:person/invitation',
+    params: { person: 'The id of the person.' },
+    about: 'Makes one more link for a local account, for one more passkey. Those that it has stay.',
+    query: NoQuery,
+    body: NoBody,
+    answers: [ANSWER],
+    problems: ['not_found', 'conflict'],
+    run: async ({ params: { person = '' } }) => {
+      if (invitations === undefined) return err(OFF);
+      const made = await invitations.again(person, ADMINISTRATOR);
+      return made === undefined ? err(nobody(person)) : invited(made, issuer);
+    },
+  }),
+];
+
+const OFF = plainProblem('conflict', 'There are no local accounts here: localAccounts (WRIT_LOCAL_ACCOUNTS) is off');
+
+const nobody = (person: string): Problem =>
+  plainProblem('not_found', `There is no active local account of a person ${person}`);
+
+const invited = ({ person, token, expiresAt }: Invitation, issuer: string): Result<Answer, Problem> =>
+  ok({
+    status: 201,
+    body: {
+      ...{ id: person.id, issuer: person.issuer, subject: person.subject },
+      link: `${issuer}/enrol/${token}`,
+      expires_at: instant(expiresAt),
+    },
+  });

@@ -1,0 +1,40 @@
+import type { Seconds } from '../base/index.js';
+import type { Person } from './people.js';
+
+/** A passkey as it came from an authenticator. `id` is the WebAuthn credential id, base64url; the key is COSE. */
+export type NewPasskey = Readonly<{
+  id: string;
+  publicKey: Uint8Array;
+  counter: number;
+  transports: readonly string[];
+  /** Its authenticator lets the key be copied to other devices. */
+  mayBeCopied: boolean;
+  isBackedUp: boolean;
+}>;
+
+/** The account of this Writ itself: `subject` is also the user handle of its passkeys. */
+export type LocalAccount = Person & Readonly<{ subject: string }>;
+
+/** Whom a link invites, with the passkeys that they have already. */
+export type Invited = Readonly<{
+  account: LocalAccount;
+  passkeys: readonly string[];
+}>;
+
+/** Accounts that no identity provider vouches for. Every one-time step is one statement, so that of two replicas one wins. */
+export interface LocalAccounts {
+  /** `undefined` for a link that is unknown, used or over, and for a person who is disabled. */
+  invited(tokenHash: string): Promise<Invited | undefined>;
+  /** Spends the link and keeps the passkey, both or neither. False when the link is no good or the passkey is somebody's. */
+  enrol(tokenHash: string, passkey: NewPasskey): Promise<boolean>;
+  passkey(id: string): Promise<Readonly<{ passkey: NewPasskey; account: LocalAccount }> | undefined>;
+  /** Counts a use. False for a counter that was seen before: then there are two of this key (WebAuthn section 6.1.1). */
+  used(id: string, use: Readonly<{ counter: number; isBackedUp: boolean }>): Promise<boolean>;
+}
+
+/** Challenges that are good once, each for what it was made for. */
+export interface Challenges {
+  keep(challenge: string, purpose: string, seconds: Seconds): Promise<void>;
+  /** Answers what it was made for, to one of two who bring it, and nobody afterwards. */
+  take(challenge: string): Promise<string | undefined>;
+}

@@ -1,0 +1,85 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { systemClock } from '../../src/base/index.js';
+import { sha256 } from '../../src/protocol/index.js';
+import {
+  type Database,
+  openChallenges,
+  openDatabase,
+  openInvitations,
+  openLocalAccounts,
+  openPersons,
+} from '../../src/storage/index.js';
+import { databaseKinds, freshDatabase, type TestDatabase } from '../support/databases.js';
+
+const ISSUER = 'https://writ.example';
+const ROUNDS = 25;
+
+const passkey = () => ({
+  id: randomBytes(32).toString('base64url'),
+  publicKey: new Uint8Array([1, 2, 3]),
+  counter: 0,
+  transports: ['internal'],
+  mayBeCopied: true,
+  isBackedUp: true,
+});
+
+/** Two replicas where a server lets them be; the embedded database has one process, so there it is two requests. */
+describe.each(databaseKinds)('of two at once (%s)', (kind) => {
+  let fresh: TestDatabase;
+  let replicas: readonly [Database, Database];
+  beforeAll(async () => {
+    fresh = await freshDatabase(kind);
+    replicas = [fresh.database, kind === 'server' ? await openDatabase(fresh.options) : fresh.database];
+  });
+  afterAll(async () => {
+    if (replicas[1] !== fresh.database) await replicas[1].close();
+    await fresh.drop();
+  });
+
+  const invite = async (): Promise<{ person: string; tokenHash: string }> => {
+    const persons = openPersons(fresh.database, systemClock);
+    const invitations = openInvitations(fresh.database, { issuer: ISSUER, persons, clock: systemClock });
+    const { token, person } = await invitations.invite({ name: 'Ada' }, 'test');
+    return { person: person.id, tokenHash: sha256(token) };
+  };
+
+  it('a link of an invitation makes one passkey', async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const { tokenHash, person } = await invite();
+      const won = await Promise.all(
+        replicas.map((database) => openLocalAccounts(database, systemClock).enrol(tokenHash, passkey())),
+      );
+      expect(won.toSorted()).toEqual([false, true]);
+      expect(await fresh.database.prisma.passkey.count({ where: { personId: person } })).toBe(1);
+    }
+  });
+
+  it('a challenge is answered to one of them, with what it was made for', async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const challenge = randomUUID();
+      await openChallenges(replicas[0]).keep(challenge, 'a sign-in', 60);
+      const taken = await Promise.all(replicas.map((database) => openChallenges(database).take(challenge)));
+      expect(taken.filter((purpose) => purpose !== undefined)).toEqual(['a sign-in']);
+    }
+  });
+
+  it('a challenge that is over is answered to nobody', async () => {
+    const challenge = randomUUID();
+    await openChallenges(replicas[0]).keep(challenge, 'a sign-in', -1);
+    expect(await openChallenges(replicas[1]).take(challenge)).toBeUndefined();
+  });
+
+  it('a counter is good for one of them, and one that stays 0 for both', async () => {
+    const { tokenHash } = await invite();
+    const key = passkey();
+    const accounts = replicas.map((database) => openLocalAccounts(database, systemClock));
+    await accounts[0]?.enrol(tokenHash, key);
+    const use = (counter: number): Promise<readonly boolean[]> =>
+      Promise.all(accounts.map((one) => one.used(key.id, { counter, isBackedUp: false })));
+    expect(await use(0)).toEqual([true, true]);
+    for (let counter = 1; counter <= ROUNDS; counter++) expect((await use(counter)).toSorted()).toEqual([false, true]);
+    expect(await use(0)).toEqual([false, false]);
+    expect((await accounts[1]?.passkey(key.id))?.passkey).toEqual({ ...key, counter: ROUNDS, isBackedUp: false });
+  });
+});
