@@ -219,6 +219,19 @@ describe('a long past', () => {
   }, 60_000);
 });
 
+describe('what the commit refuses', () => {
+  it('is no decision of the policies, and nothing is kept of it', async () => {
+    const form = await world.form();
+    const { client_assertion, client_assertion_type } = form;
+    const elsewhere = { client_assertion, client_assertion_type, token: 'unknown' };
+    expect((await world.post('/revoke', elsewhere)).status).toBe(200);
+    expect((await world.post('/token', form)).status).toBe(401);
+    await world.writ.flush();
+    const kept = await world.writ.database.prisma.$queryRawUnsafe('SELECT DISTINCT decision FROM decision_input');
+    expect(kept).toHaveLength(4);
+  });
+});
+
 describe('operators', () => {
   it('see how many inputs were kept and dropped', async () => {
     const { text } = await request(`${world.issuer}/metrics`, {});
