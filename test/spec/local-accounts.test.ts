@@ -1,11 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
+import { run } from '../../src/cli/index.js';
 import { sha256 } from '../../src/protocol/index.js';
 import { Authenticator, type Misdeed, passkeyOptions } from '../support/authenticator.js';
 import { Browser } from '../support/browser.js';
 import { claimsOf } from '../support/engine.js';
 import { authorizationOf, startLocalWorld } from '../support/local-world.js';
-import { startTestWrit } from '../support/writ.js';
+import { ADMIN_TOKEN, startTestWrit } from '../support/writ.js';
 
 const world = await startLocalWorld();
 
@@ -93,6 +94,27 @@ describe('an invitation', () => {
         detail: 'There is no active local account of a person prs_nobody',
       }),
     ]);
+  });
+
+  it('comes from the command line too, for a new person and again for one', async () => {
+    const out: string[] = [];
+    const invited = async (...args: string[]): Promise<Invitation> => {
+      const done = await run(['persons', 'invite', ...args, '--json', '--url', world.issuer], {
+        env: { WRIT_ADMIN_TOKEN: ADMIN_TOKEN },
+        readFile: () => undefined,
+        makePrivateFile: () => false,
+        readStdin: () => Promise.resolve(''),
+        out: (text) => out.push(text),
+        err: (text) => out.push(text),
+      });
+      expect(done).toBe(0);
+      return JSON.parse(out.splice(0).join('')) as Invitation;
+    };
+    const made = await invited('--name', ADA.name, '--email', ADA.email);
+    expect(titleOf((await new Browser().get(made.link)).body)).toBe('Welcome, Ada Lovelace');
+    const again = await invited(made.id);
+    expect([again.id, again.subject]).toEqual([made.id, made.subject]);
+    expect(again.link).not.toBe(made.link);
   });
 
   it('opens a page without changing anything, so that a scanner of links spends nothing (AP-20)', async () => {
