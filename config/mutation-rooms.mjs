@@ -7,6 +7,10 @@ export const rooms = {
     mutate: ['src/delegation/*.ts'],
     tests: ['unit/delegate'],
   },
+  approval: {
+    mutate: ['src/approval/*.ts', '!src/approval/index.ts'],
+    tests: ['unit/approval-binding', 'unit/approval-transition'],
+  },
   client: {
     mutate: ['src/client/*.ts'],
     tests: ['unit/authenticate', 'unit/assertion', 'unit/secret', 'unit/remote-keys'],

@@ -1,0 +1,24 @@
+export { type Approver, FRESH, isFresh, mayAnswer } from './approvers.js';
+export {
+  Binding,
+  Call,
+  callDigest,
+  Demand,
+  freeze,
+  type Frozen,
+  MOST_ARGUMENTS,
+  type Unfreezable,
+  waitsUntil,
+} from './binding.js';
+export { discharged, type PolicyTexts } from './discharge.js';
+export {
+  type Answer,
+  type Approval,
+  type ApprovalEvent,
+  type ApprovalState,
+  asked,
+  type NotPossible,
+  standing,
+  STATES,
+  transition,
+} from './transition.js';
