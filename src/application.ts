@@ -87,7 +87,12 @@ export function application(house: House): RequestListener {
     transactionOf: handleReader(transactionHandles(house.secrets.encryptionKeys)),
   };
   const rotation = { ...introspection, keyOverlap: config.agentKeyOverlapHours * 3_600 };
-  const oauth = oauthRoutes(house, { engine, exchange: exchangeOf(house, shared), introspection, rotation });
+  const companySignOuts = {
+    ...{ signOuts: openSignOuts(database, clock), clock, skewSeconds: config.limits.clockSkewSeconds },
+    failures: failureLimit(config.limits.failuresPerNetwork),
+  };
+  const exchange = exchangeOf(house, shared);
+  const oauth = oauthRoutes(house, { engine, exchange, introspection, rotation, companySignOuts });
   const seen = { report, networkOf: networkOf(config.trustedProxies) };
   const { decisionPoints } = house;
   const authzen = { ...shared, people: shared.persons, decisionPoints, decisions: decisionsOf(house) };

@@ -12,7 +12,7 @@ import {
   sendKeys,
 } from './http/index.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
-import type { Engine } from './oauth/index.js';
+import { companySignOut, type CompanySignOutDeps, type Engine } from './oauth/index.js';
 import { type FormRequest, KEY_ROTATION_PATH, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
 import type { LiveKeyRing } from './token/index.js';
 
@@ -28,6 +28,7 @@ export type OAuthParts = Readonly<{
   exchange: TokenExchangeDeps;
   introspection: RevocationDeps & ReportDeps;
   rotation: RotationDeps;
+  companySignOuts: Omit<CompanySignOutDeps, 'signIn'>;
 }>;
 
 /**
@@ -36,7 +37,7 @@ export type OAuthParts = Readonly<{
  */
 export function oauthRoutes(
   { config, keys, report }: Facts,
-  { engine, exchange, introspection, rotation }: OAuthParts,
+  { engine, exchange, introspection, rotation, companySignOuts }: OAuthParts,
 ): Readonly<{ forms: readonly DirectRoute[]; others: readonly Route[] }> {
   const at = (path: string): string => `${mountOf(config)}${path}`;
   const otherwise = async (ctx: HttpContext, raw: string): Promise<void> => {
@@ -79,7 +80,11 @@ export function oauthRoutes(
     formRoute(at('/revoke'), revoke, deps),
     formRoute(at(KEY_ROTATION_PATH), rotate, deps),
   ];
-  return { forms, others: [{ method: 'GET', path: at('/jwks'), handle: jwks }] };
+  const signOuts = [...engine.signIns].map(([id, signIn]) => {
+    const handle: FormRoute['handle'] = (request) => companySignOut(request, { ...companySignOuts, signIn });
+    return formRoute(at(`/sign-out/${id}`), { ours: always, handle, otherwise }, deps);
+  });
+  return { forms, others: [{ method: 'GET', path: at('/jwks'), handle: jwks }, ...signOuts] };
 }
 
 const mountOf = ({ issuer }: Config): string => new URL(issuer).pathname.replace(/\/$/, '');

@@ -1,3 +1,4 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Provider } from 'oidc-provider';
@@ -35,7 +36,15 @@ export type CompanyOptions = Readonly<{
 }>;
 
 /** A company identity provider on loopback: OpenID Connect, with accounts of its own and a page to sign in at. */
-export type Company = Readonly<{ issuer: string; identityProvider: IdentityProvider; stop(): Promise<void> }>;
+export type Company = Readonly<{
+  issuer: string;
+  identityProvider: IdentityProvider;
+  /** What it signs its tokens with (RS256, `company-key`). */
+  key: KeyObject;
+  /** The session, in its own words, of the sign-in that was finished last. */
+  lastSession(): string | undefined;
+  stop(): Promise<void>;
+}>;
 
 const SECRET = 'a secret between the company and writ, for tests and the demo';
 
@@ -43,16 +52,24 @@ export async function startCompany(options: CompanyOptions): Promise<Company> {
   const { writIssuer, id = 'company', port = 0, employees = [ALICE, BOB], saysWhen = true, app } = options;
   const server = createServer();
   const issuer = await listen(server, port);
+  const { privateKey: key } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const provider = await silently(() =>
-    makeCompany(issuer, { redirectUri: `${writIssuer}/interaction/callback/${id}`, employees, saysWhen, app }),
+    makeCompany(issuer, {
+      ...{ redirectUri: `${writIssuer}/interaction/callback/${id}`, logoutUri: `${writIssuer}/sign-out/${id}` },
+      ...{ key, employees, saysWhen, app },
+    }),
   );
+  let last: string | undefined;
+  provider.on('grant.success', ({ oidc }) => {
+    last = oidc.entities.AuthorizationCode?.sid;
+  });
   const answer = provider.callback();
   server.on('request', (request, response) => {
     const signIn = request.url?.startsWith('/sign-in/') === true;
     void (signIn ? signInPage(provider, employees, request, response) : answer(request, response));
   });
   return {
-    issuer,
+    ...{ issuer, key, lastSession: () => last },
     identityProvider: {
       id,
       name: 'The Company',
@@ -69,6 +86,8 @@ async function makeCompany(
   issuer: string,
   setup: Readonly<{
     redirectUri: string;
+    logoutUri: string;
+    key: KeyObject;
     employees: readonly Employee[];
     saysWhen: boolean;
     app: CompanyOptions['app'];
@@ -81,6 +100,8 @@ async function makeCompany(
         client_id: 'writ',
         client_secret: SECRET,
         redirect_uris: [setup.redirectUri],
+        backchannel_logout_uri: setup.logoutUri,
+        backchannel_logout_session_required: true,
         require_auth_time: setup.saysWhen,
         default_acr_values: [COMPANY_ACR],
       },
@@ -100,7 +121,10 @@ async function makeCompany(
       keys: ['a key of the company for its own cookies'],
       names: { session: 'company_session', interaction: 'company_interaction', resume: 'company_resume' },
     },
-    features: { devInteractions: { enabled: false } },
+    jwks: { keys: [{ ...setup.key.export({ format: 'jwk' }), kid: 'company-key', alg: 'RS256', use: 'sig' }] },
+    features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true } },
+    // The library's own guard keeps private addresses out, and here there are no others.
+    fetch: (target, { method = 'GET', headers = {}, body = null } = {}) => fetch(target, { method, headers, body }),
     interactions: { url: (_context, { uid }) => `/sign-in/${uid}` },
     findAccount: (_context, subject) => {
       const employee = setup.employees.find((one) => one.subject === subject);

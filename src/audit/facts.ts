@@ -9,7 +9,11 @@ const digest = z
   .regex(/^[A-Za-z0-9_-]{43}$/)
   .describe('SHA-256, base64url.');
 const count = z.number().int().nonnegative();
-const by = z.string().describe('Who did it: `admin-token`, a client id, a person of themselves, or `writ` by itself.');
+const by = z
+  .string()
+  .describe(
+    'Who did it: `admin-token`, a client id, a person of themselves, `identity-provider:` and its id, or `writ` by itself.',
+  );
 
 const Client = z
   .strictObject({ id, kind: z.enum(['agent', 'server']), method: z.string(), key: z.string().nullable() })
@@ -169,7 +173,7 @@ const Revocation = z.union([
       kind: z
         .string()
         .describe(
-          'token, transaction, session, agent, owner, person, issuer, server, tool or agent_key; sign_in where a person signed out.',
+          'token, transaction, session, agent, owner, person, issuer, server, tool or agent_key; sign_in where a person signed out, company_session where they did so at their company.',
         ),
       id: id.describe('Of a token the SHA-256 of its `jti`.'),
       number: count.describe('Its place among all revocations.'),
@@ -178,7 +182,9 @@ const Revocation = z.union([
       tokens: count.optional().describe('Tokens made from the one that was revoked; in earlier records only.'),
       by,
     })
-    .describe('A revocation by an administrator, or by a person who signs out, with all that it took with it.'),
+    .describe(
+      'A revocation by an administrator, or by a person who signs out here or at their company, with all that it took with it.',
+    ),
 ]);
 
 const Introspection = z.union([

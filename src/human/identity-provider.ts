@@ -1,8 +1,10 @@
 import * as oidc from 'openid-client';
 import { z } from 'zod';
-import { err, ok, type Result, type Seconds } from '../base/index.js';
-import { Identifier, type JsonObject, Text } from '../protocol/index.js';
+import { err, Fault, ok, type Result, type Seconds } from '../base/index.js';
+import { Identifier, type JsonObject, Text, type VerificationKey } from '../protocol/index.js';
+import { CompanySession } from './logout-token.js';
 import type { PersonAttributes } from './people.js';
+import { ProviderKeys } from './provider-keys.js';
 
 /** A company identity provider where people sign in (OpenID Connect Core 1.0). */
 export type IdentityProvider = Readonly<{
@@ -32,6 +34,8 @@ export type SignedIn = Readonly<{
   acr: string | undefined;
   amr: readonly string[] | undefined;
   authTime: Seconds | undefined;
+  /** The provider's own session, for as long as which the sign-in holds (Back-Channel Logout section 2.1). */
+  sid: string | undefined;
   attributes: PersonAttributes;
 }>;
 
@@ -42,6 +46,7 @@ export type SignInFlaw = Readonly<{ reason: 'denied' | 'invalid' | 'unavailable'
 export class SignInAt {
   readonly provider: IdentityProvider;
   readonly #redirectUri: string;
+  readonly #keys = new ProviderKeys();
   #found: Promise<oidc.Configuration> | undefined;
   #staleAt = 0;
 
@@ -88,11 +93,19 @@ export class SignInAt {
       });
       const claims = Claims.parse(tokens.claims());
       const attributes = await attributesOf(configuration, tokens.access_token, claims);
-      const { iss, sub, acr, amr, auth_time: authTime } = claims;
-      return ok({ issuer: iss, subject: sub, acr, amr, authTime, attributes });
+      const { iss, sub, acr, amr, auth_time: authTime, sid } = claims;
+      return ok({ issuer: iss, subject: sub, acr, amr, authTime, sid, attributes });
     } catch (cause) {
       return err({ reason: reasonOf(cause), cause });
     }
+  }
+
+  /** The keys that the provider signs with now. Throws a Fault on an outage. */
+  async keys(kid: string | undefined): Promise<readonly VerificationKey[]> {
+    const found = await this.#configuration().catch((cause: unknown) => {
+      throw new Fault('issuer_keys_unavailable', `${this.provider.issuer} cannot be discovered`, { cause });
+    });
+    return this.#keys.of(found.serverMetadata().jwks_uri, kid);
   }
 
   #configuration(): Promise<oidc.Configuration> {
@@ -148,6 +161,7 @@ const Claims = z.looseObject({
   sub: Identifier,
   acr: z.string().max(256).optional(),
   amr: z.array(z.string().max(64)).max(16).optional(),
+  sid: CompanySession.optional(),
   auth_time: z.number().int().positive().max(253_402_300_799).optional(),
   // A name that cannot be stored or shown is no name; the sign-in is still good.
   name: Text.max(256).optional().catch(undefined),

@@ -10,6 +10,7 @@ export {
   type SignInWish,
 } from './identity-provider.js';
 export type { Challenges, Invited, LocalAccount, LocalAccounts, NewPasskey } from './local-accounts.js';
+export { type CompanyLogout, type LogoutFlaw, readLogoutToken } from './logout-token.js';
 export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
 export { chooserPage, consentPage, type ConsentProblem, continuePage, type Trouble, troublePage } from './pages.js';
 export { signInPage } from './passkey-pages.js';

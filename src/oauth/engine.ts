@@ -53,6 +53,8 @@ export type Engine = Readonly<{
   /** The same for a caller that has decided: `POST /token` for a grant of the engine, `POST /revoke` for a refresh token. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
   metadata(): Metadata;
+  /** The identity providers where people sign in, by id. */
+  signIns: ReadonlyMap<string, SignInAt>;
 }>;
 
 export const ENGINE_LIFETIMES: EngineLifetimes = {
@@ -67,7 +69,8 @@ export function createEngine(deps: EngineDeps): Engine {
   const mount = new URL(deps.issuer).pathname.replace(/\/$/, '');
   const wellKnown = metadataPaths(deps.issuer);
   const metadata = (): Metadata => metadataOf({ ...deps, keys: deps.keys(), extras: deps.metadataExtras?.() ?? {} });
-  const provider = providerOfTheseKeys(deps);
+  const interactions = interactionDeps(deps);
+  const provider = providerOfTheseKeys(deps, interactions);
   const handle: Engine['handle'] = async (request, response) => {
     const body = bodyReadBefore(request);
     if (body !== undefined) replayBody(request, body);
@@ -76,6 +79,7 @@ export function createEngine(deps: EngineDeps): Engine {
   };
   return {
     metadata,
+    signIns: interactions.signIns,
     handle,
     middleware: async (context, next) => {
       if (wellKnown.has(context.path) && ['GET', 'HEAD'].includes(context.method)) {
@@ -98,8 +102,7 @@ function publish(context: ParameterizedContext, metadata: Metadata): void {
 }
 
 /** The library takes its keys once; when ours change, the next request meets a new provider over the same store. */
-function providerOfTheseKeys(deps: EngineDeps): () => Provider {
-  const interactions = interactionDeps(deps);
+function providerOfTheseKeys(deps: EngineDeps, interactions: InteractionDeps): () => Provider {
   let made: Readonly<{ kids: string; provider: Provider }> | undefined;
   return () => {
     const keys = deps.keys();

@@ -93,10 +93,10 @@ function answerByQueryAlone(provider: Provider): void {
 }
 
 /**
- * How a sign-in came about, kept with it and with the consents that are given in it: by whose word, and what had been revoked
- * by then.
+ * How a sign-in came about, kept with it and with the consents that are given in it: by whose word, in which sessions of theirs
+ * (hashes), and what had been revoked by then.
  */
-export const Origin = z.object({ issuer: z.string(), seen: z.number() });
+export const Origin = z.object({ issuer: z.string(), seen: z.number(), sessions: z.array(z.string()).default([]) });
 export type Origin = Readonly<z.infer<typeof Origin>>;
 
 const originOf = (value: object | undefined): Origin | undefined =>
@@ -135,9 +135,15 @@ function rememberOrigins({ Session, Grant }: Provider): void {
     const before = this.accountId === details.accountId ? originOf(this) : undefined;
     loginAccount.call(this, details);
     const { login } = currentContext()?.oidc.entities.Interaction?.result ?? {};
-    Reflect.set(this, 'origin', before ?? originOf(login));
+    const now = originOf(login);
+    // Signed in again, it ends with either session at the company.
+    const sessions = [...new Set([...(now?.sessions ?? []), ...(before?.sessions ?? [])])].slice(0, MOST_SESSIONS);
+    const origin = before ?? now;
+    Reflect.set(this, 'origin', origin && { ...origin, sessions });
   };
 }
+
+const MOST_SESSIONS = 64;
 
 /** Neither Host nor X-Forwarded-* nor an absolute request target ever makes a link, a cookie's scope or a DPoP `htu`. */
 function takeLinksFromTheIssuer(provider: Provider, issuer: URL): void {

@@ -1,4 +1,5 @@
 import type { Seconds } from '../base/index.js';
+import type { CompanyLogout } from '../human/index.js';
 import type { PublicJwk, SignatureAlgorithm } from '../protocol/index.js';
 
 /** A signing key as the engine sees it: it can ask for signatures, and never holds the private half. */
@@ -53,12 +54,17 @@ export interface EngineStore {
   prune(before: Seconds): Promise<void>;
 }
 
-/** The end of sign-ins at the person's own word, with all that was derived from them: numbered and recorded. */
+/** The end of sign-ins at the word of the person or their company, with all that was derived from them: numbered and recorded. */
 export interface SignOuts {
   /** One sign-in, by the engine's own id of it: its consents with their codes and refresh tokens, and the sessions of agents. */
   here(signIn: string, person: string): Promise<void>;
   /** All of the person's, and everything that agents hold in their name. They may sign in again. */
   everywhere(person: string): Promise<void>;
+  /**
+   * At the word of an identity provider, once for each word: the sign-ins of one session of theirs (and of that person, those
+   * of no session that we know), or all of a person's. Nothing to end is no error.
+   */
+  byCompany(logout: CompanyLogout, provider: string): Promise<'ended' | 'said_before'>;
 }
 
 /** What the engine tells the log. */

@@ -1,5 +1,6 @@
 import type { Seconds } from '../base/index.js';
 import type { Person } from '../human/index.js';
+import { companySession } from './adapter.js';
 import type { Origin } from './library.js';
 import { finish, type Interaction, refusal, type Step } from './step.js';
 
@@ -10,6 +11,8 @@ export type Welcomed = Readonly<{
   acr: string | undefined;
   amr: readonly string[] | undefined;
   authTime: Seconds | undefined;
+  /** The company's own session. */
+  sid?: string | undefined;
   /** The last revocation before they were asked who they are. One that comes after it ends the sign-in. */
   seen: number;
 }>;
@@ -32,7 +35,10 @@ export async function welcome(step: Step, interaction: Interaction, who: Welcome
     ts: who.authTime ?? 0,
     ...(who.acr === undefined ? {} : { acr: who.acr }),
     ...(who.amr === undefined ? {} : { amr: [...who.amr] }),
-    origin: { issuer: who.issuer, seen: who.seen } satisfies Origin,
+    origin: {
+      ...{ issuer: who.issuer, seen: who.seen },
+      sessions: who.sid === undefined ? [] : [companySession(who.issuer, who.sid)],
+    } satisfies Origin,
   };
   return finish(step, interaction, { login });
 }

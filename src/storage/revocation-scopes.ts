@@ -38,7 +38,7 @@ type Order = Readonly<{ by: string; reason: string; now: Seconds }>;
  * DANGER: always in this order, which is the registry's and an erasure's too: consents, sessions, the revocations' own lock.
  * Whoever went another way round could wait for another in a circle.
  */
-async function revokeScope(
+export async function revokeScope(
   transaction: Prisma.TransactionClient,
   target: RevocationTarget,
   { by, reason, now }: Order,

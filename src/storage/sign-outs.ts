@@ -1,71 +1,97 @@
 import { z } from 'zod';
 import type { Clock, Seconds } from '../base/index.js';
-import type { SignOuts } from '../oauth/index.js';
+import { companySession, type SignOuts } from '../oauth/index.js';
 import { feedTarget, sha256 } from '../protocol/index.js';
 import type { Database } from './database.js';
 import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
 import { commitsUnderWay } from './revocation-derived.js';
-import { openRevocations } from './revocation-scopes.js';
+import { openRevocations, revokeScope } from './revocation-scopes.js';
 import { revokeWithin } from './revocations.js';
-import { endSessions } from './session-tree.js';
-import { signInTarget } from './sign-ins.js';
+import { endInGroups, endSessions } from './session-tree.js';
+import { companySessionTarget, signInTarget } from './sign-ins.js';
 
 export function openSignOuts(database: Database, clock: Clock): SignOuts {
   const { prisma } = database;
   const revocations = openRevocations(database, clock);
+  /** Ends, and ends again whatever was opened meanwhile by who could not know it yet. */
+  const endAll = async (ending: Ending, end: (transaction: Transaction) => Promise<Ended>): Promise<Ended> => {
+    const ended = await guarded(() => prisma.$transaction(end));
+    await guarded(() => commitsUnderWay(prisma));
+    await guarded(() => prisma.$transaction((transaction) => endRuns(transaction, ended.grants, ending)));
+    await endInGroups(prisma, ended.rest, ending);
+    return ended;
+  };
   return {
-    here: (signIn, person) =>
-      guarded(async () => {
-        const ending = { signIn, by: person, reason: 'the person signed out', now: clock.now() };
-        const grants = await prisma.$transaction((transaction) => endSignIn(transaction, ending));
-        await commitsUnderWay(prisma);
-        // Whatever was opened meanwhile by who could not know it yet.
-        await prisma.$transaction((transaction) => endRuns(transaction, grants, ending));
-      }),
+    here: async (signIn, person) => {
+      const ending = { by: person, reason: 'the person signed out', now: clock.now() };
+      const about = { kind: 'sign_in', id: signIn, target: signInTarget(signIn) };
+      await endAll(ending, (transaction) => endSignIns(transaction, [signIn], { ...ending, ...about }));
+    },
     everywhere: async (person) => {
-      await revocations.revoke(
-        { kind: 'person', id: person },
-        { by: person, reason: 'the person signed out everywhere' },
-      );
+      const order = { by: person, reason: 'the person signed out everywhere' };
+      await revocations.revoke({ kind: 'person', id: person }, order);
+    },
+    byCompany: async ({ issuer, jti, expiresAt, sid, subject }, provider) => {
+      const ending = { by: `identity-provider:${provider}`, reason: 'signed out at the company', now: clock.now() };
+      const key = sha256(JSON.stringify(['logout_token', issuer, jti]));
+      const session = sid === undefined ? undefined : companySession(issuer, sid);
+      const { isFirst } = await endAll(ending, async (transaction) => {
+        if ((await transaction.$executeRawUnsafe(SPEND, key, expiresAt)) === 0) return { ...NOTHING, isFirst: false };
+        const [person] = await wordsOf(transaction, PERSON, issuer, subject ?? null);
+        if (session === undefined) {
+          const ended =
+            person === undefined ? undefined : await revokeScope(transaction, { kind: 'person', id: person }, ending);
+          return { ...NOTHING, rest: ended?.rest ?? [] };
+        }
+        const signIns = await wordsOf(transaction, OF_COMPANY, session, person ?? null);
+        const about = { kind: 'company_session', id: session, target: companySessionTarget(session) };
+        return endSignIns(transaction, signIns, { ...ending, ...about });
+      });
+      return isFirst ? 'ended' : 'said_before';
     },
   };
 }
 
+type Transaction = Prisma.TransactionClient;
 type Ending = Readonly<{ by: string; reason: string; now: Seconds }>;
+/** `rest`: sessions that are still to be ended. */
+type Ended = Readonly<{ isFirst: boolean; grants: readonly string[]; rest: readonly string[] }>;
+const NOTHING: Ended = { isFirst: true, grants: [], rest: [] };
 
-/** DANGER: records, sessions, the revocations' lock, as everybody who revokes has it; answers the consents. */
-async function endSignIn(
-  transaction: Prisma.TransactionClient,
-  { signIn, ...ending }: Ending & Readonly<{ signIn: string }>,
-): Promise<readonly string[]> {
-  const grants = Words.parse(await transaction.$queryRawUnsafe(REMOVE, signIn)).map(({ word }) => word);
-  const sessions = await endRuns(transaction, grants, ending, [
-    signInTarget(signIn),
-    ...grants.map((grant) => `grant:${grant}`),
-  ]);
-  const [numbered] = Numbers.parse(await transaction.$queryRawUnsafe(NUMBER, signInTarget(signIn)));
+/** DANGER: records, sessions, the revocations' lock, as everybody who revokes has it. */
+async function endSignIns(
+  transaction: Transaction,
+  signIns: readonly string[],
+  { kind, id, target, ...ending }: Ending & Readonly<{ kind: string; id: string; target: string }>,
+): Promise<Ended> {
+  const grants = await wordsOf(transaction, REMOVE, signIns);
+  const targets = [target, ...signIns.map(signInTarget), ...grants.map((grant) => `grant:${grant}`)];
+  const sessions = await endRuns(transaction, grants, ending, targets);
+  const [numbered] = Numbers.parse(await transaction.$queryRawUnsafe(NUMBER, target));
   const counts = { sessions: sessions.length, consents: grants.length };
   const { by, reason, now: at } = ending;
-  const facts = { what: 'scope', kind: 'sign_in', id: signIn, number: numbered?.number ?? 0, ...counts, by };
+  const facts = { what: 'scope', kind, id, number: numbered?.number ?? 0, ...counts, by };
   await append(transaction, { kind: 'revocation', at, facts, decision: 'done', reason });
-  return grants;
+  return { ...NOTHING, grants };
 }
 
 /** A verifier knows no consents, so each session has a number. */
 async function endRuns(
-  transaction: Prisma.TransactionClient,
+  transaction: Transaction,
   grants: readonly string[],
   ending: Ending,
   targets: readonly string[] = [],
 ): Promise<readonly string[]> {
   const keys = grants.map((grant) => sha256(`grant ${grant}`));
-  const runs = Words.parse(await transaction.$queryRawUnsafe(RUNS, keys)).map(({ word }) => word);
-  const ended = await endSessions(transaction, runs, ending);
+  const ended = await endSessions(transaction, await wordsOf(transaction, RUNS, keys), ending);
   await revokeWithin(transaction, [...targets, ...ended.map(feedTarget.session)], ending.by, ending.reason);
   return ended;
 }
+
+const wordsOf = async (transaction: Transaction, sql: string, ...values: unknown[]): Promise<readonly string[]> =>
+  Words.parse(await transaction.$queryRawUnsafe(sql, ...values)).map(({ word }) => word);
 
 const Words = z.array(z.object({ word: z.string() }));
 const Numbers = z.array(z.object({ number: z.coerce.number().int() }));
@@ -74,13 +100,23 @@ const Numbers = z.array(z.object({ number: z.coerce.number().int() }));
 export const REMOVE = `
   WITH gone AS MATERIALIZED (
     SELECT key FROM engine_record WHERE key IN (
-      SELECT key FROM engine_record WHERE payload ->> 'sessionUid' = $1
-      UNION SELECT key FROM engine_record WHERE model = 'Session' AND uid = $1)
+      SELECT key FROM engine_record WHERE payload ->> 'sessionUid' = ANY($1::text[])
+      UNION SELECT key FROM engine_record WHERE model = 'Session' AND uid = ANY($1::text[]))
     ORDER BY key FOR UPDATE
   ), removed AS (
     DELETE FROM engine_record e USING gone WHERE e.key = gone.key RETURNING e.grant_id
   )
   SELECT DISTINCT grant_id AS word FROM removed WHERE grant_id IS NOT NULL ORDER BY 1`;
 
+/** Sign-ins and consents know the sessions at the company; those of a provider that names none are all meant. */
+export const OF_COMPANY = `
+  SELECT coalesce(payload ->> 'sessionUid', uid) AS word FROM engine_record
+  WHERE payload -> 'origin' IS NOT NULL AND payload #> '{origin,sessions}' @> to_jsonb(ARRAY[$1::text])
+  UNION SELECT coalesce(payload ->> 'sessionUid', uid) FROM engine_record
+  WHERE payload ->> 'accountId' = $2 AND payload #> '{origin,sessions}' = '[]'::jsonb`;
+
 const RUNS = `SELECT id AS word FROM agent_session WHERE run_key = ANY($1::text[]) AND status <> 'ended'`;
 const NUMBER = `SELECT number::text AS number FROM revocation WHERE target = $1`;
+const PERSON = `SELECT id AS word FROM person WHERE issuer = $1 AND subject = $2::text`;
+const SPEND = `
+  INSERT INTO replay (key, spender, expires_at) VALUES ($1, 'logout', to_timestamp($2::float8)) ON CONFLICT (key) DO NOTHING`;

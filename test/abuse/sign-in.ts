@@ -18,6 +18,7 @@ export type Code = Readonly<{ code: string; verifier: string }>;
 export type SignInWorld = World &
   Readonly<{
     browser: Browser;
+    company: Company;
     /** A code for this agent, by a browser that is signed in after the first time. */
     codeFor(client: Client, parameters?: Record<string, string>, employee?: Employee, by?: Browser): Promise<Code>;
     /** The form of the code grant by this client. */
@@ -68,7 +69,7 @@ export async function startSignInWorld(): Promise<SignInWorld> {
     await company.stop();
     await world.close();
   };
-  return { ...world, writ: node, browser, codeFor, codeForm, tokensFor, close };
+  return { ...world, writ: node, browser, company, codeFor, codeForm, tokensFor, close };
 }
 
 /** Another process' worth of Writ on the same database, keys and issuer. */

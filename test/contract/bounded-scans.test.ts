@@ -7,7 +7,7 @@ import { PRUNE as PRUNE_IDEMPOTENCY } from '../../src/storage/idempotency-store.
 import { PAGE as LIVE_PERMITS } from '../../src/storage/live-permits.js';
 import { DERIVED } from '../../src/storage/revocation-derived.js';
 import { REMOVE_CONSENTS } from '../../src/storage/revocation-scopes.js';
-import { REMOVE as REMOVE_OF_SIGN_IN } from '../../src/storage/sign-outs.js';
+import { OF_COMPANY, REMOVE as REMOVE_OF_SIGN_IN } from '../../src/storage/sign-outs.js';
 import { ALL_DUE } from '../../src/storage/session-changes.js';
 import { ENDED, EXPIRE } from '../../src/storage/session-life.js';
 import { describeDatabases } from '../support/databases.js';
@@ -49,7 +49,7 @@ const FILLING = [
   many(leaf('old', EARLIER)),
   few(leaf('new', `now() - interval '10 seconds'`)),
   ...['engine_record (key, model, payload, expires_at)', 'replay (key, spender, expires_at)'].flatMap((into) => {
-    const payload = `jsonb_build_object('clientId', 'agt' || n, 'accountId', 'prs' || n, 'sessionUid', 'uid' || n % 1000)`;
+    const payload = `jsonb_build_object('clientId', 'agt' || n, 'accountId', 'prs' || n, 'sessionUid', 'uid' || n % 1000, 'origin', jsonb_build_object('sessions', jsonb_build_array('session' || n % 1000)))`;
     const values = into.startsWith('engine') ? `'AccessToken', ${payload}` : `'engine'`;
     return [
       many(`INSERT INTO ${into} SELECT 'kept' || n, ${values}, ${LATER} FROM @n`),
@@ -107,7 +107,8 @@ const STATEMENTS: readonly (readonly [string, string, () => readonly unknown[]])
     INPUTS_OF,
     () => [['dec1', 'dec2', 'dec3', 'dec4', 'dec5'], inSeconds(-600), null],
   ],
-  ['ending a sign-in', REMOVE_OF_SIGN_IN, () => ['uid7']],
+  ['ending a sign-in', REMOVE_OF_SIGN_IN, () => [['uid7']]],
+  ['finding the sign-ins of a company session', OF_COMPANY, () => ['session7', null]],
   [
     'removing consents',
     REMOVE_CONSENTS,
