@@ -15,10 +15,13 @@ import {
   openPersons,
   numberRecent,
   openSessionLife,
+  openSessionPruning,
 } from './storage/index.js';
 
 const LOG_ROUND_MS = 10_000;
 const PRUNE_MS = 60_000;
+/** For so long a closed session is shown, or for as long as the log has it, where that is shorter. */
+const SESSION_DAYS = 90;
 
 /** What is done beside the requests for as long as a Writ runs. */
 export type Kept = Readonly<{
@@ -75,10 +78,13 @@ function stopUnowned({ database, clock, registry, report }: House): () => Promis
 /** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
 function prune({ config, database, clock, report, inputs }: House): () => Promise<void> {
   const [store, idempotency, budgets] = [openEngineStore(database), openIdempotency(database), openBudgets(database)];
+  const sessions = openSessionPruning(database);
+  const sessionDays = Math.min(SESSION_DAYS, config.logRetentionDays ?? SESSION_DAYS);
   const parts = {
     'settle budgets': () => budgets.settle(config.lifetimes.outcomeGraceSeconds),
     'forget what is spent': () => store.prune(clock.now() - 120),
     'forget idempotency keys': () => idempotency.prune(),
+    'forget sessions': () => sessions.prune(sessionDays),
     'forget decision inputs': () => inputs.prune(),
   };
   return every(PRUNE_MS, inParts(parts, report), report);

@@ -10,6 +10,7 @@ import { REMOVE_CONSENTS } from '../../src/storage/revocation-scopes.js';
 import { OF_COMPANY, REMOVE as REMOVE_OF_SIGN_IN } from '../../src/storage/sign-outs.js';
 import { ALL_DUE } from '../../src/storage/session-changes.js';
 import { ENDED, EXPIRE } from '../../src/storage/session-life.js';
+import { PRUNE as PRUNE_SESSIONS } from '../../src/storage/session-pruning.js';
 import { describeDatabases } from '../support/databases.js';
 import { rowsLookedAt } from '../support/plans.js';
 
@@ -95,6 +96,7 @@ const STATEMENTS: readonly (readonly [string, string, () => readonly unknown[]])
   ['ending sessions whose time is over', EXPIRE, () => [Array.from({ length: 50 }, () => '{')]],
   ['finding sessions that wait for their summaries', ENDED, () => [60, 50]],
   ['finding sessions without summary', WITHOUT_SUMMARY, () => [60, null, 100]],
+  ['forgetting closed sessions', PRUNE_SESSIONS, () => [1, '-infinity', '', FEW]],
   ['resuming what was paused for a time', ALL_DUE, () => []],
   ['finding leaves that are in no tree', UNSEQUENCED, () => []],
   ['settling what servers report', SETTLE.told_by_report, () => [60, 500]],

@@ -4,7 +4,7 @@ import { decodeJwt } from 'jose';
 import { keepSessionLife, recordHead, sessionClosesAfter } from '../../src/audit/index.js';
 import { systemClock } from '../../src/base/index.js';
 import { parseVerifierKey, verifyBundle } from '../../src/sdk/auditor/index.js';
-import { openDatabase, openSessionLife } from '../../src/storage/index.js';
+import { openDatabase, openSessionLife, openSessionPruning } from '../../src/storage/index.js';
 import { outcomeOf, report } from '../support/outcomes.js';
 import { ownWorld, tool, tools } from '../support/world.js';
 import { bearerAssertion, request, tokenOf } from '../support/writ.js';
@@ -36,14 +36,16 @@ async function bundleOf(id: string): Promise<string> {
 
 let people = 0;
 /** A session of its own with this many permits; its tokens. */
-async function session(permits = 1): Promise<Readonly<{ id: string; tokens: string[]; person: string }>> {
+async function session(
+  permits = 1,
+): Promise<Readonly<{ id: string; tokens: string[]; person: string; subject: string }>> {
   const person = `person-${String((people += 1))}`;
   const subject_token = await world.personToken(person);
   const tokens: string[] = [];
   for (let at = 0; at < permits; at++)
     tokens.push(tokenOf(await world.exchange({ subject_token, authorization_details: tools(tool('write_file')) })));
   const { sub, writ } = decodeJwt<{ writ: { session: string } }>(tokens[0] ?? '');
-  return { id: writ.session, tokens, person: sub ?? '' };
+  return { id: writ.session, tokens, person: sub ?? '', subject: subject_token };
 }
 const set = (id: string, sql: string): Promise<unknown> =>
   prisma.$executeRawUnsafe(`UPDATE agent_session SET ${sql} WHERE id = $1`, id);
@@ -182,6 +184,22 @@ describe('the life of a session', () => {
     expect(JSON.parse(Buffer.from(closed?.leaf ?? []).toString())).toMatchObject({
       facts: { entries: 1203, permits: 1203 },
     });
+  });
+
+  it('is shown for 90 days after it is closed, on the log for as long as that is kept, and is never opened again where it was ended on purpose', async () => {
+    const [{ id }, stopped] = [await session(), await session()];
+    await world.admin('POST', `/sessions/${stopped.id}/end`, { reason: 'test' });
+    await set(id, overSince(1));
+    await round();
+    const longAgo = `closed_at = now() - interval '91 days', ended_at = now() - interval '92 days'`;
+    for (const one of [id, stopped.id]) await set(one, longAgo);
+    await session(); // the agent is used by others after it
+    await openSessionPruning(world.writ.database).prune(90);
+    expect((await world.admin('GET', `/sessions/${id}`)).status).toBe(404);
+    expect((await recordsOf(id)).map(({ outcome }) => outcome.reason)).toEqual([expect.any(String), 'expired']);
+    expect((await world.admin('GET', `/sessions/${stopped.id}`)).status).toBe(200);
+    const again = await world.exchange({ subject_token: stopped.subject });
+    expect(again).toMatchObject({ status: 400, body: { error: 'transaction_denied' } });
   });
 
   it('is ended and closed in the statement that records it, or not at all', async () => {
