@@ -59,11 +59,25 @@ const Reserved = z.strictObject({
   currency: z.string().optional(),
 });
 
+const Brought = z
+  .strictObject({
+    issuer: z.string(),
+    token_type: z.string(),
+    typ: z.string().nullable(),
+    audience: z.string(),
+    parties: z.array(z.string()).describe('Its `azp` and `client_id`.'),
+    scope_claim: z.string().describe('The claim that its scopes were looked for in.'),
+    scoped: z.boolean().describe('Whether it named any.'),
+    key: z.string().describe('RFC 7638 thumbprint of the key that signed it.'),
+  })
+  .describe('How the token of a trusted issuer was accepted.');
+
 const Exchange = z.strictObject({
   ...traced,
   client: Client,
   person: id.nullable(),
   met: Met.optional(),
+  subject: Brought.optional(),
   actors: z.array(Actor).nullable().describe('The `act` chain, the current actor first (RFC 8693 section 4.1).'),
   target: Target.nullable(),
   tools: z

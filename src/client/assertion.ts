@@ -71,8 +71,8 @@ type Judged = Readonly<{ replayKey: string; expiresAt: Seconds; keyId: string | 
 
 const thumbprints = new WeakMap<KeyObject, string>();
 
-/** A client's keys are imported once, so each has its thumbprint worked out once. */
-function thumbprintOf({ key }: VerificationKey): string {
+/** Keys are imported once, so each has its thumbprint worked out once. */
+export function thumbprintOf({ key }: VerificationKey): string {
   const known = thumbprints.get(key);
   if (known !== undefined) return known;
   const made = thumbprint(PublicJwk.parse(key.export({ format: 'jwk' })));

@@ -10,3 +10,4 @@ export { isPublic, type RemoteKeys, remoteKeys } from './remote-keys.js';
 export { DUMMY_SECRET_HASH, hashSecret, verifySecret } from './secret.js';
 export { rotationEndpoint, type RotationDeps } from './rotation.js';
 export type { Spending } from './spending.js';
+export { thumbprintOf } from './assertion.js';

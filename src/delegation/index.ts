@@ -1,2 +1,12 @@
 export { delegate, type DelegationLimits } from './delegate.js';
-export type { Delegation, DelegationRefusal, Person, Presenter, Subject, Target, Wanted, WantedTool } from './types.js';
+export type {
+  Brought,
+  Delegation,
+  DelegationRefusal,
+  Person,
+  Presenter,
+  Subject,
+  Target,
+  Wanted,
+  WantedTool,
+} from './types.js';

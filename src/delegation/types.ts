@@ -9,6 +9,22 @@ export type Person = Readonly<{
   attributes: Readonly<Record<string, string>>;
 }>;
 
+/** How a token of a trusted issuer came to be accepted: what its issuer's registration may say otherwise later. */
+export type Brought = Readonly<{
+  issuer: string;
+  tokenType: string;
+  /** JOSE `typ`; null for none, or JWT. */
+  typ: string | null;
+  audience: string;
+  /** Its `azp` and `client_id`. */
+  parties: readonly string[];
+  /** The claim that scopes were looked for in, and whether it named any. */
+  scopeClaim: string;
+  isScoped: boolean;
+  /** RFC 7638 thumbprint of the key that made its signature. */
+  key: string;
+}>;
+
 /**
  * A verified subject token (RFC 8693 section 2.1), whatever its kind:
  * `person`: the person's access token that an agent got from us; `hand-over`: the same, handed to a sub-agent;
@@ -48,6 +64,8 @@ export type Subject = Readonly<{
   lineage: readonly string[];
   /** SHA-256 of the token's `jti` when Writ minted it by an exchange: its record has its own ancestors. */
   recordedAs: string | undefined;
+  /** Of a foreign one. */
+  brought?: Brought;
 }>;
 
 /** Who acts now: the authenticated client, or an instance that it vouches for. */

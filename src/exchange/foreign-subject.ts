@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { err, ok, type Result, type Seconds } from '../base/index.js';
-import type { Caller, KeySource } from '../client/index.js';
-import type { Subject } from '../delegation/index.js';
+import { type Caller, type KeySource, thumbprintOf } from '../client/index.js';
+import type { Brought, Subject } from '../delegation/index.js';
 import {
   candidates,
   Confirmation,
@@ -13,6 +13,7 @@ import {
   sha256,
   Text,
   type TokenType,
+  type VerificationKey,
 } from '../protocol/index.js';
 import type { AcceptedToken, TrustedIssuer } from '../registry/index.js';
 import type { SubjectFlaw } from './own-subject.js';
@@ -59,7 +60,8 @@ export async function readForeignSubject(
   );
   if (accepted === undefined) return err('wrong_type');
   const keys = await facts.keys.keysAt(facts.trusted, jws);
-  if (!candidates(jws, keys).some((key) => facts.remembered.verify(jws, key))) return err('wrong_signature');
+  const key = candidates(jws, keys).find((one) => facts.remembered.verify(jws, one));
+  if (key === undefined) return err('wrong_signature');
   const claims = readClaims(jws.payload);
   if (claims === undefined) return err('wrong_claims');
   // OpenID Connect Back-Channel Logout section 2.4: `events` marks a logout token, whose `typ` may say nothing (TX-07).
@@ -71,8 +73,23 @@ export async function readForeignSubject(
   if (!namesUs(claims, accepted, caller, facts)) return err('wrong_audience');
   const scopes = scopesOf(jws, accepted, facts.trusted);
   if (scopes === undefined) return err('unknown_scope');
-  return ok(subjectOf(claims, { jws, caller, scopes, facts }));
+  const { trusted } = facts;
+  const subject = subjectOf(claims, { jws, caller, scopes, facts });
+  return ok({ ...subject, brought: broughtAs(claims, { jws, accepted, trusted, key }) });
 }
+
+type As = Readonly<{ jws: Jws; accepted: AcceptedToken; trusted: TrustedIssuer; key: VerificationKey }>;
+
+const broughtAs = (claims: Claims, { jws, accepted, trusted, key }: As): Brought => ({
+  issuer: trusted.issuer,
+  tokenType: accepted.token_type,
+  typ: typOf(accepted) ?? null,
+  audience: typeof claims.aud === 'string' ? claims.aud : claims.aud[0],
+  parties: [claims.azp, claims.client_id].filter((party) => party !== undefined),
+  scopeClaim: trusted.claims.scope,
+  isScoped: jws.payload[trusted.claims.scope] !== undefined,
+  key: thumbprintOf(key),
+});
 
 /** A NUL cannot be stored, and no control character helps anybody to read a name. */
 const printable = (text: string): string =>

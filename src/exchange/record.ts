@@ -45,6 +45,7 @@ export function exchangeRecord(known: Known): RecordHead {
     client: { id: caller.clientId, kind: caller.party.kind, method: caller.method, key: caller.keyId ?? null },
     person: known.personId ?? delegation?.person.id ?? null,
     met: known.met,
+    subject: broughtOf(delegation),
     actors: delegation?.actors.map(({ sub, iss }) => ({ sub, iss })) ?? null,
     target: request === undefined ? null : targetOf(request.wanted.target),
     tools: toolsOf(known),
@@ -74,6 +75,16 @@ export function exchangeRecord(known: Known): RecordHead {
     ...(request === undefined || request.ignored.length === 0 ? {} : { ignored: [...request.ignored] }),
     ...(known.evidence === undefined || Object.keys(known.evidence).length === 0 ? {} : { evidence: known.evidence }),
   });
+}
+
+function broughtOf(delegation: Delegation | undefined): Json | undefined {
+  const brought = delegation?.subject.brought;
+  if (brought === undefined) return undefined;
+  const { issuer, tokenType, typ, audience, parties, scopeClaim, isScoped, key } = brought;
+  return {
+    ...{ issuer, token_type: tokenType, typ, audience, parties: [...parties] },
+    ...{ scope_claim: scopeClaim, scoped: isScoped, key },
+  };
 }
 
 /** A target that has the form of one is named; any other text, a token pasted by mistake perhaps, only by its digest. */

@@ -1,5 +1,7 @@
 import type { Seconds } from '../base/index.js';
+import type { Brought } from '../delegation/index.js';
 import { type RegistrySnapshot, unusableActor, weakestProof } from '../registry/index.js';
+import { isStillAccepted } from './accepted.js';
 import { narrow, scopesOf } from './ceilings.js';
 import type { KeptInput, Past, PolicySet } from './set/index.js';
 import { type Outcome, outcomeOf } from './set/index.js';
@@ -25,6 +27,8 @@ export type LiveToken = Readonly<{
   scopes: readonly string[];
   isBound: boolean;
   expiresAt: Seconds;
+  /** How the token of a trusted issuer was accepted that it comes of, and from which agent. */
+  brought: (Brought & Readonly<{ agent: string }>) | undefined;
 }>;
 
 /** Live tokens in the order of their records. `next` is where to read on. */
@@ -68,7 +72,7 @@ type Client = NonNullable<ReturnType<RegistrySnapshot['agent'] | RegistrySnapsho
 export function beyondCeilings(rules: Registered, token: LiveToken): Loss | undefined {
   const { registry } = rules;
   const client = registry.agent(token.agent) ?? registry.serverByClientId(token.agent);
-  const isOver = client === undefined || isBeyondClient(client, token);
+  const isOver = client === undefined || isBeyondClient(client, token) || !isStillAccepted(token, rules);
   if (isOver || unusableActor(token.actors, registry, rules) !== undefined) return lossOf(token);
   return token.server === undefined ? undefined : beyondServer(token, token.server, { client, registry });
 }

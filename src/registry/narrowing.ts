@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Agent, Ceiling } from './agent.js';
 import type { TrustedIssuer } from './issuer.js';
+import { isNarrowedIssuer } from './narrowing-issuer.js';
 import type { McpServer } from './server.js';
 
 const WasTool = z.looseObject({
@@ -29,6 +30,7 @@ type Was = z.infer<typeof Was>;
  * `before` is the document that was stored.
  */
 export function isNarrowed(before: unknown, after: Agent | McpServer | TrustedIssuer | undefined): boolean {
+  if (after !== undefined && 'accepts' in after) return isNarrowedIssuer(before, after);
   const was = Was.safeParse(before).data;
   if (was === undefined || after === undefined || !('allow' in after)) return false;
   return isLessTrusted(was, after) || ('tools' in after ? hasNarrowedTools(was, after) : isLessOfAnAgent(was, after));

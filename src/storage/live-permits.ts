@@ -38,6 +38,12 @@ export const PAGE = `
     coalesce(facts ->> 'scope', '') AS scope, facts #>> '{token,bound}' IS NOT NULL AS is_bound,
     facts ->> 'policy' AS policy, facts #>> '{target,kind}' = 'domain' AS is_for_domain, facts -> 'actors' AS actors, facts #>> '{target,clientId}' AS heir,
     (facts #>> '{token,exp}')::bigint::int AS expires_at,
+    CASE WHEN facts ? 'subject' THEN jsonb_build_object('agent', facts #> '{client,id}', 'as', facts -> 'subject')
+      WHEN EXISTS (SELECT 1 FROM unnest(recent.lineage) AS t(target) WHERE target LIKE 'foreign:%') THEN (
+        SELECT jsonb_build_object('agent', above.facts #> '{client,id}', 'as', above.facts -> 'subject') FROM (
+          SELECT convert_from(leaf, 'UTF8')::jsonb -> 'facts' AS facts FROM log_leaf
+          WHERE token_hash = ANY (ARRAY(SELECT substr(target, 7) FROM unnest(recent.lineage) AS t(target) WHERE target LIKE 'token:%'))
+        ) above WHERE above.facts ? 'subject' LIMIT 1) END AS brought,
     (facts ->> 'registry')::bigint < $3::bigint
       AND to_timestamp((facts #>> '{token,exp}')::bigint) > clock_timestamp()
       AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(recent.lineage) AND ${isEnding('recent.seen')}) AS is_live
@@ -48,6 +54,16 @@ const Tool = z.object({
   arguments_sha256: z.string().nullable(),
   max_uses: z.number().int().optional(),
 });
+
+const Brought = z
+  .object({
+    ...{ issuer: z.string(), token_type: z.string(), typ: z.string().nullable(), audience: z.string() },
+    ...{ parties: z.array(z.string()), scope_claim: z.string(), scoped: z.boolean(), key: z.string() },
+  })
+  .transform(({ token_type: tokenType, scope_claim: scopeClaim, scoped: isScoped, ...rest }) => ({
+    ...rest,
+    ...{ tokenType, scopeClaim, isScoped },
+  }));
 
 const Rows = z.array(
   z.object({
@@ -67,6 +83,7 @@ const Rows = z.array(
     is_for_domain: z.boolean().nullable(),
     heir: z.string().nullable(),
     expires_at: z.number().nullable(),
+    brought: z.object({ agent: z.string(), as: Brought }).nullable(),
     is_live: z.boolean().nullable(),
   }),
 );
@@ -91,4 +108,5 @@ const tokenOf = (row: z.infer<typeof Rows>[number]): LivePage['tokens'][number] 
   scopes: row.scope.split(' ').filter((scope) => scope !== ''),
   isBound: row.is_bound,
   expiresAt: row.expires_at ?? 0,
+  brought: row.brought === null ? undefined : { ...row.brought.as, agent: row.brought.agent },
 });

@@ -5,7 +5,7 @@ import { keySource } from '../../src/client/index.js';
 import type { Subject } from '../../src/delegation/index.js';
 import { rememberSignatures } from '../../src/exchange/index.js';
 import { verifySubject } from '../../src/exchange/subject.js';
-import { importKey, sha256, TokenType } from '../../src/protocol/index.js';
+import { importKey, sha256, thumbprint, TokenType } from '../../src/protocol/index.js';
 import { TrustedIssuer, type TrustedIssuerInput } from '../../src/registry/index.js';
 import { registeredAgent, registeredServer, registryOf } from '../support/clients.js';
 import { ISS, NOW, RS } from '../support/delegations.js';
@@ -355,6 +355,10 @@ describe('a token of a trusted issuer becomes a subject', () => {
         mayAct: undefined,
         lineage: [`foreign:${sha256(input)}`],
         recordedAs: undefined,
+        brought: {
+          ...{ issuer: IDP, tokenType: TokenType.accessToken, typ: 'at+jwt', audience: ISS, parties: [] },
+          ...{ scopeClaim: 'scope', isScoped: true, key: thumbprint(idp.jwk) },
+        },
       },
     });
   });

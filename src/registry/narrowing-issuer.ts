@@ -1,0 +1,35 @@
+import { thumbprint } from '../protocol/index.js';
+import { TrustedIssuer } from './issuer.js';
+
+type Accepted = TrustedIssuer['accepts'][number];
+
+/**
+ * Whether a change takes something from the tokens that people of this issuer brought: an agent, a kind of token, a name or
+ * scope of it, a key, or what its claims and client ids mean. `before` is the document that was stored.
+ */
+export function isNarrowedIssuer(before: unknown, after: TrustedIssuer): boolean {
+  const was = TrustedIssuer.safeParse(before).data;
+  if (was === undefined) return false;
+  if (lacks(after.agents, was.agents) || was.claims.scope !== after.claims.scope) return true;
+  return lacksKeys(was, after) || readsOthers(was, after) || was.accepts.some((one) => !isKept(one, after.accepts));
+}
+
+/** Keys by URL are not compared: nobody knows here which they were. */
+const lacksKeys = (was: TrustedIssuer, after: TrustedIssuer): boolean =>
+  after.jwks !== undefined && (was.jwks === undefined || lacks(thumbprints(after.jwks), thumbprints(was.jwks)));
+
+const thumbprints = ({ keys }: NonNullable<TrustedIssuer['jwks']>): readonly string[] => keys.map(thumbprint);
+
+/** A client id that is new may make a token another client's. */
+const readsOthers = ({ client_ids: was }: TrustedIssuer, { client_ids: now }: TrustedIssuer): boolean =>
+  [...Object.keys(was), ...Object.keys(now)].some((name) => was[name] !== now[name]);
+
+function isKept(was: Accepted, accepts: readonly Accepted[]): boolean {
+  const now = accepts.find((one) => one.token_type === was.token_type && one.typ === was.typ);
+  if (now === undefined || lacks(now.audiences, was.audiences)) return false;
+  if (now.scopes === undefined || was.scopes === undefined) return now.scopes === was.scopes;
+  return !lacks(now.scopes, was.scopes);
+}
+
+const lacks = (list: readonly string[], wanted: readonly string[]): boolean =>
+  wanted.some((one) => !list.includes(one));
