@@ -116,7 +116,7 @@ async function makeCompany(
           ]),
     ],
     acrValues: [COMPANY_ACR],
-    claims: { openid: ['sub'], profile: ['name'], email: ['email'] },
+    claims: { openid: ['sub', 'amr'], profile: ['name'], email: ['email'] },
     cookies: {
       keys: ['a key of the company for its own cookies'],
       names: { session: 'company_session', interaction: 'company_interaction', resume: 'company_resume' },

@@ -52,7 +52,7 @@ export function signedOutPage(where: keyof typeof DONE): Page {
     html`<h1>You are signed out</h1>
       <p>${DONE[where]}</p>
       <p class="soft">
-        At your company you may still be signed in: whoever uses this browser could sign in here again.
+        If your company signed you in, you may still be signed in there: whoever uses this browser could come in again.
       </p>`,
   );
 }

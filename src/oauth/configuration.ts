@@ -165,9 +165,10 @@ function promptPolicy() {
 
 /** What the sign-in said and which consent it came from (PersonsAccessToken in protocol/). */
 function personClaims({ oidc }: EngineContext, grantId: string | undefined): Record<string, unknown> {
-  const { acr, authTime } = oidc.entities.AuthorizationCode ?? oidc.entities.RefreshToken ?? {};
+  const { acr, amr, authTime } = oidc.entities.AuthorizationCode ?? oidc.entities.RefreshToken ?? {};
   return {
     ...(acr === undefined ? {} : { acr }),
+    ...(amr === undefined ? {} : { amr }),
     // 0 stands for an identity provider that did not say when: it is never claimed, and older than any max_age.
     ...(authTime === undefined || authTime === 0 ? {} : { auth_time: authTime }),
     ...(grantId === undefined ? {} : { writ: { grant: grantHash(grantId) } }),

@@ -51,7 +51,7 @@ export function metadataOf({ issuer, registry, keys, extras }: MetadataDeps): Me
     transactional_access_tokens_supported: true,
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: [...new Set(keys.map(({ alg }) => alg))],
-    claims_supported: ['sub', 'iss', 'aud', 'exp', 'iat', 'acr', 'auth_time', 'nonce'],
+    claims_supported: ['sub', 'iss', 'aud', 'exp', 'iat', 'acr', 'amr', 'auth_time', 'nonce'],
     ...extras,
   };
 }

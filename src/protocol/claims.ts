@@ -110,6 +110,8 @@ export const PersonsAccessToken = z.looseObject({
   jti: Identifier,
   scope: z.string().max(4_096),
   acr: z.string().max(256).optional(),
+  /** RFC 8176, as whoever signed the person in said it. */
+  amr: z.array(z.string().max(64)).max(16).optional(),
   auth_time: Instant.optional(),
   cnf: Confirmation.optional(),
   act: Act.optional(),

@@ -38,6 +38,7 @@ describe('the code flow (RFC 6749 section 4.1) with an independent client', () =
       client_id: agent.id,
       scope: 'files:read files:write mail:read',
       acr: COMPANY_ACR,
+      amr: ['pwd'],
       auth_time: expect.any(Number),
       iat: expect.any(Number),
       exp: Number(claims['iat']) + 600,

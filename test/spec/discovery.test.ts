@@ -91,7 +91,7 @@ describe('metadata (RFC 8414, OpenID Connect Discovery 1.0)', () => {
       transactional_access_tokens_supported: true,
       subject_types_supported: ['public'],
       id_token_signing_alg_values_supported: ['ES256'],
-      claims_supported: ['sub', 'iss', 'aud', 'exp', 'iat', 'acr', 'auth_time', 'nonce'],
+      claims_supported: ['sub', 'iss', 'aud', 'exp', 'iat', 'acr', 'amr', 'auth_time', 'nonce'],
     });
   });
 

@@ -253,6 +253,7 @@ describe('a sign-in by passkey', () => {
     const tokens = await world.signInAndExchange(new Browser(), passkey);
     const claims = claimsOf(tokens.access_token);
     expect(claims).toMatchObject({ sub: id, iss: world.issuer, aud: world.issuer, acr: 'phr' });
+    expect(claims['amr']).toEqual(expect.arrayContaining(['user', 'mfa']));
     expect(claims['auth_time']).toBeGreaterThanOrEqual(before);
     expect(claims['auth_time']).toBeLessThanOrEqual(Math.floor(Date.now() / 1000));
   });

@@ -50,7 +50,7 @@ describe('refresh tokens (RFC 6749 section 6, RFC 9700 section 4.14)', () => {
     const second = await oauth.processRefreshTokenResponse(as, agent.client, response);
     expect(second.refresh_token).not.toBe(first.refresh_token);
     const [before, after] = [first, second].map(({ access_token: token }) => claimsOf(token));
-    for (const claim of ['iss', 'aud', 'sub', 'client_id', 'scope', 'acr', 'auth_time', 'writ'])
+    for (const claim of ['iss', 'aud', 'sub', 'client_id', 'scope', 'acr', 'amr', 'auth_time', 'writ'])
       expect(after?.[claim]).toEqual(before?.[claim]);
     expect(after?.['jti']).not.toBe(before?.['jti']);
   });
