@@ -31,7 +31,8 @@ const AT_ONCE = 16;
  * those that nobody can decide again, and whatever was made from one of them. What is made meanwhile is not in it.
  */
 export async function foresee({ cutOff, rules }: Narrowing, outlook: Outlook): Promise<Foreseen> {
-  const ending = new Set(cutOff);
+  const cut = new Set(cutOff);
+  const ending = new Set<string>();
   const ended: Ended[] = [];
   let considered = 0;
   // INVARIANT: a token's record comes after those of the tokens that it was made from.
@@ -41,7 +42,7 @@ export async function foresee({ cutOff, rules }: Narrowing, outlook: Outlook): P
     const past = rules === undefined ? new Map<string, Past[]>() : await pastOf(page.tokens, outlook);
     for (const [index, token] of page.tokens.entries()) {
       if (index % AT_ONCE === 0) await outlook.turn();
-      const end = endOf(token, past.get(token.decision) ?? [], { ending, cutOff, rules });
+      const end = endOf(token, past.get(token.decision) ?? [], { ending, cutOff: cut, rules });
       if (end === undefined) continue;
       ended.push(end);
       ending.add(`token:${token.tokenHash}`);
@@ -61,11 +62,12 @@ async function pastOf(tokens: readonly LiveToken[], { inputs, since }: Outlook):
   return byDecision;
 }
 
-type Ending = Narrowing & Readonly<{ ending: ReadonlySet<string> }>;
+type Ending = Readonly<{ ending: ReadonlySet<string>; cutOff: ReadonlySet<string>; rules: RulesOfNow | undefined }>;
 
 function endOf(token: LiveToken, past: readonly Past[], { ending, cutOff, rules }: Ending): Ended | undefined {
-  const cut = token.lineage.find((target) => ending.has(target));
-  if (cut !== undefined) return { ...lossOf(token), because: cutOff.includes(cut) ? 'cut_off' : 'derived' };
+  const isOf = (targets: ReadonlySet<string>): boolean => token.lineage.some((target) => targets.has(target));
+  if (isOf(cutOff)) return { ...lossOf(token), because: 'cut_off' };
+  if (isOf(ending)) return { ...lossOf(token), because: 'derived' };
   if (rules === undefined) return undefined;
   const beyond = beyondCeilings(rules, token);
   if (beyond !== undefined) return { ...beyond, because: 'ceiling' };
