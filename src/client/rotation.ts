@@ -10,7 +10,6 @@ import {
   PublicJwk,
   thumbprint,
   Typ,
-  type VerificationKey,
   verifySignature,
 } from '../protocol/index.js';
 import {
@@ -93,12 +92,8 @@ function newKeyIn(rotation: string, { caller, audience, now, skew }: Asked): Res
     return err(refused('new_key is for another client, key or server'));
   if (exp <= now - skew || iat > now + skew || exp - iat > MAX_ASSERTION_LIFE)
     return err(refused('new_key is not of now'));
-  return ok(canonical(jwk.data, key.value));
+  return ok(jwk.data);
 }
-
-/** DANGER: base64url has many texts of one number, and each would have a thumbprint of its own (RFC 7638 section 3.2). */
-const canonical = (jwk: PublicJwk, { key }: VerificationKey): PublicJwk =>
-  PublicJwk.parse({ ...jwk, ...key.export({ format: 'jwk' }) });
 
 type Rotating = Readonly<{ registry: RegistrySnapshot; now: Seconds; deps: RotationDeps }>;
 
