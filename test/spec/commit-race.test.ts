@@ -30,6 +30,7 @@ describe.each(databaseKinds.filter((kind) => kind === 'server'))('two replicas o
     await world.admin('PUT', '/agents/agt_a1', { ...agent, status: 'disabled' });
     const refusedThere = await replica.post('/token', await world.form());
     await world.admin('PUT', '/agents/agt_a1', { ...agent, status: 'active' });
+    await world.minutePasses();
     const servedThere = await eventually(
       async () => replica.post('/token', await world.form()),
       ({ status }) => status === 200,
