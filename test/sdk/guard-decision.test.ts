@@ -67,7 +67,9 @@ describe('a verifier that asks Writ at call time', () => {
     await activate(world, PERMIT);
     const bearer = tokenOf(await world.exchange({ authorization_details: tools(tool('read_file', { max_uses: 1 })) }));
     await activate(world, PERMIT + FORBID);
-    const [status, text, ran, refused] = await call(bearer);
+    const uses = (): Promise<number> => world.writ.database.prisma.tokenUse.count();
+    const before = await uses();
+    const [status, text, ran, refused] = await call(bearer, { uses: 'writ' });
     expect([status, ran, refused]).toEqual([200, 0, [{ reason: 'denied', tool: 'read_file' }]]);
     expect(JSON.parse(String(text))).toMatchObject({
       result: {
@@ -81,8 +83,10 @@ describe('a verifier that asks Writ at call time', () => {
         },
       },
     });
+    expect(await uses()).toBe(before);
     await activate(world, PERMIT);
-    expect(await call(bearer, { uses: 'writ' })).toEqual([200, 'done', 1, []]);
+    expect(await call(token, { uses: 'writ' })).toEqual([200, 'done', 1, []]);
+    expect(await uses()).toBe(before + 1);
   });
 
   const yes = JSON.stringify({ decision: true });
