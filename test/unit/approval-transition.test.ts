@@ -227,6 +227,10 @@ describe('AP-19: what a grant lifts, when the active policy set may be another o
 
   it('is nothing that nobody granted, whatever the state says', () => {
     expect(discharged({ ...both, answers: [] }, new Map([['money', TEXT]]))).toEqual([]);
+    const active = new Map(both.frozen.binding.demands.map(({ policy, text }) => [policy, text]));
+    const [first] = both.answers;
+    expect(first).toBeDefined();
+    expect(discharged({ ...both, answers: both.answers.slice(0, 1) }, active)).toEqual([first?.policy]);
   });
 });
 
