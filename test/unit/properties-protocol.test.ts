@@ -135,7 +135,7 @@ describe('strict JSON', () => {
         const random = randomOf(seed);
         const [name = 'a'] = Object.keys(value);
         const text = spelled({ ...value, [name]: value[name] ?? null }, random);
-        const twice = text.replace(/\s*\}$/, `,${spelled(name, random)}:${spelled(again, random)}}`);
+        const twice = text.replace(/\s*\}$/, () => `,${spelled(name, random)}:${spelled(again, random)}}`);
         const whole = { list: `[0,${twice}]`, member: `{"x":${twice}}`, top: twice }[place];
         expect(readOf(whole)).toBe('duplicate_key');
       }),
