@@ -40,7 +40,7 @@ export class Material {
         { ...planner, client_id: WRITER, authentication: { method: 'client_secret_basic' }, hand_over_to: [] },
       ],
       servers,
-      issuers,
+      issuers: issuers.map((issuer) => ({ ...issuer, agents: ['agt_planner'] })),
     };
   }
 
