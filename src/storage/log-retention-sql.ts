@@ -78,10 +78,14 @@ WITH moved AS (
 )
 SELECT (SELECT count(*) FROM moved)::int AS moved, (SELECT count(*) FROM gone)::int AS records`;
 
+/** A local account is made by an invitation and by nothing else: whom it was taken from could not come again. */
+const HAS_ACCOUNT = `(EXISTS (SELECT 1 FROM passkey k WHERE k.person_id = p.id)
+    OR EXISTS (SELECT 1 FROM enrolment e WHERE e.person_id = p.id AND e.used_at IS NULL AND e.expires_at > clock_timestamp()))`;
+
 /** $1 after whom, $2 days, $3 how many. Whom the log does not know, and who has not come for as long as it is kept. */
 export const NOBODY = `
 SELECT p.id, p.status = 'active' AND p.created_at < clock_timestamp() - make_interval(days => $2::int)
-  AND NOT EXISTS (SELECT 1 FROM log_posting g WHERE g.key = 'person:' || p.id) AS is_nobody
+  AND NOT EXISTS (SELECT 1 FROM log_posting g WHERE g.key = 'person:' || p.id) AND NOT ${HAS_ACCOUNT} AS is_nobody
 FROM person p WHERE p.id > $1 ORDER BY p.id LIMIT $3::int`;
 
 /** $1 people, $2 days. Who is signed in, has consented to something or is acted for is somebody; so is who must not come in. */
@@ -89,5 +93,6 @@ export const FORGET = `
 DELETE FROM person p WHERE p.id = ANY($1::text[]) AND p.status = 'active'
   AND p.created_at < clock_timestamp() - make_interval(days => $2::int)
   AND NOT EXISTS (SELECT 1 FROM log_posting g WHERE g.key = 'person:' || p.id)
+  AND NOT ${HAS_ACCOUNT}
   AND NOT EXISTS (SELECT 1 FROM agent_session s WHERE s.person_id = p.id AND s.closed_at IS NULL)
   AND NOT EXISTS (SELECT 1 FROM engine_record r WHERE r.payload ->> 'accountId' = p.id)`;

@@ -211,7 +211,13 @@ describeDatabases('retention', (database) => {
     await sql(`INSERT INTO person (id, issuer, subject, status, created_at) VALUES
       ('prs_even', 'i', 'in the log', 'active', ${old}), ('prs_gone', 'i', 'gone', 'active', ${old}),
       ('prs_new', 'i', 'new', 'active', now()), ('prs_off', 'i', 'off', 'disabled', ${old}),
-      ('prs_consent', 'i', 'consent', 'active', ${old}), ('prs_session', 'i', 'session', 'active', ${old})`);
+      ('prs_consent', 'i', 'consent', 'active', ${old}), ('prs_session', 'i', 'session', 'active', ${old}),
+      ('prs_passkey', 'i', 'passkey', 'active', ${old}), ('prs_invited', 'i', 'invited', 'active', ${old}),
+      ('prs_too_late', 'i', 'too late', 'active', ${old})`);
+    await sql(`INSERT INTO passkey (id, person_id, public_key, counter, transports, may_be_copied, is_backed_up)
+      VALUES ('pk', 'prs_passkey', '\\x00', 0, '{}', false, false)`);
+    await sql(`INSERT INTO enrolment (token_hash, person_id, expires_at) VALUES
+      ('open', 'prs_invited', now() + interval '1 hour'), ('over', 'prs_too_late', now() - interval '1 hour')`);
     await database().prisma.engineRecord.create({
       data: { key: 'k', model: 'Grant', payload: { accountId: 'prs_consent' } },
     });
@@ -231,6 +237,8 @@ describeDatabases('retention', (database) => {
     ).toContain('person:prs_gone');
     expect(await store().forget('', DAYS)).toEqual({ next: undefined });
     const left = await database().prisma.person.findMany({ orderBy: { id: 'asc' } });
-    expect(left.map(({ id }) => id)).toEqual(['prs_consent', 'prs_even', 'prs_new', 'prs_off', 'prs_session']);
+    expect(left.map(({ id }) => id)).toEqual([
+      ...['prs_consent', 'prs_even', 'prs_invited', 'prs_new', 'prs_off', 'prs_passkey', 'prs_session'],
+    ]);
   });
 });
