@@ -4,6 +4,8 @@ import { type Caller, type KeySource, thumbprintOf } from '../client/index.js';
 import type { Brought, Subject } from '../delegation/index.js';
 import {
   candidates,
+  companySession,
+  companySessionTarget,
   Confirmation,
   Instant,
   Identifier,
@@ -171,7 +173,11 @@ function subjectOf(claims: Claims, { jws, caller, scopes, facts: { trusted, skew
     jkt: claims.cnf?.jkt,
     mustBind: false,
     mayAct: undefined,
-    lineage: [`foreign:${identity}`],
+    // OpenID Connect Back-Channel Logout 1.0: what the issuer says of this session holds for its tokens that come here by themselves.
+    lineage: [
+      `foreign:${identity}`,
+      ...(claims.sid === undefined ? [] : [companySessionTarget(companySession(claims.iss, claims.sid))]),
+    ],
     recordedAs: undefined,
   };
 }

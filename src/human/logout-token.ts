@@ -35,8 +35,7 @@ type Expected = Readonly<{
 export async function readLogoutToken(text: string, expected: Expected): Promise<Result<CompanyLogout, LogoutFlaw>> {
   const jws = parseJws(text);
   if (!jws.ok) return err('malformed');
-  // Section 2.4: explicit typing keeps other tokens of the same issuer out; whoever leaves it away is known by `events`.
-  if (jws.value.typ !== undefined && jws.value.typ !== 'logout+jwt') return err('wrong_type');
+  if (!TYPES.has(jws.value.typ)) return err('wrong_type');
   const keys = await expected.keys(jws.value.kid);
   if (!candidates(jws.value, keys).some((key) => verifySignature(jws.value, key))) return err('wrong_signature');
   return readClaims(jws.value, expected);
@@ -50,6 +49,12 @@ function readClaims({ payload }: Jws, { issuer, clientId, now, skew }: Expected)
   if (iat > now + skew || exp <= now - skew || exp > now + LONGEST) return err('wrong_time');
   return ok({ issuer, jti, expiresAt: exp + skew, sid, subject: sub });
 }
+
+/**
+ * Section 2.4 recommends a type of its own. Many libraries write `JWT` by themselves, as into ID tokens: those have no
+ * `events`, and those of a sign-in here have a nonce.
+ */
+const TYPES: ReadonlySet<string | undefined> = new Set([undefined, 'logout+jwt', 'jwt']);
 
 /** What was used is remembered until the token ends, so it has to end some day. */
 const LONGEST: Seconds = 86_400;

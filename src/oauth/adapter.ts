@@ -24,9 +24,6 @@ export const recordKey = (model: string, id: string): string => sha256(`${model}
 /** What a token says of its grant, and what a revocation of it names. */
 export const grantHash = (grantId: string): string => sha256(grantId);
 
-/** A session at an identity provider, as sign-ins remember it: a revocation of it names it so. */
-export const companySession = (issuer: string, sid: string): string => sha256(JSON.stringify([issuer, sid]));
-
 const FAMILY = new Set(['Grant', 'AuthorizationCode', 'RefreshToken']);
 
 function recordAdapter(model: string, { issuer, store, clock }: AdapterDeps): Adapter {

@@ -24,8 +24,9 @@ export async function companySignOut(http: FormRequest, deps: CompanySignOutDeps
   const { issuer, clientId, id } = signIn.provider;
   const keys = (kid: string | undefined): ReturnType<SignInAt['keys']> => signIn.keys(kid);
   const logout = await readLogoutToken(token, { issuer, clientId, now: clock.now(), skew, keys });
-  if (logout.ok && (await signOuts.byCompany(logout.value, id)) === 'ended') return DONE;
-  await failures.failed(http.network);
+  if (!logout.ok) await failures.failed(http.network);
+  // One that comes again is what a provider does that did not hear us: no attempt at anything.
+  else if ((await signOuts.byCompany(logout.value, id)) === 'ended') return DONE;
   return refused('the logout token is not acceptable');
 }
 

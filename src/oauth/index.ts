@@ -1,5 +1,5 @@
 export type { BeginningLimits } from './beginnings.js';
-export { companySession, grantHash } from './adapter.js';
+export { grantHash } from './adapter.js';
 export { companySignOut, type CompanySignOutDeps } from './company-sign-out.js';
 export type { EngineLifetimes } from './configuration.js';
 export { createEngine, type Engine, type EngineDeps, ENGINE_LIFETIMES } from './engine.js';

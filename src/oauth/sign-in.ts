@@ -32,6 +32,7 @@ async function sendToProvider({ context, deps }: Step, interaction: Interaction,
   const { reasons } = interaction.prompt;
   const { max_age: maxAge, acr_values: acrValues, login_hint: loginHint } = Wish.parse(interaction.params);
   const secrets = deps.secrets.newSignIn();
+  const seen = await deps.store.lastRevocation(); // before anybody is authenticated: what is revoked meanwhile ends it
   const started = await chosen.start(secrets, {
     maxAge,
     acrValues,
@@ -50,6 +51,7 @@ async function sendToProvider({ context, deps }: Step, interaction: Interaction,
       interaction: recordKey('Interaction', interaction.uid),
       provider: chosen.provider.id,
       maxAge,
+      seen,
     }),
     grant: undefined,
     uid: undefined,
@@ -76,7 +78,12 @@ const cookieOptions = ({ issuer, interactionSeconds }: InteractionDeps) => ({
   maxAge: interactionSeconds * 1000,
 });
 
-const SignInRecord = z.object({ interaction: z.string(), provider: z.string(), maxAge: z.number().optional() });
+const SignInRecord = z.object({
+  interaction: z.string(),
+  provider: z.string(),
+  maxAge: z.number().optional(),
+  seen: z.number(),
+});
 
 export async function finishSignIn(step: Step, providerId: string): Promise<void> {
   const { provider, context, deps } = step;
@@ -93,12 +100,11 @@ export async function finishSignIn(step: Step, providerId: string): Promise<void
     outdated(context);
     return;
   }
-  const seen = await deps.store.lastRevocation();
   const signedIn = await chosen.finish(context.search, deps.secrets.signInOf(state), begun.maxAge);
   if (signedIn.ok) {
     const { subject, attributes, ...how } = signedIn.value;
     const person = await deps.people.ensure(how.issuer, subject, attributes);
-    redirect(context, await welcome(step, interaction, { ...how, person, seen }));
+    redirect(context, await welcome(step, interaction, { ...how, person, seen: begun.seen }));
   } else if (signedIn.error.reason === 'denied') {
     redirect(context, await finish(step, interaction, refusal('access_denied', 'the sign-in was not completed')));
   } else {
@@ -107,17 +113,15 @@ export async function finishSignIn(step: Step, providerId: string): Promise<void
   }
 }
 
+type Begun = Readonly<{ uid: string; maxAge?: Seconds | undefined; seen: number }>;
+
 /** The state is good once, in the browser that it was made for, for the provider that it was made for. */
-async function takeSignIn(
-  { context, deps }: Step,
-  state: string,
-  providerId: string,
-): Promise<{ uid: string; maxAge: Seconds | undefined } | undefined> {
+async function takeSignIn({ context, deps }: Step, state: string, providerId: string): Promise<Begun | undefined> {
   const uid = context.cookies.get(signInCookie(state), { signed: true });
   if (uid === undefined) return undefined;
   context.cookies.set(signInCookie(state), null, { ...cookieOptions(deps), maxAge: undefined });
   const record = await deps.store.take(recordKey('SignIn', state));
   if (record === undefined || (record.expiresAt ?? 0) <= deps.clock.now()) return undefined;
-  const { interaction, provider, maxAge } = SignInRecord.parse(JSON.parse(record.payload));
-  return interaction === recordKey('Interaction', uid) && provider === providerId ? { uid, maxAge } : undefined;
+  const { interaction, provider, ...wished } = SignInRecord.parse(JSON.parse(record.payload));
+  return interaction === recordKey('Interaction', uid) && provider === providerId ? { uid, ...wished } : undefined;
 }

@@ -1,6 +1,6 @@
 import type { Seconds } from '../base/index.js';
 import type { Person } from '../human/index.js';
-import { companySession } from './adapter.js';
+import { companySession } from '../protocol/index.js';
 import type { Origin } from './library.js';
 import { finish, type Interaction, refusal, type Step } from './step.js';
 

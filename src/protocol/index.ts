@@ -1,5 +1,6 @@
 export { McpToolCall, McpToolCalls, MOST_TOOLS } from './authorization-details.js';
 export { Amount, Budget, Budgets, BudgetScope, BudgetState, BudgetUnit, Currency } from './budget.js';
+export { companySession, companySessionTarget } from './company-session.js';
 export { personCommitment, type PersonName } from './person-commitment.js';
 export { type CanonicalFlaw, canonicalize, digest, parseArguments, parseExact, sha256 } from './canonical.js';
 export {

@@ -3,9 +3,6 @@ import { isEnding } from './revocations.js';
 /** What a sign-in is ended by, for good; by the engine's own id of it, which is no credential. */
 export const signInTarget = (uid: string): string => `sign-in:${uid}`;
 
-/** Nor is this; see companySession in oauth/. */
-export const companySessionTarget = (session: string): string => `company-session:${session}`;
-
 /**
  * SQL: whether a record of the engine is a sign-in that has ended, or came of one. A sign-in ends for good, with the session at the company that it
  * was made with, and with whatever

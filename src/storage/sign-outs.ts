@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Clock, Seconds } from '../base/index.js';
-import { companySession, type SignOuts } from '../oauth/index.js';
-import { feedTarget, sha256 } from '../protocol/index.js';
+import type { SignOuts } from '../oauth/index.js';
+import { companySession, companySessionTarget, ENTRY_LIFE, feedTarget, sha256 } from '../protocol/index.js';
 import type { Database } from './database.js';
 import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
@@ -10,7 +10,7 @@ import { commitsUnderWay } from './revocation-derived.js';
 import { openRevocations, revokeScope } from './revocation-scopes.js';
 import { revokeWithin } from './revocations.js';
 import { endInGroups, endSessions } from './session-tree.js';
-import { companySessionTarget, signInTarget } from './sign-ins.js';
+import { signInTarget } from './sign-ins.js';
 
 export function openSignOuts(database: Database, clock: Clock): SignOuts {
   const { prisma } = database;
@@ -19,7 +19,7 @@ export function openSignOuts(database: Database, clock: Clock): SignOuts {
   const endAll = async (ending: Ending, end: (transaction: Transaction) => Promise<Ended>): Promise<Ended> => {
     const ended = await guarded(() => prisma.$transaction(end));
     await guarded(() => commitsUnderWay(prisma));
-    await guarded(() => prisma.$transaction((transaction) => endRuns(transaction, ended.grants, ending)));
+    await guarded(() => prisma.$transaction((transaction) => endRuns(transaction, ended, ending)));
     await endInGroups(prisma, ended.rest, ending);
     return ended;
   };
@@ -57,8 +57,10 @@ export function openSignOuts(database: Database, clock: Clock): SignOuts {
 type Transaction = Prisma.TransactionClient;
 type Ending = Readonly<{ by: string; reason: string; now: Seconds }>;
 /** `rest`: sessions that are still to be ended. */
-type Ended = Readonly<{ isFirst: boolean; grants: readonly string[]; rest: readonly string[] }>;
-const NOTHING: Ended = { isFirst: true, grants: [], rest: [] };
+type Ended = Readonly<{ isFirst: boolean; rest: readonly string[] }> & Ancestors;
+/** What runs come of: consents, and the targets that a trusted issuer's own token has in its lineage. */
+type Ancestors = Readonly<{ grants: readonly string[]; targets: readonly string[] }>;
+const NOTHING: Ended = { isFirst: true, grants: [], targets: [], rest: [] };
 
 /** DANGER: records, sessions, the revocations' lock, as everybody who revokes has it. */
 async function endSignIns(
@@ -68,25 +70,27 @@ async function endSignIns(
 ): Promise<Ended> {
   const grants = await wordsOf(transaction, REMOVE, signIns);
   const targets = [target, ...signIns.map(signInTarget), ...grants.map((grant) => `grant:${grant}`)];
-  const sessions = await endRuns(transaction, grants, ending, targets);
+  const sessions = await endRuns(transaction, { grants, targets: [target] }, ending, targets);
   const [numbered] = Numbers.parse(await transaction.$queryRawUnsafe(NUMBER, target));
   const counts = { sessions: sessions.length, consents: grants.length };
   const { by, reason, now: at } = ending;
   const facts = { what: 'scope', kind, id, number: numbered?.number ?? 0, ...counts, by };
   await append(transaction, { kind: 'revocation', at, facts, decision: 'done', reason });
-  return { ...NOTHING, grants };
+  return { ...NOTHING, grants, targets: [target] };
 }
 
-/** A verifier knows no consents, so each session has a number. */
+/** A verifier knows neither consents nor sessions elsewhere, so each session of ours has a number. */
 async function endRuns(
   transaction: Transaction,
-  grants: readonly string[],
+  ancestors: Ancestors,
   ending: Ending,
-  targets: readonly string[] = [],
+  revoked: readonly string[] = [],
 ): Promise<readonly string[]> {
-  const keys = grants.map((grant) => sha256(`grant ${grant}`));
-  const ended = await endSessions(transaction, await wordsOf(transaction, RUNS, keys), ending);
-  await revokeWithin(transaction, [...targets, ...ended.map(feedTarget.session)], ending.by, ending.reason);
+  const keys = ancestors.grants.map((grant) => sha256(`grant ${grant}`));
+  const runs = await wordsOf(transaction, RUNS, keys);
+  const foreign = await wordsOf(transaction, FOREIGN_RUNS, ancestors.targets);
+  const ended = await endSessions(transaction, [...new Set([...runs, ...foreign])], ending);
+  await revokeWithin(transaction, [...revoked, ...ended.map(feedTarget.session)], ending.by, ending.reason);
   return ended;
 }
 
@@ -108,14 +112,20 @@ export const REMOVE = `
   )
   SELECT DISTINCT grant_id AS word FROM removed WHERE grant_id IS NOT NULL ORDER BY 1`;
 
-/** Sign-ins and consents know the sessions at the company; those of a provider that names none are all meant. */
+/** Sign-ins and consents know the sessions at the company; of a provider that names none, and of before that was kept, all are meant. */
 export const OF_COMPANY = `
   SELECT coalesce(payload ->> 'sessionUid', uid) AS word FROM engine_record
   WHERE payload -> 'origin' IS NOT NULL AND payload #> '{origin,sessions}' @> to_jsonb(ARRAY[$1::text])
   UNION SELECT coalesce(payload ->> 'sessionUid', uid) FROM engine_record
-  WHERE payload ->> 'accountId' = $2 AND payload #> '{origin,sessions}' = '[]'::jsonb`;
+  WHERE payload ->> 'accountId' = $2 AND model IN ('Session', 'Grant') AND coalesce(payload #> '{origin,sessions}', '[]') = '[]'::jsonb
+    AND coalesce(payload ->> 'sessionUid', uid) IS NOT NULL`;
 
 const RUNS = `SELECT id AS word FROM agent_session WHERE run_key = ANY($1::text[]) AND status <> 'ended'`;
+/** Of tokens that live: whatever the others are asked for is refused by their lineage. */
+const FOREIGN_RUNS = `
+  SELECT DISTINCT s.id AS word FROM log_leaf l JOIN agent_session s ON s.id = l.session_id
+  WHERE l.token_hash IS NOT NULL AND l.at > now() - interval '${ENTRY_LIFE} seconds' AND l.lineage && $1::text[]
+    AND s.status <> 'ended'`;
 const NUMBER = `SELECT number::text AS number FROM revocation WHERE target = $1`;
 const PERSON = `SELECT id AS word FROM person WHERE issuer = $1 AND subject = $2::text`;
 const SPEND = `

@@ -1,12 +1,12 @@
-import { randomUUID, sign } from 'node:crypto';
+import { createPublicKey, randomUUID, sign } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { leafFlaws } from '../../src/audit/index.js';
 import { systemClock } from '../../src/base/index.js';
 import { failureLimit } from '../../src/http/index.js';
 import { SignInAt } from '../../src/human/index.js';
-import { feedTarget, type FormRequest } from '../../src/protocol/index.js';
-import { companySession, companySignOut } from '../../src/oauth/index.js';
+import { companySession, feedTarget, type FormRequest } from '../../src/protocol/index.js';
+import { companySignOut } from '../../src/oauth/index.js';
 import { openEngineStore, openSignOuts } from '../../src/storage/index.js';
 import { renewal, type SignInWorld, startNode, startSignInWorld } from '../abuse/sign-in.js';
 import { Browser } from '../support/browser.js';
@@ -119,6 +119,51 @@ describe('OpenID Connect Back-Channel Logout 1.0', () => {
     expect(await standing(mine)).toEqual(ENDED);
   });
 
+  it('`sid` with `sub` ends all sign-ins of that person from before we kept which session they are of', async () => {
+    const [mine, bobs] = [await held(), await held(BOB)];
+    await world.writ.database.prisma.$executeRaw`
+      UPDATE engine_record SET payload = payload - 'origin'
+      WHERE payload ->> 'accountId' = ${mine.person} AND model IN ('Session', 'Grant', 'RefreshToken', 'AccessToken')`;
+    expect((await say(logoutToken({ sid: mine.sid, sub: ALICE.subject }))).status).toBe(200);
+    expect([await standing(mine), await standing(bobs)]).toEqual([ENDED, ALIVE]);
+  });
+
+  it('`sid` ends what agents got by tokens of the company itself, of that session', async () => {
+    const { issuer } = world.company;
+    const jwk = createPublicKey(world.company.key).export({ format: 'jwk' });
+    const trusted = {
+      ...{ issuer, name: 'Company', agents: [world.a1.id] },
+      ...{ jwks: { keys: [{ ...jwk, kid: 'company-key', alg: 'RS256', use: 'sig' }] } },
+      accepts: [{ token_type: 'urn:ietf:params:oauth:token-type:access_token', typ: 'at+jwt' }],
+    };
+    expect((await world.admin('POST', '/apply', { issuers: [trusted] })).status).toBe(200);
+    const brought = (sid: string): string => {
+      const claims = { aud: world.issuer, client_id: world.a1.id, scope: 'repo:read', events: undefined };
+      return logoutToken({ sub: 'u-77', sid, ...claims }, { header: { typ: 'at+jwt' } });
+    };
+    const sids = [randomUUID(), randomUUID()] as const;
+    const tokens = [brought(sids[0]), brought(sids[1])] as const;
+    const got = [
+      tokenOf(await world.exchange({ subject_token: tokens[0] })),
+      tokenOf(await world.exchange({ subject_token: tokens[1] })),
+    ] as const;
+    expect((await say(logoutToken({ sid: sids[0] }))).status).toBe(200);
+    const isActive = async (token: string): Promise<boolean> => {
+      const form = { ...(await bearerAssertion(world.issuer, world.rs1)), token };
+      return ((await world.post('/introspect', form)).body as { active: boolean }).active;
+    };
+    expect([await isActive(got[0]), await isActive(got[1])]).toEqual([false, true]);
+    const again = await world.exchange({ subject_token: tokens[0] });
+    expect([again.status, again.body]).toEqual([
+      400,
+      { error: 'invalid_request', error_description: 'subject_token is not acceptable' },
+    ]);
+    expect((await world.exchange({ subject_token: tokens[1] })).status).toBe(200);
+    const named = (await revocations()).map(({ target }) => target);
+    const sessions = got.map((token) => decodeJwt<{ writ: { session: string } }>(token).writ.session);
+    expect(sessions.map((session) => named.includes(feedTarget.session(session)))).toEqual([true, false]);
+  });
+
   it('has a number that offline verifiers refuse by, and a record', async () => {
     const mine = await held();
     await say(logoutToken({ sid: mine.sid }));
@@ -155,8 +200,8 @@ describe('OpenID Connect Back-Channel Logout 1.0', () => {
     expect((await revocations()).filter((one) => one.target === target)).toHaveLength(1);
   });
 
-  it('takes a token whose type is left away, and one whose audience is a list of us alone', async () => {
-    for (const spoilt of [{ header: { typ: undefined } }, { claims: { aud: ['writ'] } }]) {
+  it('§2.4 takes a token of the general type or of none, and one whose audience is a list of us alone', async () => {
+    for (const spoilt of [{ header: { typ: undefined } }, { header: { typ: 'JWT' } }, { claims: { aud: ['writ'] } }]) {
       const mine = await held();
       expect((await say(logoutToken({ sid: mine.sid }, spoilt))).status).toBe(200);
       expect(await standing(mine)).toEqual(ENDED);
@@ -166,7 +211,8 @@ describe('OpenID Connect Back-Channel Logout 1.0', () => {
   const now = Math.floor(Date.now() / 1_000);
   it.each<[string, Spoilt]>([
     ['another type', { header: { typ: 'at+jwt' } }],
-    ['the type of an ID token', { header: { typ: 'JWT' } }],
+    ['an ID token, by its type', { header: { typ: 'JWT' }, claims: { events: undefined } }],
+    ['an ID token of a sign-in here', { header: { typ: 'JWT' }, claims: { nonce: 'n' } }],
     ['no algorithm', { header: { alg: 'none' } }],
     ['an extension that is critical', { header: { crit: ['exp'] } }],
     ['a key that nobody has', { header: { kid: 'another' } }],
@@ -262,6 +308,8 @@ describe('OpenID Connect Back-Channel Logout 1.0', () => {
     };
     const good = (): string => logoutToken({ sid: `limit-${randomUUID()}` });
     expect(await from('10.0.0.1', good())).toBe(200);
+    const repeated = good();
+    expect([await from('10.0.0.1', repeated), await from('10.0.0.1', repeated)]).toEqual([200, 400]);
     expect([await from('10.0.0.1', 'noise'), await from('10.0.0.1', 'noise')]).toEqual([400, 400]);
     expect([await from('10.0.0.1', good()), await from('10.0.0.2', good())]).toEqual([429, 200]);
   });
