@@ -48,6 +48,7 @@ import {
   openEngineStore,
   openFailureLog,
   openIdempotency,
+  openHeldPasskeys,
   openInvitations,
   openLivePermits,
   openLocalAccounts,
@@ -255,7 +256,10 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     persons: openPersonNames(database, clock),
     people: openAccountablePeople(database, persons, clock),
     ...(config.localAccounts
-      ? { invitations: openInvitations(database, { issuer: config.issuer, persons, clock }) }
+      ? {
+          invitations: openInvitations(database, { issuer: config.issuer, persons, clock }),
+          passkeys: openHeldPasskeys(database, { issuer: config.issuer, clock }),
+        }
       : {}),
     agentKeys: openKeyLives(database),
     agentKeyAge: config.agentKeyDays * 86_400,

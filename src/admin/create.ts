@@ -19,6 +19,7 @@ import { leavingOperations } from './leaving.js';
 import { applyOperation } from './apply.js';
 import { importOperation } from './import.js';
 import { invitationOperations, type Invitations } from './invitations.js';
+import { type HeldPasskeys, passkeyOperations } from './passkeys.js';
 import { toolOperations } from './tools.js';
 import { makeTurns } from './in-turn.js';
 import { agents, issuers, servers } from './collections.js';
@@ -47,6 +48,7 @@ export type AdminDeps = ServeDeps &
     persons: PersonNames;
     /** Only where there are local accounts. */
     invitations?: Invitations;
+    passkeys?: HeldPasskeys;
     people: AccountablePeople;
     agentLife: Seconds;
     agentKeys: Pick<KeyLives, 'all'>;
@@ -105,7 +107,8 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     ...replayOperations({ ...deps, inTurn: makeTurns() }),
     ...sessionOperations(sessions),
     ...personOperations(deps.persons, deps.inputs),
-    ...invitationOperations({ issuer, invitations: deps.invitations }),
+    ...invitationOperations({ issuer, invitations: deps.invitations, passkeys: deps.passkeys }),
+    ...passkeyOperations({ passkeys: deps.passkeys }),
     ...leavingOperations(changes),
     ...keyOperations(keys),
     ...revocationOperations({ revocations: deps.revocations, keys }),

@@ -3,6 +3,7 @@ import { err, ok, type Result, type Seconds } from '../base/index.js';
 import { plainProblem, type Problem } from '../http/index.js';
 import { Text } from '../protocol/index.js';
 import { ADMINISTRATOR } from './change.js';
+import { type HeldPasskeys, NO_LOCAL_ACCOUNTS } from './passkeys.js';
 import { type Answer, NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { instant } from './shapes.js';
 
@@ -38,10 +39,23 @@ const EXAMPLE: z.infer<typeof InvitationView> = {
 
 const ANSWER = { status: 201, about: 'The person and the link.', schema: InvitationView, example: EXAMPLE } as const;
 
-type Deps = Readonly<{ issuer: string; invitations: Invitations | undefined }>;
+type Deps = Readonly<{
+  issuer: string;
+  invitations: Invitations | undefined;
+  passkeys: Pick<HeldPasskeys, 'remove'> | undefined;
+}>;
+
+const Replacing = z.strictObject({
+  replace: z
+    .enum(['true', 'false'])
+    .default('false')
+    .describe(
+      'All passkeys and open links of the account go first, with every sign-in and all that agents hold in their name.',
+    ),
+});
 
 /** Without local accounts both refuse and say which setting is missing. */
-export const invitationOperations = ({ issuer, invitations }: Deps): readonly Operation[] => [
+export const invitationOperations = ({ issuer, invitations, passkeys }: Deps): readonly Operation[] => [
   operation({
     id: 'invitePerson',
     method: 'POST',
@@ -60,27 +74,29 @@ export const invitationOperations = ({ issuer, invitations }: Deps): readonly Op
     answers: [ANSWER],
     problems: ['conflict'],
     run: async ({ body }) =>
-      invitations === undefined ? err(OFF) : invited(await invitations.invite(body, ADMINISTRATOR), issuer),
+      invitations === undefined
+        ? err(NO_LOCAL_ACCOUNTS)
+        : invited(await invitations.invite(body, ADMINISTRATOR), issuer),
   }),
   operation({
     id: 'invitePersonAgain',
     method: 'POST',
     path: '/admin/v1/persons/:person/invitation',
     params: { person: 'The id of the person.' },
-    about: 'Makes one more link for a local account, for one more passkey. Those that it has stay.',
-    query: NoQuery,
+    about: 'Makes one more link for a local account, for one more passkey, or for one instead of those that it has.',
+    query: Replacing,
     body: NoBody,
     answers: [ANSWER],
     problems: ['not_found', 'conflict'],
-    run: async ({ params: { person = '' } }) => {
-      if (invitations === undefined) return err(OFF);
+    run: async ({ params: { person = '' }, query: { replace } }) => {
+      if (invitations === undefined || passkeys === undefined) return err(NO_LOCAL_ACCOUNTS);
+      // DANGER: before the link is made, or it would go too. Whoever was interrupted asks again.
+      if (replace === 'true') await passkeys.remove({ person, by: ADMINISTRATOR });
       const made = await invitations.again(person, ADMINISTRATOR);
       return made === undefined ? err(nobody(person)) : invited(made, issuer);
     },
   }),
 ];
-
-const OFF = plainProblem('conflict', 'There are no local accounts here: localAccounts (WRIT_LOCAL_ACCOUNTS) is off');
 
 const nobody = (person: string): Problem =>
   plainProblem('not_found', `There is no active local account of a person ${person}`);

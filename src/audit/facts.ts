@@ -128,7 +128,12 @@ const Authentication = z.union([
   z.strictObject({ what: z.literal('erased'), person: id, by }),
   z.strictObject({ what: z.enum(['person_disabled', 'person_enabled']), person: id, by }),
   z.strictObject({ what: z.literal('invited'), person: id, by }),
-  z.strictObject({ what: z.literal('enrolled'), person: id }),
+  z.strictObject({
+    what: z.literal('enrolled'),
+    person: id,
+    credential: digest.optional().describe('SHA-256 of the id of the passkey.'),
+  }),
+  z.strictObject({ what: z.literal('passkeys_removed'), person: id, credentials: z.array(digest), by }),
 ]);
 
 const Registry = z.strictObject({

@@ -104,6 +104,8 @@ function addApply(writ: Command, io: Io): void {
     .action((options: Connected & ApplyOptions) => apply(options, connect(options, io), io));
 }
 
+type Invited = Readonly<{ name?: string; email?: string; replace?: boolean }>;
+
 function addPersons(writ: Command, io: Io): void {
   const group = writ
     .command('persons')
@@ -114,11 +116,24 @@ function addPersons(writ: Command, io: Io): void {
     )
     .option('--name <text>', 'how pages call them')
     .option('--email <address>', 'shown beside the name')
-    .action(async (person: string | undefined, options: Connected & Readonly<{ name?: string; email?: string }>) => {
-      const path = person === undefined ? '/persons' : `/persons/${encodeURIComponent(person)}/invitation`;
-      const { name, email } = options;
+    .option('--replace', 'of somebody who has an account: all their passkeys and sign-ins go first')
+    .action(async (person: string | undefined, options: Connected & Invited) => {
+      const { name, email, replace } = options;
+      const again = `/persons/${encodeURIComponent(person ?? '')}/invitation${replace === true ? '?replace=true' : ''}`;
+      const path = person === undefined ? '/persons' : again;
       const body = person === undefined ? { name, email } : undefined;
       print(await connect(options, io).send('POST', path, body), options, io);
+    });
+  connected(group.command('passkeys <person>'))
+    .description('Lists the passkeys of a local account.')
+    .action(async (person: string, options: Connected) => {
+      print(await connect(options, io).get(`/persons/${encodeURIComponent(person)}/passkeys`), options, io);
+    });
+  connected(group.command('remove-passkey <person> <passkey>'))
+    .description('Removes a passkey that is lost, and ends all that was done by that person and in their name.')
+    .action(async (person: string, passkey: string, options: Connected) => {
+      const path = `/persons/${encodeURIComponent(person)}/passkeys/${encodeURIComponent(passkey)}`;
+      print(await connect(options, io).send('DELETE', path), options, io);
     });
   connected(group.command('find <issuer> <subject>'))
     .description('Finds the person whom an issuer knows by this subject.')

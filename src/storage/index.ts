@@ -18,6 +18,7 @@ export { openKeyLives } from './key-lives.js';
 export { openKeys } from './key-store.js';
 export { readAcquaintance } from './acquaintance.js';
 export { openChallenges } from './challenge-store.js';
+export { openHeldPasskeys } from './held-passkeys.js';
 export { openInvitations, openLocalAccounts } from './local-accounts.js';
 export { openPeople } from './people.js';
 export { openPolicies } from './policy-store.js';

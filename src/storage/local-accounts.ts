@@ -23,7 +23,7 @@ export function openLocalAccounts({ prisma }: Database, clock: Clock): LocalAcco
         prisma.$transaction(async (transaction) => {
           const [spent] = Spent.parse(await transaction.$queryRawUnsafe(ENROL, tokenHash, ...key));
           if (spent === undefined) return false;
-          const facts = { what: 'enrolled', person: spent.person };
+          const facts = { what: 'enrolled', person: spent.person, credential: sha256(id) };
           const at = clock.now();
           await append(transaction, { kind: 'authentication', at, facts, decision: 'done', reason: 'enrolled' });
           return true;

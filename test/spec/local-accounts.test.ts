@@ -210,7 +210,7 @@ describe('an invitation', () => {
   });
 
   it('and the passkey are in the log by the id of the person, and nothing else of them', async () => {
-    const { id } = await enrolled();
+    const { id, passkey } = await enrolled();
     const facts = await world.rows(
       `SELECT convert_from(leaf, 'UTF8')::jsonb -> 'facts' AS facts FROM log_leaf
        WHERE kind = 'authentication' AND convert_from(leaf, 'UTF8')::jsonb -> 'facts' ->> 'person' = '${id}'
@@ -218,7 +218,7 @@ describe('an invitation', () => {
     );
     expect(facts).toEqual([
       { facts: { what: 'invited', person: id, by: 'admin-token' } },
-      { facts: { what: 'enrolled', person: id } },
+      { facts: { what: 'enrolled', person: id, credential: sha256(passkey.id) } },
     ]);
   });
 });
@@ -302,12 +302,14 @@ describe('a sign-in by passkey', () => {
 
   it('is refused with the challenge of another interaction, and that one is spent', async () => {
     const { passkey } = await enrolled();
-    const other = await new Browser().get((await authorizationOf(world)).link);
-    const browser = new Browser();
+    const [browser, another] = [new Browser(), new Browser()];
+    const other = await another.get((await authorizationOf(world)).link);
     const page = await browser.get((await authorizationOf(world)).link);
     const answer = passkey.get(world.issuer, passkeyOptions(other.body));
     const refused = await browser.submit(page, { answer });
     expect([refused.status, alertOf(refused.body)]).toEqual([400, STALE()]);
+    const late = await another.submit(other, { answer });
+    expect([late.status, alertOf(late.body)]).toEqual([400, STALE()]);
   });
 
   it('answers a challenge once, also when that answer was refused', async () => {
@@ -356,6 +358,119 @@ describe('a sign-in by passkey', () => {
     const answer = passkey.get(world.issuer, passkeyOptions(page.body));
     const end = await browser.submit(page, { answer }, redirectUri);
     expect(new URL(end.url).searchParams.get('error')).toBe('access_denied');
+  });
+});
+
+describe('a passkey that is lost', () => {
+  type Listed = Readonly<{ items: readonly Readonly<Record<string, unknown>>[] }>;
+  const listed = async (person: string): Promise<Listed['items']> =>
+    ((await world.admin('GET', `/persons/${person}/passkeys`)).body as Listed).items;
+  const enrolAt = async (link: string): Promise<Authenticator> => {
+    const passkey = new Authenticator();
+    const browser = new Browser();
+    const page = await browser.get(link);
+    await browser.submit(page, { answer: passkey.create(world.issuer, passkeyOptions(page.body)) });
+    return passkey;
+  };
+  const again = async (person: string, query = ''): Promise<Invitation> =>
+    (await world.admin('POST', `/persons/${person}/invitation${query}`)).body as Invitation;
+  const isSignedIn = async (browser: Browser): Promise<boolean> =>
+    titleOf((await browser.get(`${world.issuer}/sign-out`)).body) === 'Sign out';
+  const NO_ACCOUNT = (person: string): unknown =>
+    expect.objectContaining({ code: 'not_found', detail: `There is no local account of a person ${person}` });
+
+  it('is in the list of those that the person has', async () => {
+    const { id, passkey } = await enrolled({ mayBeCopied: true });
+    const unused = await enrolAt((await again(id)).link);
+    await signIn(new Browser(), passkey);
+    const time = expect.stringMatching(/^20\d\d-.*Z$/);
+    expect(await listed(id)).toEqual([
+      { id: passkey.id, created_at: time, last_used_at: time, may_be_copied: true, is_backed_up: true },
+      { id: unused.id, created_at: time, last_used_at: null, may_be_copied: false, is_backed_up: false },
+    ]);
+    const nobody = await world.admin('GET', '/persons/prs_nobody/passkeys');
+    expect([nobody.status, nobody.body]).toEqual([404, NO_ACCOUNT('prs_nobody')]);
+  });
+
+  it('is taken away, with every sign-in and all that agents hold, and the others stay', async () => {
+    const { id, passkey } = await enrolled();
+    const kept = await enrolAt((await again(id)).link);
+    const [thief, browser] = [new Browser(), new Browser()];
+    await world.signInAndExchange(thief, passkey);
+    await signIn(browser, kept);
+    const removed = await world.admin('DELETE', `/persons/${id}/passkeys/${passkey.id}`);
+    expect([removed.status, removed.body]).toEqual([
+      200,
+      { person: id, passkeys: [passkey.id], sessions: 0, consents: 1 },
+    ]);
+    expect((await listed(id)).map((one) => one['id'])).toEqual([kept.id]);
+    expect([await isSignedIn(thief), await isSignedIn(browser)]).toEqual([false, false]);
+    const refused = await signIn(new Browser(), passkey);
+    expect([refused.status, alertOf(refused.body)]).toEqual([400, NOT_GOOD]);
+    expect(await world.rows(`SELECT target, revoked_by AS by FROM revocation WHERE target = 'person:${id}'`)).toEqual([
+      { target: `person:${id}`, by: 'admin-token' },
+    ]);
+    expect((await signIn(new Browser(), kept)).status).toBe(200);
+    const twice = await world.admin('DELETE', `/persons/${id}/passkeys/${passkey.id}`);
+    expect([twice.status, twice.body]).toEqual([
+      404,
+      expect.objectContaining({ code: 'not_found', detail: `The person ${id} has no passkey ${passkey.id}` }),
+    ]);
+  });
+
+  it('of somebody else is not taken away by naming this person', async () => {
+    const [ada, eve] = [await enrolled(), await enrolled()];
+    expect((await world.admin('DELETE', `/persons/${ada.id}/passkeys/${eve.passkey.id}`)).status).toBe(404);
+    expect((await signIn(new Browser(), eve.passkey)).status).toBe(200);
+  });
+
+  it('gives way to another one: all passkeys and open links go first', async () => {
+    const { id, passkey } = await enrolled();
+    const browser = new Browser();
+    await signIn(browser, passkey);
+    const open = await again(id);
+    const next = await again(id, '?replace=true');
+    expect(next.id).toBe(id);
+    expect(titleOf((await new Browser().get(open.link)).body)).toBe('This link is not valid any more');
+    expect([await isSignedIn(browser), await listed(id)]).toEqual([false, []]);
+    const made = await enrolAt(next.link);
+    expect((await signIn(new Browser(), made)).status).toBe(200);
+    const facts = await world.rows(
+      `SELECT convert_from(leaf, 'UTF8')::jsonb -> 'facts' AS facts FROM log_leaf
+       WHERE kind = 'authentication' AND convert_from(leaf, 'UTF8')::jsonb -> 'facts' ->> 'person' = '${id}'
+         AND convert_from(leaf, 'UTF8')::jsonb -> 'facts' ->> 'what' = 'passkeys_removed'`,
+    );
+    expect(facts).toEqual([
+      { facts: { what: 'passkeys_removed', person: id, credentials: [sha256(passkey.id)], by: 'admin-token' } },
+    ]);
+  });
+
+  it('is replaced for nobody who has no account', async () => {
+    const refused = await world.admin('POST', '/persons/prs_nobody/invitation?replace=true');
+    expect(refused.status).toBe(404);
+    const wrong = await world.admin('POST', '/persons/prs_nobody/invitation?replace=yes');
+    expect(wrong.status).toBe(400);
+  });
+
+  it('is found and taken away from the command line', async () => {
+    const { id, passkey } = await enrolled();
+    const out: string[] = [];
+    const writ = (...args: string[]): Promise<number> =>
+      run(['persons', ...args, '--json', '--url', world.issuer], {
+        env: { WRIT_ADMIN_TOKEN: ADMIN_TOKEN },
+        readFile: () => undefined,
+        makePrivateFile: () => false,
+        readStdin: () => Promise.resolve(''),
+        out: (text) => out.push(text),
+        err: (text) => out.push(text),
+      });
+    expect(await writ('passkeys', id)).toBe(0);
+    expect(JSON.parse(out.splice(0).join(''))).toMatchObject({ items: [{ id: passkey.id }] });
+    expect(await writ('remove-passkey', id, passkey.id)).toBe(0);
+    expect(JSON.parse(out.splice(0).join(''))).toMatchObject({ person: id, passkeys: [passkey.id] });
+    expect(await writ('invite', id, '--replace')).toBe(0);
+    expect(JSON.parse(out.splice(0).join(''))).toMatchObject({ id });
+    expect(await listed(id)).toEqual([]);
   });
 });
 

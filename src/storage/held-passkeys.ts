@@ -1,0 +1,74 @@
+import { z } from 'zod';
+import type { HeldPasskeys } from '../admin/index.js';
+import type { Clock } from '../base/index.js';
+import { sha256 } from '../protocol/index.js';
+import type { Database } from './database.js';
+import { guarded } from './outage.js';
+import { append } from './records.js';
+import { revokeScope } from './revocation-scopes.js';
+import { endInGroups } from './session-tree.js';
+
+/** `issuer` is our own: nobody else's people have passkeys here. */
+export function openHeldPasskeys(
+  { prisma }: Database,
+  { issuer, clock }: Readonly<{ issuer: string; clock: Clock }>,
+): HeldPasskeys {
+  return {
+    of: async (person) => {
+      const [row] = Held.parse(await guarded(() => prisma.$queryRawUnsafe(HELD, person, issuer)));
+      return row?.passkeys.map(({ lastUsedAt, ...passkey }) => ({ ...passkey, lastUsedAt: lastUsedAt ?? undefined }));
+    },
+    remove: async ({ person, id, by }) => {
+      const now = clock.now();
+      const order = { by, now, reason: id === undefined ? 'the passkeys were replaced' : 'a passkey was removed' };
+      const removed = await guarded(() =>
+        prisma.$transaction(async (transaction) => {
+          const gone = Gone.parse(await transaction.$queryRawUnsafe(REMOVE, person, id ?? null));
+          const passkeys = gone.flatMap((one) => one.passkey ?? []).sort();
+          if (gone.length === 0) return undefined;
+          const facts = { what: 'passkeys_removed', person, credentials: passkeys.map(sha256), by };
+          await append(transaction, { kind: 'authentication', at: now, facts, decision: 'done', reason: order.reason });
+          const ended = await revokeScope(transaction, { kind: 'person', id: person }, order);
+          if (ended === undefined) throw new Error('somebody whose passkey was there is gone');
+          return { passkeys, sessions: ended.sessions, consents: ended.consents, rest: ended.rest };
+        }),
+      );
+      if (removed === undefined) return undefined;
+      const { rest, ...said } = removed;
+      await endInGroups(prisma, rest, order);
+      return said;
+    },
+  };
+}
+
+const HELD = `
+  SELECT coalesce((SELECT jsonb_agg(jsonb_build_object(
+      'id', k.id, 'mayBeCopied', k.may_be_copied, 'isBackedUp', k.is_backed_up,
+      'createdAt', extract(epoch FROM k.created_at), 'lastUsedAt', extract(epoch FROM k.last_used_at))
+    ORDER BY k.created_at, k.id) FROM passkey k WHERE k.person_id = p.id), '[]') AS passkeys
+  FROM person p WHERE p.id = $1 AND p.issuer = $2`;
+
+/** $2: the one passkey; without it all of them, and the links that are open. */
+const REMOVE = `
+  WITH links AS (
+    DELETE FROM enrolment WHERE person_id = $1 AND $2::text IS NULL AND used_at IS NULL AND expires_at > clock_timestamp()
+    RETURNING token_hash
+  ), gone AS (
+    DELETE FROM passkey WHERE person_id = $1 AND ($2::text IS NULL OR id = $2) RETURNING id
+  )
+  SELECT id AS passkey FROM gone UNION ALL SELECT NULL FROM links`;
+
+const Held = z.array(
+  z.object({
+    passkeys: z.array(
+      z.object({
+        id: z.string(),
+        createdAt: z.number(),
+        lastUsedAt: z.number().nullable(),
+        mayBeCopied: z.boolean(),
+        isBackedUp: z.boolean(),
+      }),
+    ),
+  }),
+);
+const Gone = z.array(z.object({ passkey: z.string().nullable() }));
