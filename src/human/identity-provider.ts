@@ -161,7 +161,8 @@ const Claims = z.looseObject({
   sub: Identifier,
   acr: z.string().max(256).optional(),
   amr: z.array(z.string().max(64)).max(16).optional(),
-  sid: CompanySession.optional(),
+  // One that nobody can keep is none: what the provider says of the person ends this sign-in.
+  sid: CompanySession.optional().catch(undefined),
   auth_time: z.number().int().positive().max(253_402_300_799).optional(),
   // A name that cannot be stored or shown is no name; the sign-in is still good.
   name: Text.max(256).optional().catch(undefined),

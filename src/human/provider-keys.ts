@@ -2,32 +2,44 @@ import { Fault } from '../base/index.js';
 import { importKey, isObject, parseObject, PublicJwk, type VerificationKey } from '../protocol/index.js';
 
 /**
- * The key set of one identity provider: kept for ten minutes, and read again for a key that is not in it, though not more often
- * than each half minute. Keys that we do not verify with are passed over: many providers publish some for encryption.
+ * The key set of one identity provider, whose address an administrator configures: it may be a private one. Kept for ten minutes,
+ * or for an hour while it cannot be read, and read again for a key that is not in it, though not more often than each half minute.
+ * Keys that we do not verify with are passed over: many providers publish some for encryption.
  */
 export class ProviderKeys {
+  readonly #now: () => number;
   #known: readonly VerificationKey[] = [];
   #readAt = -Infinity;
   #triedAt = -Infinity;
   #flight: Promise<void> | undefined;
 
+  /** `now`: in milliseconds, never going back. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  /** Throws a Fault on an outage. */
   async of(uri: string | undefined, kid: string | undefined): Promise<readonly VerificationKey[]> {
     const isKnown = kid === undefined ? this.#known.length > 0 : this.#known.some((key) => key.kid === kid);
-    if (isKnown && performance.now() - this.#readAt < FRESH_MS) return this.#known;
-    const mayTry = performance.now() - this.#triedAt > COOLDOWN_MS;
-    if (this.#flight === undefined && (mayTry || this.#readAt < this.#triedAt)) this.#flight = this.#read(uri);
-    await this.#flight;
+    const age = this.#now() - this.#readAt;
+    if (isKnown && age < FRESH_MS) return this.#known;
+    if (uri === undefined) throw new Fault('issuer_keys_unavailable', 'the discovery document names no key set');
+    const wait = this.#readAt < this.#triedAt ? RETRY_MS : COOLDOWN_MS;
+    if (this.#now() - this.#triedAt > wait) this.#flight ??= this.#read(uri);
+    if (isKnown && age < STALE_MS) await this.#flight?.catch(() => undefined);
+    else if (this.#flight !== undefined) await this.#flight;
+    else if (this.#readAt < this.#triedAt) throw new Fault('issuer_keys_unavailable', `no key set from ${uri} yet`);
     return this.#known;
   }
 
-  async #read(uri: string | undefined): Promise<void> {
-    this.#triedAt = performance.now();
+  async #read(uri: string): Promise<void> {
+    const triedAt = this.#now();
+    this.#triedAt = triedAt;
     try {
-      if (uri === undefined) throw new Error('the discovery document names no key set');
       this.#known = keysIn(await textAt(uri));
-      this.#readAt = performance.now();
+      this.#readAt = triedAt;
     } catch (cause) {
-      throw new Fault('issuer_keys_unavailable', `cannot read the key set at ${String(uri)}`, { cause });
+      throw new Fault('issuer_keys_unavailable', `cannot read the key set at ${uri}`, { cause });
     } finally {
       this.#flight = undefined;
     }
@@ -35,7 +47,10 @@ export class ProviderKeys {
 }
 
 const FRESH_MS = 600_000;
+const STALE_MS = 3_600_000;
 const COOLDOWN_MS = 30_000;
+/** After a failure. */
+const RETRY_MS = 2_000;
 const TIMEOUT_MS = 3_000;
 const MAX_BYTES = 256 * 1024;
 const MAX_KEYS = 64;
