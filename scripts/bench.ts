@@ -21,6 +21,7 @@ const NAMES = [
   'growth',
   'processes',
   'sessions',
+  'reevaluation',
 ];
 const USAGE = `npm run bench -- [--only NAME[,NAME]] [--seconds N] [--rounds N] [--quick] [--json]
   [--entries N] [--against PATH/TO/main.js] [--profile DIRECTORY] [--report FILE]

@@ -1,21 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import {
-  compilePolicySet,
-  type LiveToken,
-  type Past,
-  policyTools,
-  reexamine,
-  type Reexamined,
-  type RulesOfNow,
-} from './policy/index.js';
+import { compilePolicySet, policyTools, reexamine, type RulesOfNow } from './policy/index.js';
 import { every } from './every.js';
 import type { House } from './house.js';
 import { LIVE_SECONDS, openLivePermits, openReevaluations, type Held, type Reevaluations } from './storage/index.js';
 
 const ROUND_MS = 500;
 const PAGE = 200;
-/** So many are decided over before requests have their turn. */
-const AT_ONCE = 16;
 
 /**
  * Ends what a newly activated policy set, or a registry that was changed, no longer allows: tokens, so that a session goes
@@ -57,30 +47,9 @@ async function stepFrom(place: string, held: Held, { house, work, rules }: At): 
           tokens.map(({ decision }) => decision),
           since,
         );
-  const { lost, undecided } = await reexamineInTurns(rules, tokens, past);
+  const { lost, undecided } = await reexamine(rules, tokens, past, () => turn());
   const unsure = held.isLast ? undecided : [];
   const ended = [...lost.map(({ token }) => token), ...unsure].map(({ tokenHash }) => tokenHash);
   const step = { lost: ended, undecided: unsure.length, place: next };
   return (await work.step(held, step)) ? next : undefined;
-}
-
-async function reexamineInTurns(
-  rules: RulesOfNow,
-  tokens: readonly LiveToken[],
-  past: readonly Past[],
-): Promise<Reexamined> {
-  const found: Reexamined[] = [];
-  for (let from = 0; from < tokens.length; from += AT_ONCE) {
-    const some = tokens.slice(from, from + AT_ONCE);
-    const decisions = new Set(some.map(({ decision }) => decision));
-    found.push(
-      reexamine(
-        rules,
-        some,
-        past.filter(({ decision }) => decisions.has(decision)),
-      ),
-    );
-    await turn();
-  }
-  return { lost: found.flatMap(({ lost }) => lost), undecided: found.flatMap(({ undecided }) => undecided) };
 }

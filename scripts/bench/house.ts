@@ -68,11 +68,23 @@ export async function lookAtArguments(house: House): Promise<void> {
   await admin(house, `policies/${encodeURIComponent(hash)}/activate`, undefined);
 }
 
-async function admin({ port }: House, path: string, body: object | undefined): Promise<unknown> {
-  const response = await fetch(`http://127.0.0.1:${port}/admin/v1/${path}`, {
+/** Changes something by the admin API. */
+export const admin = (house: House, path: string, body: object | undefined): Promise<unknown> =>
+  ask(house, path, {
     method: 'POST',
-    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json' },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+
+/** Asks something of it. */
+export const asked = (house: House, path: string): Promise<unknown> => ask(house, path, { method: 'GET', headers: {} });
+
+type Asking = Readonly<{ method: string; headers: Record<string, string>; body?: string }>;
+
+async function ask({ port }: House, path: string, { headers, ...how }: Asking): Promise<unknown> {
+  const response = await fetch(`http://127.0.0.1:${port}/admin/v1/${path}`, {
+    ...how,
+    headers: { ...headers, authorization: `Bearer ${ADMIN_TOKEN}` },
   });
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
   return response.json();

@@ -88,7 +88,7 @@ export const POLICIES = `
   @id("guests") forbid(principal is Person, action, resource) when { principal.hasTag("level") && principal.getTag("level") == "guest" };
   @id("bound") forbid(principal, action in Action::"tier:critical", resource) unless { context.sender_constrained };
   @id("servers") forbid(principal is Agent, action, resource) when { principal.kind == "mcp_server" };
-  @id("owner") forbid(principal is Agent, action, resource) unless { principal.owner == "bench" };`;
+  @id("owner") forbid(principal is Agent, action, resource) unless { principal.owner like "prs_*" };`;
 
 /** Makes requests that differ in assertion (and proof) always, and in subject token where it is fresh. */
 export type Presigner = Readonly<{

@@ -7,6 +7,7 @@ import { furnish, liveSessions, lookAtArguments, multiply, startHouse } from './
 import { bytesPerEntry, type Figures, proofs, recordedExchanges } from './log.js';
 import { askOnce, fullLoad, median, quantile, type Request, rush, type Seen, steadyLoad } from './load.js';
 import { makeKeys, type Mix, post, presigner, publicJwk } from './material.js';
+import { reevaluation } from './reevaluation.js';
 import { type DurablePostgres, startDurablePostgres } from './postgres.js';
 import { beside, type Child, CORES, cpuSeconds, freePort, start } from './process.js';
 
@@ -46,6 +47,7 @@ export type Results = Readonly<{
   verify: Readonly<Record<string, number>> | undefined;
   feed: Readonly<Record<string, number>> | undefined;
   audit: Readonly<Record<string, number>> | undefined;
+  reevaluation: Readonly<Record<string, number>> | undefined;
   decision: readonly DecisionFigure[];
   connect: readonly Readonly<{ name: string; p50: number; p99: number; worst: number }>[];
   growth: readonly Readonly<{ count: number; rate: number; cpu: number; rssMb: number; startSeconds: number }>[];
@@ -75,6 +77,7 @@ export async function measure(plan: Plan): Promise<Results> {
       verify: plan.only('verify') ? await bench.verify() : undefined,
       feed: plan.only('feed') ? await bench.feed() : undefined,
       audit: plan.only('audit') ? await bench.audit() : undefined,
+      reevaluation: plan.only('reevaluation') ? await bench.reevaluation() : undefined,
       decision: plan.only('decision') ? await bench.decision() : [],
       growth: plan.only('growth') ? await bench.growth() : [],
       processes: plan.only('processes') ? await bench.processes() : undefined,
@@ -299,6 +302,24 @@ class Bench {
       await this.#stopAll();
       rmSync(dataDir, { recursive: true, force: true });
     }
+  }
+
+  /** Ten thousand live tokens that are decided over again, or fewer in a short run. */
+  async reevaluation(): Promise<Figures | undefined> {
+    const postgres = this.#postgres;
+    if (postgres === undefined) return undefined;
+    const databaseUrl = this.#database(postgres);
+    const house = this.#keep(await startHouse({ issuer: this.#issuer, databaseUrl }));
+    await furnish(house, this.#keys);
+    await lookAtArguments(house);
+    const figures = await reevaluation({
+      ...{ house, postgres, database: `bench_${this.#databases}`, tokens: Math.min(10_000, this.#plan.entries) },
+      seconds: this.#plan.seconds,
+      exchanges: (count) => this.#signer.exchanges(count, { subject: 'reused', arguments: 'varied' }),
+      beside: (count) => this.#signer.exchanges(count, { subject: 'reused' }),
+    });
+    await this.#stopAll();
+    return figures;
   }
 
   /** What a script of its own measures. */

@@ -10,6 +10,7 @@ export function summaryOf({
   processes,
   audit,
   feed,
+  reevaluation,
 }: Results): Readonly<Record<string, number>> {
   const figure = (name: string): Figure | undefined => figures.find((one) => one.name === name);
   const ratio = (ours: string, floor: string): number | undefined => over(figure(ours)?.rate, figure(floor)?.rate);
@@ -68,6 +69,7 @@ export function summaryOf({
     'audit.database_us': minus(figure('logged reused')?.databaseCpu, figure('unlogged reused')?.databaseCpu),
     ...Object.fromEntries(Object.entries(feed ?? {}).map(([name, value]) => [`feed.${name}`, value])),
     ...Object.fromEntries(Object.entries(audit ?? {}).map(([name, value]) => [`audit.${name}`, value])),
+    ...Object.fromEntries(Object.entries(reevaluation ?? {}).map(([name, value]) => [`reevaluation.${name}`, value])),
   };
   return Object.fromEntries(
     Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [[name, Number(value.toFixed(3))]])),

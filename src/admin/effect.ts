@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
 import { type Clock, err, ok } from '../base/index.js';
 import { plainProblem } from '../http/index.js';
@@ -90,10 +91,11 @@ export const effectOperation = ({ policies, inputs, live, registry, issuer, cloc
           tokens.map(({ decision }) => decision),
           since,
         );
-        const { lost, undecided } = reexamine(
+        const { lost, undecided } = await reexamine(
           { set: set.value, registry: snapshot, issuer, now: clock.now() },
           tokens,
           past,
+          () => turn(),
         );
         const body = {
           considered: tokens.length,

@@ -49,16 +49,27 @@ export type Reexamined = Readonly<{ lost: readonly Loss[]; undecided: readonly L
 /** What live tokens are held against: the ceilings of the registry, and over them the policies. */
 export type RulesOfNow = Readonly<{ set: PolicySet; registry: RegistrySnapshot; issuer: string; now: Seconds }>;
 
+/** So many are decided over before requests have their turn. */
+const AT_ONCE = 16;
+
 /**
  * What the rules make of live tokens, by their records and by what was kept of their decisions. A token is for all of its
- * tools or for none: one that is refused is enough. What cannot be decided again is told apart, never guessed at.
+ * tools or for none: one that is refused is enough. What cannot be decided again is told apart, never guessed at. `turn` is where
+ * others go on.
  */
-export function reexamine(rules: RulesOfNow, tokens: readonly LiveToken[], past: readonly Past[]): Reexamined {
+export async function reexamine(
+  rules: RulesOfNow,
+  tokens: readonly LiveToken[],
+  past: readonly Past[],
+  turn: () => Promise<unknown>,
+): Promise<Reexamined> {
   const byDecision = new Map<string, Past[]>();
   for (const one of past) byDecision.set(one.decision, [...(byDecision.get(one.decision) ?? []), one]);
-  const found = tokens.map(
-    (token) => beyondCeilings(rules, token) ?? judge(rules, token, byDecision.get(token.decision) ?? []),
-  );
+  const found: (Loss | 'allowed' | 'undecided')[] = [];
+  for (const [index, token] of tokens.entries()) {
+    if (index % AT_ONCE === 0) await turn();
+    found.push(beyondCeilings(rules, token) ?? judge(rules, token, byDecision.get(token.decision) ?? []));
+  }
   return {
     lost: found.filter((one) => typeof one === 'object'),
     undecided: tokens.filter((_, index) => found[index] === 'undecided'),

@@ -58,3 +58,18 @@ describe('the bench of the feed', () => {
     });
   }, 120_000);
 });
+
+describe('the bench of deciding over again', () => {
+  it('measures a preview and the work on tokens that live, half of which end, and says so in JSON', async () => {
+    const args = ['--only', 'reevaluation', '--rounds', '1', '--seconds', '1', '--entries', '200', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, [BENCH, ...args], { timeout: 110_000 });
+    const [last = ''] = stdout.trimEnd().split('\n').slice(-1);
+    expect(JSON.parse(last)).toMatchObject({
+      'reevaluation.lost': 100,
+      'reevaluation.undecided': 0,
+      'reevaluation.preview_ms': expect.any(Number),
+      'reevaluation.work_ms': expect.any(Number),
+      'reevaluation.work_p99_ms': expect.any(Number),
+    });
+  }, 120_000);
+});
