@@ -30,6 +30,8 @@ export type ChangeRequest = Readonly<{
   object?: (before: Contents) => Problem | undefined;
   refuse: (flaws: readonly Flaw[], wish: Wish) => Problem;
   dryRun?: boolean;
+  /** Whether a dry run says what would end; it does unless told not to. */
+  isForeseen?: boolean;
 }>;
 export type Changed = Readonly<{
   changes: Plan['changes'];
@@ -53,7 +55,8 @@ export async function makeChange(request: ChangeRequest, deps: ChangeDeps): Prom
   const done = await deps.inTurn(() => settledAtLast(() => tryChange(request, deps)));
   if (!done.ok) return done;
   const { changed, foreseeable } = done.value;
-  return ok(foreseeable === undefined ? changed : { ...changed, effect: await deps.foresight(foreseeable) });
+  if (foreseeable === undefined || request.isForeseen === false) return ok(changed);
+  return ok({ ...changed, effect: await deps.foresight(foreseeable) });
 }
 
 type Tried = Readonly<{ changed: Changed; foreseeable?: Foreseeable }>;

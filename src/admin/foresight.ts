@@ -22,6 +22,8 @@ import type { Plan } from './plan.js';
 /** The longest life of a token, and its decision a little earlier. */
 const DECIDED_WITHIN = 600;
 const MOST_TOKENS = 20_000;
+/** Whoever asks is answered before the route gives up; what was not looked at by then is said to be missing. */
+const BUDGET_MS = 3_000;
 const MOST_LOSSES = 100;
 
 /** What a change of the registry would end of the tokens and sessions that live. */
@@ -103,17 +105,18 @@ export const makeForesight =
     const taking = takenBy(change);
     const takesNothing = taking.cutOff.length === 0 && !taking.isNarrowing;
     if (takesNothing) return Promise.resolve(viewOf({ considered: 0, isWhole: true, ended: [] }, taking.removed, 0));
-    return deps.inTurn(() => effectOf(change, taking, deps));
+    const until = performance.now() + BUDGET_MS;
+    return deps.inTurn(() => effectOf(change, { ...taking, hasTime: () => performance.now() < until }, deps));
   };
 
 async function effectOf(
   change: Foreseeable,
-  { cutOff, isNarrowing, removed }: Taking,
+  { cutOff, isNarrowing, removed, hasTime }: Taking & Readonly<{ hasTime: () => boolean }>,
   { live, inputs, issuer, clock }: ForesightDeps,
 ): Promise<ChangeEffect> {
   const rules = isNarrowing ? rulesAfter(change, { issuer, now: clock.now() }) : undefined;
   const since = clock.now() - DECIDED_WITHIN;
-  const outlook = { live, inputs, since, most: MOST_TOKENS, turn: () => turn() };
+  const outlook = { live, inputs, since, most: MOST_TOKENS, hasTime, turn: () => turn() };
   const sessions = removed.length === 0 ? 0 : await live.sessionsOf(removed);
   return viewOf(await foresee({ cutOff, rules }, outlook), removed, sessions);
 }

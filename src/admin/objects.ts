@@ -9,7 +9,7 @@ import type { Flaw } from './flaw.js';
 import { ChangeEffect, EXAMPLE_EFFECT } from './foresight.js';
 import { type Answer, NoBody, NoQuery, type Operation, operation, type Preconditions } from './operation.js';
 import { NOTHING } from './plan.js';
-import { DryRun, pageOf, Paging } from './shapes.js';
+import { DryRun, pageOf, Paging, Trial } from './shapes.js';
 
 /** List, read, write and remove the objects of one kind. */
 export function objectOperations<T extends object, V extends T, S extends object>(
@@ -65,7 +65,7 @@ function putOne<T extends object, V extends T, S extends object>(of: Collection<
     id: `put${of.schemaName}`,
     method: 'PUT',
     about: `Registers one ${of.title}, or replaces it whole.`,
-    query: DryRun,
+    query: Trial,
     body: of.body,
     bodyExample: of.sent,
     preconditions: ['If-Match', 'If-None-Match'],
@@ -84,7 +84,7 @@ function putOne<T extends object, V extends T, S extends object>(of: Collection<
       };
       const dryRun = query.dry_run === 'true';
       const object = (before: Contents): Problem | undefined => unmet(of.among(before).get(id), conditions);
-      const changed = await makeChange({ ...request, object, dryRun }, deps);
+      const changed = await makeChange({ ...request, object, dryRun, isForeseen: query.effect === 'true' }, deps);
       if (!changed.ok) return changed;
       const status = changed.value.changes.some(({ change }) => change === 'created') ? 201 : 200;
       const snapshot = await deps.registry.refresh();

@@ -53,6 +53,14 @@ export const DryRun = z.strictObject({
   dry_run: z.enum(['true', 'false']).default('false').describe('Only check, and answer what would be.'),
 });
 
+/** Of an object that is written: what a dry run would end is worked out unless it is not wanted. */
+export const Trial = DryRun.extend({
+  effect: z
+    .enum(['true', 'false'])
+    .default('true')
+    .describe('Of a dry run: whether to work out what the change would end, which may take seconds.'),
+});
+
 /** A page of a list. `next` is null on the last one. */
 export const pageOf = <T extends z.ZodType>(
   item: T,

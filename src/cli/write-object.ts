@@ -27,8 +27,9 @@ export async function writeObject(order: Order, options: WriteOptions, io: Io): 
   const start = whole ?? before?.object ?? ('fresh' in order ? order.fresh(order.id) : {});
   const saves: (() => void)[] = [];
   const draft = await order.fill(options, start, { api, io, now, later: (save) => saves.push(save) });
+  const trial = `dry_run=true&effect=${String(options.dryRun === true)}`;
   const send = (dryRun: boolean): Promise<unknown> =>
-    api.send('PUT', `${path}?dry_run=${String(dryRun)}`, draft, condition(before));
+    api.send('PUT', `${path}?${dryRun ? trial : 'dry_run=false'}`, draft, condition(before));
   const checked = await explained(order, () => send(true));
   if (options.dryRun !== true) for (const save of saves) save();
   const after = options.dryRun === true ? checked : await explained(order, () => send(false));

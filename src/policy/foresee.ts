@@ -19,6 +19,8 @@ export type Outlook = Readonly<{
   inputs: Pick<KeptInputs, 'of'>;
   since: Seconds;
   most: number;
+  /** False once nobody waits for more. */
+  hasTime: () => boolean;
   turn: () => Promise<unknown>;
 }>;
 
@@ -37,17 +39,20 @@ export async function foresee({ cutOff, rules }: Narrowing, outlook: Outlook): P
   let considered = 0;
   // INVARIANT: a token's record comes after those of the tokens that it was made from.
   for (let after: string | undefined = '0'; after !== undefined;) {
-    if (considered >= outlook.most) return { considered, isWhole: false, ended };
+    if (considered >= outlook.most || !outlook.hasTime()) return { considered, isWhole: false, ended };
     const page = await outlook.live.page(Number.MAX_SAFE_INTEGER, { after, limit: PAGE });
     const past = rules === undefined ? new Map<string, Past[]>() : await pastOf(page.tokens, outlook);
     for (const [index, token] of page.tokens.entries()) {
-      if (index % AT_ONCE === 0) await outlook.turn();
+      if (index % AT_ONCE === 0) {
+        await outlook.turn();
+        if (!outlook.hasTime()) return { considered, isWhole: false, ended };
+      }
+      considered++;
       const end = endOf(token, past.get(token.decision) ?? [], { ending, cutOff: cut, rules });
       if (end === undefined) continue;
       ended.push(end);
       ending.add(`token:${token.tokenHash}`);
     }
-    considered += page.tokens.length;
     after = page.next;
   }
   return { considered, isWhole: true, ended };

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
@@ -336,6 +336,38 @@ describe('writ agents, servers and issuers, one by one', () => {
       'would be retired: agent agt_planner\n    status: "active" -> "disabled"\n',
     );
     expect(planner()).toMatchObject({ status: 'active' });
+  });
+
+  it('have what a change would end worked out only where a dry run asks for it', async () => {
+    await createAgent('--secret');
+    const queries: string[] = [];
+    const front = createHttpServer((request, response) => {
+      void (async () => {
+        const { method = '', url = '', headers } = request;
+        const chunks: Buffer[] = [];
+        for await (const chunk of request) chunks.push(chunk as Buffer);
+        const body = Buffer.concat(chunks);
+        const sent = Object.entries(headers).filter(
+          ([name]) => !/^(host|connection|content-length|transfer)/.test(name),
+        );
+        const init = { method, headers: sent as [string, string][] };
+        const answer = await fetch(`${admin.url}${url}`, body.length === 0 ? init : { ...init, body });
+        if (method === 'PUT') queries.push(url.replace(/^[^?]*/, ''));
+        const etag = answer.headers.get('etag');
+        response.writeHead(answer.status, {
+          'Content-Type': answer.headers.get('content-type') ?? '',
+          ...(etag === null ? {} : { ETag: etag }),
+        });
+        response.end(await answer.text());
+      })();
+    });
+    const env = { WRIT_ISSUER: await listen(front) };
+    const change = ['agents', 'change', 'agt_planner', '--purpose'];
+    expect((await writ([...change, 'Tries', '--dry-run'], { env })).code).toBe(0);
+    expect(queries.splice(0)).toEqual(['?dry_run=true&effect=true']);
+    expect((await writ([...change, 'Sleeps'], { env })).code).toBe(0);
+    expect(queries).toEqual(['?dry_run=true&effect=false', '?dry_run=false']);
+    await close(front);
   });
 
   it('are changed in what is named and in nothing else', async () => {
@@ -751,7 +783,7 @@ describe('the connection', () => {
 
   it('is tried once more for a change when Writ was away, under the same idempotency key', async () => {
     const asked: (string | undefined)[] = [];
-    const away = createServer(({ headers }, response) => {
+    const away = createHttpServer(({ headers }, response) => {
       asked.push(headers['idempotency-key']?.toString());
       response.statusCode = asked.length === 1 ? 503 : 200;
       const body = { code: 'unavailable', detail: 'away', request_id: 'req_1', id: 'ses_1', result: 'ended' };

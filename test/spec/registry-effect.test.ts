@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
+import { foresee } from '../../src/policy/index.js';
+import { openLivePermits } from '../../src/storage/index.js';
 import { reevaluated } from '../support/invariants.js';
 import { activate } from '../support/policies.js';
 import { COMPANY, ownWorld, RS1, RS2, tool, tools } from '../support/world.js';
@@ -91,6 +93,32 @@ describe('a dry run of a change of the registry', () => {
     expect(await tried('agents', 'agt_a1', { purpose: 'another' })).toEqual({ effect: NOTHING_ENDS, ended: [] });
     const created = await world.admin('PUT', '/agents/agt_new?dry_run=true', await newAgent());
     expect([created.status, (created.body as { effect: Effect }).effect]).toEqual([201, NOTHING_ENDS]);
+  });
+
+  it('is checked whole without it, where nobody asks what would end', async () => {
+    const object = { ...(await objectAt('agents', 'agt_a1')), status: 'disabled' };
+    const at1 = `${at('agents', 'agt_a1')}?dry_run=true`;
+    const answers = [
+      await world.admin('PUT', `${at1}&effect=false`, object),
+      await world.admin('PUT', `${at1}&effect=false`, { ...object, expires_at: '2020-01-01T00:00:00Z' }),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([200, 400]);
+    expect(answers[0]?.body).toEqual(object);
+    expect(effectOf(await world.admin('PUT', at1, object)).tokens).toBeGreaterThan(0);
+  });
+
+  it('stops looking when its time is over, and says that there is more', async () => {
+    await world.writ.flush();
+    const live = openLivePermits(world.writ.database);
+    const nothingKept = { of: () => Promise.resolve([]) };
+    const lookingWhile = (hasTime: () => boolean): ReturnType<typeof foresee> =>
+      foresee(
+        { cutOff: ['agent:agt_a1'], rules: undefined },
+        { live, inputs: nothingKept, since: 0, most: 1_000, hasTime, turn: () => Promise.resolve() },
+      );
+    expect(await lookingWhile(() => false)).toEqual({ considered: 0, isWhole: false, ended: [] });
+    const whole = await lookingWhile(() => true);
+    expect([whole.considered, whole.isWhole, whole.ended.length]).toEqual([made.length, true, made.length]);
   });
 
   it('names the sessions that a narrower agent would lose tokens of, tool by tool; the change ends exactly those', async () => {
