@@ -3,9 +3,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type AgentId, claimsOf, RESOURCE, SUSPECTS } from './cast.js';
 import type { Person } from './code-flow.js';
 import { type Act, type Arena, atOnce, type Contest, isActive, saidBy, somebody, succeeded } from './contest.js';
-import { BOUND_MS, type Following } from './following.js';
 import { type Form, type Line, type Reply, textOf } from './line.js';
 import { withDatabase } from './rig.js';
+import { refundWinners, revocationWinners, survivalOf } from './verdicts.js';
 
 type Named = Readonly<{ jti: string; session: string; txn: string }>;
 
@@ -75,7 +75,7 @@ async function refunded(arena: Arena): ReturnType<Contest> {
   const replies = await atOnce(arena, failed(calls[0] ?? ''), failed(calls[1] ?? ''));
   const { body } = await arena.servers[0].line.json('GET', `/admin/v1/sessions/${session}`, arena.adminToken);
   const [budget] = Array.isArray(body['budgets']) ? (body['budgets'] as readonly Readonly<{ used?: unknown }>[]) : [];
-  return { winners: 2 - Number(budget?.used), said: `${JSON.stringify(budget)}: ${saidBy(replies)}` };
+  return { winners: refundWinners(budget?.used), said: `${JSON.stringify(budget)}: ${saidBy(replies)}` };
 }
 
 const newCall = (): string => randomBytes(16).toString('base64url');
@@ -102,7 +102,7 @@ async function revoked(arena: Arena, { order, form, agent }: Suspicion): ReturnT
   const alive = await Promise.all(tokens.map((token) => isAlive(arena, token, at)));
   const survivors = alive.filter((one) => one !== undefined);
   const said = `revoked: ${saidBy([reply])}, alive: ${survivors.join()}, minted ${tokens.length} of ${MINTS}`;
-  return { winners: (succeeded(reply) ? 1 : 0) + survivors.length, said };
+  return { winners: revocationWinners(succeeded(reply), survivors.length), said };
 }
 
 const MINTS = 4;
@@ -115,17 +115,10 @@ async function isAlive(arena: Arena, token: string, answered: number): Promise<s
   );
   if (!asked.every(succeeded)) return `introspection: ${saidBy(asked)}`;
   if (asked.some(isActive)) return `introspection: ${saidBy(asked)}`;
-  const offline = await Promise.all(verifiers.map((verifier) => outlives(verifier, token, answered)));
+  const offline = await Promise.all(
+    verifiers.map(async (verifier) => survivalOf(await verifier.call(token), answered)),
+  );
   return offline.find((one) => one !== undefined);
-}
-
-/** Beyond what a verifier promises that was cut off from its feed. */
-async function outlives(verifier: Following, token: string, answered: number): Promise<string | undefined> {
-  const { how, why, ms } = await verifier.call(token);
-  const after = Math.round(ms - answered);
-  return how === 'late' || (how === 'stopped' && after > BOUND_MS)
-    ? `feed: ${how} ${after} ms after, ${why}`
-    : undefined;
 }
 
 const READ = JSON.stringify([

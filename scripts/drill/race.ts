@@ -1,14 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { challengeOf, Person, refreshForm } from './code-flow.js';
-import { type Arena, type Contest, isActive, somebody, succeeded, type Use, used, type Verdict } from './contest.js';
+import { type Arena, type Contest, isActive, somebody, succeeded, type Use, used } from './contest.js';
 import { Following } from './following.js';
 import { type Form, textOf } from './line.js';
 import { SESSION_CONTESTS } from './race-sessions.js';
 import { type Bounds, openRig, type Rig } from './rig.js';
+import { note, raceFlaws, type Tally } from './verdicts.js';
 
 type Twice = (rig: Rig, person: Person) => Promise<readonly [Use, Use]>;
 
-export type Tally = { rounds: number; double_wins: number; no_winner: number };
 export type RaceResult = Tally & Readonly<{ seconds: number; things: Readonly<Record<string, Tally>> }>;
 
 const LANES = 8;
@@ -28,25 +28,19 @@ export async function race({ rounds, seconds, say }: Bounds): Promise<RaceResult
       while (begun < rounds && elapsed() < seconds) {
         const [name, contest] = CONTEST_LIST[begun++ % CONTEST_LIST.length] ?? NONE;
         const tally = things[name] ?? newTally();
-        note(await contest(arena, person), tally, (line) => {
-          say(`${name}: ${line}`);
-        });
+        const { winners, said } = await contest(arena, person);
+        if (!note(winners, tally)) say(`${name}: ${winners} winners: ${said}`);
         if (total(things).rounds % 500 === 0) say(progress(total(things), elapsed()));
       }
     };
     await Promise.all(Array.from({ length: LANES }, lane));
-    return { ...total(things), seconds: Math.round(elapsed()), things };
+    const result = { ...total(things), seconds: Math.round(elapsed()), things };
+    for (const flaw of raceFlaws(result)) say(flaw);
+    return result;
   } finally {
     await Promise.all(arena.verifiers.map((verifier) => verifier.close()));
     await rig.closing.close();
   }
-}
-
-function note({ winners, said }: Verdict, tally: Tally, say: (line: string) => void): void {
-  tally.rounds++;
-  if (winners > 1) tally.double_wins++;
-  if (winners < 1) tally.no_winner++;
-  if (winners !== 1) say(`${winners} winners: ${said}`);
 }
 
 /** The loser of an exchange is refused in the commit, of a request to the engine before its work. */
