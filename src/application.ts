@@ -31,7 +31,16 @@ import {
   windowLimit,
 } from './http/index.js';
 import type { HandleReader, TokenStates } from './introspection/index.js';
-import { enrolmentRoutes, Passkeys } from './human/index.js';
+import {
+  type ApprovalsDeps,
+  approvalsPrefix,
+  approvalsRoutes,
+  enrolmentRoutes,
+  ownCallback,
+  OwnSessions,
+  pageSecrets,
+  Passkeys,
+} from './human/index.js';
 import { readTools } from './mcp/index.js';
 import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES, type EngineDeps } from './oauth/index.js';
 import { oauthRoutes } from './oauth-routes.js';
@@ -77,6 +86,7 @@ export function application(house: House): RequestListener {
   const beginnings = beginningLimits(config);
   const local = localOf(house);
   const engine = engineOf(house, shared, { beginnings, local });
+  const approvals = approvalsOf(house, shared, { engine, local, perNetwork: beginnings.perNetwork });
   const states = openTokenStates(database, clock, config.lifetimes.sessionIdleSeconds);
   const running = runningRules(house, shared.policies);
   const introspection = {
@@ -115,10 +125,13 @@ export function application(house: House): RequestListener {
       ? []
       : enrolmentRoutes({ ...local, issuer: config.issuer, perNetwork: beginnings.perNetwork })
     ).map(answeredInTime),
+    ...approvalsRoutes(approvals).map(answeredInTime),
     ...adminOf(house, shared).map(answeredInTime),
   ];
   const koa = koaOf(house, steps);
-  koa.use(router(routes, [adminPrefix(config.issuer), auditPrefix(config.issuer), feedPrefix(config.issuer)]));
+  const owns = [adminPrefix, auditPrefix, feedPrefix, approvalsPrefix].map((prefixOf) => prefixOf(config.issuer));
+  koa.use(router(routes, owns));
+  koa.use(ownCallback(approvals));
   koa.use(engine.middleware);
   return shortCut(oauth.forms, steps, { otherwise: withoutPromise(koa), report });
 }
@@ -238,6 +251,28 @@ function localOf({ config, clock, database }: House) {
   const accounts = openLocalAccounts(database, clock);
   const passkeys = new Passkeys({ issuer: config.issuer, accounts, challenges: openChallenges(database), clock });
   return { accounts, passkeys, acr: config.passkeyAcr };
+}
+
+/** The people's own place. Its sign-ins are kept beside those of the engine, and end with whatever ends those. */
+function approvalsOf(
+  { config, secrets, clock, report, database, registry }: House,
+  { persons }: Pick<Shared, 'persons'>,
+  {
+    engine,
+    local,
+    perNetwork,
+  }: Pick<ApprovalsDeps, 'perNetwork'> & Readonly<{ engine: Engine; local: ReturnType<typeof localOf> }>,
+): ApprovalsDeps {
+  const records = openEngineStore(database, clock);
+  const signOuts = openSignOuts(database, clock);
+  return {
+    ...{ issuer: config.issuer, clock, registry, people: persons, perNetwork, records, report },
+    ...{ signIns: engine.signIns, passkeys: local?.passkeys, challenges: openChallenges(database) },
+    secrets: pageSecrets(secrets.cookieKeys[0]),
+    sessions: new OwnSessions({ issuer: config.issuer, records, clock }),
+    endSignIn: (signIn, person) => signOuts.here(signIn, person),
+    acting: openSessions(database, clock),
+  };
 }
 
 /** An authorization that is begun is kept for as long as its pages live. */

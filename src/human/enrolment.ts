@@ -1,8 +1,9 @@
 import type { Context } from 'koa';
-import { type Limit, networkSeen, readText, type Route } from '../http/index.js';
+import { type Limit, networkSeen, type Route } from '../http/index.js';
 import { sha256 } from '../protocol/index.js';
 import { sendPage } from './html.js';
 import type { Invited, LocalAccounts } from './local-accounts.js';
+import { readOwnForm } from './own-form.js';
 import { enrolledPage, enrolPage, NO_INVITATION, TOO_MANY_LINKS } from './passkey-pages.js';
 import type { PasskeyFlaw, Passkeys } from './passkeys.js';
 
@@ -53,21 +54,10 @@ async function show({ ctx, token, invited, deps }: Visit, problem: PasskeyFlaw |
 
 async function enrol(visit: Visit): Promise<void> {
   const { ctx, token, deps } = visit;
-  const answer = await readAnswer(ctx, new URL(deps.issuer).origin);
-  const made = await deps.passkeys.registered(answer ?? '', purposeOf(token));
+  const form = await readOwnForm(ctx, new URL(deps.issuer).origin);
+  const made = await deps.passkeys.registered(form?.get('answer') ?? '', purposeOf(token));
   if (!made.ok) await show(visit, made.error);
   else sendPage(ctx, (await deps.accounts.enrol(sha256(token), made.value)) ? enrolledPage() : NO_INVITATION);
 }
 
 const purposeOf = (token: string): string => `enrolment ${sha256(token)}`;
-
-const ANSWER_LIMIT = 16_384;
-
-/** The one field of the form. `undefined` for what is no form of our own page. */
-async function readAnswer(ctx: Context, origin: string): Promise<string | undefined> {
-  const isOwn =
-    ['', 'same-origin'].includes(ctx.get('sec-fetch-site')) && ['', 'null', origin].includes(ctx.get('origin'));
-  if (!isOwn || ctx.request.is('application/x-www-form-urlencoded') === false) return undefined;
-  const text = await readText(ctx, ANSWER_LIMIT);
-  return text.ok ? (new URLSearchParams(text.value).get('answer') ?? undefined) : undefined;
-}

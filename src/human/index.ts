@@ -1,3 +1,4 @@
+export { approvalsPrefix, type ApprovalsDeps, approvalsRoutes } from './approvals.js';
 export { type ConsentRequest, consentRequest, type ConsentTool } from './consent.js';
 export { enrolmentRoutes, type EnrolmentDeps } from './enrolment.js';
 export { html, Markup, type Page, page, sendPage } from './html.js';
@@ -12,6 +13,8 @@ export {
 export type { Challenges, Invited, LocalAccount, LocalAccounts, NewPasskey } from './local-accounts.js';
 export { type CompanyLogout, type LogoutFlaw, readLogoutToken } from './logout-token.js';
 export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
+export { OwnSessions, type SignInRecords } from './own-session.js';
+export { ownCallback } from './own-sign-in.js';
 export { chooserPage, consentPage, type ConsentProblem, continuePage, type Trouble, troublePage } from './pages.js';
 export { signInPage } from './passkey-pages.js';
 export { type PasskeyFlaw, Passkeys, type Verified } from './passkeys.js';

@@ -11,7 +11,8 @@ export function signInPage(form: Form, others: readonly Readonly<{ name: string;
     'Sign in',
     html`<h1>Sign in</h1>
       <p class="soft">Your device asks for your fingerprint, your face or its PIN. You need not type a name.</p>
-      ${passkeyForm('get', form, 'Sign in with a passkey')} ${others.length === 0 ? undefined : elsewhere(others)}`,
+      ${passkeyForm('get', saying(form), 'Sign in with a passkey')}
+      ${others.length === 0 ? undefined : elsewhere(others)}`,
     { script: PASSKEY_SCRIPT, status: statusOf(form) },
   );
 }
@@ -45,7 +46,7 @@ export function enrolPage({ name, email }: Readonly<{ name: string; email: strin
           <dd>Close this page and tell whoever sent you the link.</dd>
         </div>
       </dl>
-      ${passkeyForm('create', form, 'Make a passkey')}`,
+      ${passkeyForm('create', saying(form), 'Make a passkey')}`,
     { script: PASSKEY_SCRIPT, status: statusOf(form) },
   );
 }
@@ -75,10 +76,18 @@ export const TOO_MANY_LINKS = troublePage({
 
 const statusOf = ({ problem }: Form): number => (problem === undefined ? 200 : 400);
 
-const passkeyForm = (method: 'create' | 'get', { action, options, problem }: Form, label: string): Markup =>
-  html`<p class="warn" role="alert" ${problem === undefined ? HIDDEN : undefined}>
-      ${problem === undefined ? '' : PROBLEMS[problem]}
-    </p>
+const saying = ({ problem, ...form }: Form) => ({
+  ...form,
+  said: problem === undefined ? undefined : PROBLEMS[problem],
+});
+
+/** `said`: what is wrong, where something is. */
+export const passkeyForm = (
+  method: 'create' | 'get',
+  { action, options, said }: Readonly<{ action: string; options: object; said: string | undefined }>,
+  label: string,
+): Markup =>
+  html`<p class="warn" role="alert" ${said === undefined ? HIDDEN : undefined}>${said ?? ''}</p>
     <noscript><p class="warn">A passkey needs JavaScript, which your browser has switched off here.</p></noscript>
     <form
       method="post"

@@ -14,6 +14,9 @@ export type PageSecrets = Readonly<{
   /** For the page on which this sign-in is ended. */
   signOutToken(signIn: string): string;
   isSignOutToken(token: string, signIn: string): boolean;
+  /** For the forms of /approvals in this sign-in. */
+  placeToken(signIn: string): string;
+  isPlaceToken(token: string, signIn: string): boolean;
 }>;
 
 export function pageSecrets(key: string): PageSecrets {
@@ -27,6 +30,7 @@ export function pageSecrets(key: string): PageSecrets {
   const consentToken = (interaction: string, shown: ConsentRequest): string =>
     mac('consent', interaction, JSON.stringify(shown));
   const signOutToken = (signIn: string): string => mac('sign-out', signIn);
+  const placeToken = (signIn: string): string => mac('approvals', signIn);
   return {
     newSignIn: () => signInOf(randomText(32)),
     signInOf,
@@ -34,6 +38,8 @@ export function pageSecrets(key: string): PageSecrets {
     isConsentToken: (token, interaction, shown) => equal(token, consentToken(interaction, shown)),
     signOutToken,
     isSignOutToken: (token, signIn) => equal(token, signOutToken(signIn)),
+    placeToken,
+    isPlaceToken: (token, signIn) => equal(token, placeToken(signIn)),
   };
 }
 

@@ -9,6 +9,7 @@ body { margin: 0; min-height: 100vh; background: var(--back); color: var(--ink);
 main { width: 100%; max-width: 520px; background: var(--paper); border: 1px solid var(--line); border-radius: 14px; padding: 28px; overflow-wrap: anywhere; }
 h1 { font-size: 1.375rem; line-height: 1.3; margin: 0 0 4px; letter-spacing: -.01em; }
 h2 { font-size: .8125rem; text-transform: uppercase; letter-spacing: .06em; color: var(--soft); margin: 24px 0 8px; }
+h3 { font-size: 1rem; margin: 0; }
 p { margin: 8px 0; }
 a { color: var(--accent); }
 .soft { color: var(--soft); }

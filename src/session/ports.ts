@@ -6,6 +6,8 @@ export type SessionFilter = Readonly<{
   agent?: string;
   status?: AgentSession['status'];
   parent?: string;
+  /** Those only that have not ended. */
+  live?: true;
 }>;
 
 /** `after` is the id of the last session seen. */

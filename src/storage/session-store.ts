@@ -81,12 +81,20 @@ const SELECT = `SELECT ${COLUMNS} FROM agent_session`;
 const LIST = `${SELECT}
   WHERE ($1::text IS NULL OR person_id = $1) AND ($2::text IS NULL OR agent_id = $2) AND ($3::text IS NULL OR status = $3)
     AND ($4::text IS NULL OR parent_id = $4)
-    AND ($5::text IS NULL OR id > $5) ORDER BY id LIMIT $6::int`;
+    AND ($7::boolean IS NULL OR status <> 'ended') AND ($5::text IS NULL OR id > $5) ORDER BY id LIMIT $6::int`;
 
 const listParameters = (
-  { person, agent, status, parent }: SessionFilter,
+  { person, agent, status, parent, live }: SessionFilter,
   { after, limit }: SessionPage,
-): readonly unknown[] => [person ?? null, agent ?? null, status ?? null, parent ?? null, after ?? null, limit + 1];
+): readonly unknown[] => [
+  person ?? null,
+  agent ?? null,
+  status ?? null,
+  parent ?? null,
+  after ?? null,
+  limit + 1,
+  live ?? null,
+];
 
 const Sessions = z.array(
   z

@@ -1,0 +1,141 @@
+import type { Context } from 'koa';
+import { isFresh } from '../approval/index.js';
+import type { Clock } from '../base/index.js';
+import type { PathParams, Route } from '../http/index.js';
+import type { RegistryReader } from '../registry/index.js';
+import type { AgentSession, SessionsAdmin } from '../session/index.js';
+import { type ApprovalsProblem, approvalsPage } from './approvals-pages.js';
+import { APPROVALS } from './approvals-words.js';
+import { sendPage } from './html.js';
+import { readOwnForm } from './own-form.js';
+import type { OwnSession, OwnSessions } from './own-session.js';
+import { beginOwnSignIn, type OwnSignInDeps, showOwnSignIn } from './own-sign-in.js';
+import { troublePage } from './pages.js';
+import type { Person } from './people.js';
+import type { PageSecrets } from './secrets.js';
+
+export type ApprovalsDeps = OwnSignInDeps &
+  Readonly<{
+    secrets: PageSecrets;
+    sessions: OwnSessions;
+    /** Ends one sign-in, on the record. */
+    endSignIn(signIn: string, person: string): Promise<void>;
+    acting: Pick<SessionsAdmin, 'list' | 'get' | 'pause' | 'resume' | 'end'>;
+    registry: RegistryReader;
+    clock: Clock;
+  }>;
+
+/** Where everything of /approvals begins, for the router. */
+export const approvalsPrefix = (issuer: string): string => `${new URL(issuer).pathname.replace(/\/$/, '')}/approvals`;
+
+/** A person's own place: what can act for them, and how to stop it. Only forms of its own pages change anything. */
+export function approvalsRoutes(deps: ApprovalsDeps): readonly Route[] {
+  const path = approvalsPrefix(deps.issuer);
+  const origin = new URL(deps.issuer).origin;
+  return [
+    { method: 'GET', path, handle: (ctx) => signedIn(ctx, deps, (visit) => show(visit)) },
+    {
+      method: 'POST',
+      path: `${path}/sign-in`,
+      handle: async (ctx) => beginOwnSignIn(ctx, await readOwnForm(ctx, origin), deps),
+    },
+    { method: 'POST', path: `${path}/sign-out`, handle: (ctx) => posted(ctx, deps, signOut) },
+    {
+      method: 'POST',
+      path: `${path}/sessions/:id`,
+      handle: (ctx, params) => posted(ctx, deps, (visit, form) => change(visit, form, params)),
+    },
+  ];
+}
+
+type Visit = Readonly<{ ctx: Context; session: OwnSession; person: Person; deps: ApprovalsDeps }>;
+
+async function signedIn(ctx: Context, deps: ApprovalsDeps, go: (visit: Visit) => Promise<void>): Promise<void> {
+  const session = await deps.sessions.current(ctx);
+  const person = session === undefined ? undefined : await deps.people.byId(session.person);
+  if (session === undefined || person?.status !== 'active') await showOwnSignIn(ctx, deps);
+  else await go({ ctx, session, person, deps });
+}
+
+const posted = (
+  ctx: Context,
+  deps: ApprovalsDeps,
+  go: (visit: Visit, form: URLSearchParams) => Promise<void>,
+): Promise<void> =>
+  signedIn(ctx, deps, async (visit) => {
+    const form = await readOwnForm(ctx, new URL(deps.issuer).origin);
+    const isOurs = deps.secrets.isPlaceToken(form?.get('token') ?? '', visit.session.uid);
+    if (form === undefined || !isOurs) await show(visit, 'not_from_here');
+    else await go(visit, form);
+  });
+
+const PAGE = 10;
+
+async function show({ ctx, session, person, deps }: Visit, problem?: ApprovalsProblem): Promise<void> {
+  const asked = ctx.query['after'];
+  const after = typeof asked === 'string' && /^ses_[\w-]{22}$/.test(asked) ? asked : undefined;
+  const filter = { person: person.id, live: true } as const;
+  const found = await deps.acting.list(filter, { limit: PAGE, ...(after === undefined ? {} : { after }) });
+  const registry = deps.registry.current();
+  const acting = found.sessions.map((one) => {
+    const agent = registry.agent(one.agentId);
+    return { session: one, agent: agent?.name ?? one.agentId, owner: agent?.owner };
+  });
+  const { name, email } = person.attributes;
+  const form = { issuer: deps.issuer, token: deps.secrets.placeToken(session.uid), problem };
+  const who = { id: person.id, name: name ?? email ?? person.id, email };
+  sendPage(ctx, approvalsPage({ person: who, acting, next: found.next, isFirst: after === undefined, form }));
+}
+
+/** What is somebody else's is answered as what was never there. */
+async function change(visit: Visit, form: URLSearchParams, { id = '' }: PathParams): Promise<void> {
+  const { ctx, session, person, deps } = visit;
+  const found = await deps.acting.get(id);
+  if (found?.personId !== person.id) {
+    sendPage(ctx, troublePage(APPROVALS.unknown));
+    return;
+  }
+  const action = form.get('action');
+  const approver = { person: person.id, groups: [], verifiedAt: session.verifiedAt };
+  if (action !== 'pause' && action !== 'resume' && action !== 'end') await show(visit, 'not_from_here');
+  else if (action === 'resume' && !isFresh(approver, deps.clock.now())) await showOwnSignIn(ctx, deps, 'confirm');
+  else if (await isDone(action, found, visit)) seeOther(ctx, `${deps.issuer}/approvals`);
+  else await show(visit, 'changed');
+}
+
+/** What others paused, the person may end and not resume; so a pause of theirs is not made their own either. */
+async function isDone(
+  action: keyof typeof APPROVALS.actions,
+  { id, status, paused }: AgentSession,
+  { person: { id: by }, deps: { acting } }: Visit,
+): Promise<boolean> {
+  const reason = REASONS[action];
+  switch (action) {
+    case 'pause':
+      return status === 'active' && (await acting.pause(id, { by, reason, seconds: undefined })) === 'paused';
+    case 'resume':
+      return paused?.by === by && (await acting.resume(id, { by, reason })) === 'resumed';
+    case 'end':
+      return (await acting.end(id, { by, reason })) === 'ended';
+  }
+}
+
+/** What the agent and the log are told. */
+const REASONS = {
+  pause: 'the person paused it',
+  resume: 'the person let it go on',
+  end: 'the person ended it',
+} as const;
+
+async function signOut({ ctx, session, person, deps }: Visit): Promise<void> {
+  await deps.endSignIn(session.uid, person.id);
+  await deps.sessions.clear(ctx);
+  seeOther(ctx, `${deps.issuer}/approvals`);
+}
+
+/** RFC 9700 section 4.12: 303, so that no browser repeats a form at the next address. */
+function seeOther(ctx: Context, address: string): void {
+  ctx.status = 303;
+  ctx.set({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' });
+  ctx.redirect(address);
+}
