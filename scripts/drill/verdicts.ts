@@ -25,8 +25,9 @@ export const raceFlaws = ({
 /** A revocation that was not done has no winner, whatever lives; each token that outlives one is a winner too many. */
 export const revocationWinners = (isDone: boolean, survivors: number): number => (isDone ? 1 + survivors : 0);
 
-/** Two calls were reserved: as many were refunded as are not used. */
-export const refundWinners = (used: unknown): number => (typeof used === 'number' ? 2 - used : Number.NaN);
+/** Two calls were reserved: as many were refunded as are not used, which is told as text. */
+export const refundWinners = (used: unknown): number =>
+  typeof used === 'string' && /^\d+$/.test(used) ? 2 - Number(used) : Number.NaN;
 
 /** Why a call counts as one that outlived its revocation, which was answered at `answered`: beyond what a verifier promises that was cut off. */
 export function survivalOf({ how, why, ms }: Ended, answered: number): string | undefined {

@@ -24,11 +24,11 @@ describe('a drill of races', () => {
   });
 
   it.each([
-    ['one is used', 1, 1],
-    ['none is used', 0, 2],
-    ['both are used', 2, 0],
+    ['one is used', '1', 1],
+    ['none is used', '0', 2],
+    ['both are used', '2', 0],
     ['the session shows no budget', undefined, Number.NaN],
-    ['what is used is no number', '1', Number.NaN],
+    ['what is used is no number', '', Number.NaN],
   ])('takes a refund for done once where %s, of two that were reserved', (_, used, winners) => {
     expect(refundWinners(used)).toBe(winners);
   });
