@@ -5,14 +5,20 @@ type Accepted = TrustedIssuer['accepts'][number];
 
 /**
  * Whether a change takes something from the tokens that people of this issuer brought: an agent, a kind of token, a name or
- * scope of it, a key, or what its claims and client ids mean. `before` is the document that was stored.
+ * scope of it, a key, or what its claims and client ids mean. `before` is the document that was stored: of one that cannot be
+ * read nobody knows that nothing is taken.
  */
 export function isNarrowedIssuer(before: unknown, after: TrustedIssuer): boolean {
+  if (before === undefined) return false;
   const was = TrustedIssuer.safeParse(before).data;
-  if (was === undefined) return false;
-  if (lacks(after.agents, was.agents) || was.claims.scope !== after.claims.scope) return true;
+  if (was === undefined) return true;
+  if (haveOthers(was, after) || was.claims.scope !== after.claims.scope) return true;
   return lacksKeys(was, after) || readsOthers(was, after) || was.accepts.some((one) => !isKept(one, after.accepts));
 }
+
+/** TX-05: an agent that is new may make a token another agent's, whose `azp` or `client_id` names it. */
+const haveOthers = ({ agents: was }: TrustedIssuer, { agents: now }: TrustedIssuer): boolean =>
+  lacks(now, was) || lacks(was, now);
 
 /** Keys by URL are not compared: nobody knows here which they were. */
 const lacksKeys = (was: TrustedIssuer, after: TrustedIssuer): boolean =>

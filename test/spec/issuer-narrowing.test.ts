@@ -84,6 +84,11 @@ describe('a trusted issuer that is narrowed', () => {
       { client_ids: { web: 'agt_a2' } },
       async () => tokenFor(await brought({ azp: 'web' })),
     ],
+    [
+      'an agent that is new, and turns out to be whom it was issued to',
+      { agents: ['agt_a1', 'agt_a2', 'agt_ax'] },
+      async () => tokenFor(await brought({ azp: 'agt_ax' })),
+    ],
   ];
 
   it.each(CASES)('ends what came by %s, as its dry run says, and nothing else', async (_, change, make) => {
@@ -120,11 +125,10 @@ describe('a trusted issuer that is narrowed', () => {
 
   it('takes nothing from anybody where it is widened, or its claims fill attributes otherwise', async () => {
     const before = await world.writ.database.prisma.policyReevaluation.count();
-    await put({ ...ISSUER, agents: ['agt_a1', 'agt_a2', 'agt_ax'], claims: { scope: 'scope', email: 'mail' } });
+    await put({ ...ISSUER, claims: { scope: 'scope', email: 'mail' } });
     await put({
       ...ISSUER,
       accepts: [{ ...ACCESS, audiences: ['writ-at-company', 'writ'] }, ISSUER.accepts[1]],
-      agents: ['agt_a1', 'agt_a2', 'agt_ax'],
     });
     expect(await world.writ.database.prisma.policyReevaluation.count()).toBe(before);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Agent, cutOffs, McpServer, type McpServerInput, TrustedIssuer } from '../../src/registry/index.js';
+import { Agent, cutOffs, isNarrowed, McpServer, type McpServerInput, TrustedIssuer } from '../../src/registry/index.js';
 import { makeKey } from '../support/writ.js';
 import { reviewedTool } from '../../scripts/reviewed-tool.js';
 
@@ -71,6 +71,15 @@ describe('what a change of the registry cuts off', () => {
   ] as const)('is a trusted issuer that is %s, and nothing by one that is as it was', (_title, after) => {
     expect(cutOffs(stored(issuer), after)).toEqual(['issuer:https://idp.example']);
     expect(cutOffs(stored(issuer), issuer)).toEqual([]);
+  });
+
+  it.each([
+    ['narrows one whose stored document nobody can read', { ...issuer, agents: 'agt_a' }, true],
+    ['narrows one of whom nothing is known but that it was there', null, true],
+    ['narrows none that is new', undefined, false],
+    ['narrows none that is as it was', issuer, false],
+  ] as const)('%s', (_title, before, narrowed) => {
+    expect(isNarrowed(before && stored(before), issuer)).toBe(narrowed);
   });
 
   const draft = { ...read, reviewed: undefined };
