@@ -103,8 +103,8 @@ export const makeForesight =
   (deps: ForesightDeps): Foresight =>
   (change) => {
     const taking = takenBy(change);
-    const takesNothing = taking.cutOff.length === 0 && !taking.isNarrowing;
-    if (takesNothing) return Promise.resolve(viewOf({ considered: 0, isWhole: true, ended: [] }, taking.removed, 0));
+    const takesNothing = taking.cutOff.length === 0 && !taking.isNarrowing && taking.removed.length === 0;
+    if (takesNothing) return Promise.resolve(viewOf(NOTHING_ENDS, taking.removed, 0));
     const until = performance.now() + BUDGET_MS;
     return deps.inTurn(() => effectOf(change, { ...taking, hasTime: () => performance.now() < until }, deps));
   };
@@ -118,8 +118,12 @@ async function effectOf(
   const since = clock.now() - DECIDED_WITHIN;
   const outlook = { live, inputs, since, most: MOST_TOKENS, hasTime, turn: () => turn() };
   const sessions = removed.length === 0 ? 0 : await live.sessionsOf(removed);
-  return viewOf(await foresee({ cutOff, rules }, outlook), removed, sessions);
+  // What was disabled before has no tokens, and sessions none the less.
+  const foreseen = cutOff.length === 0 && !isNarrowing ? NOTHING_ENDS : await foresee({ cutOff, rules }, outlook);
+  return viewOf(foreseen, removed, sessions);
 }
+
+const NOTHING_ENDS: Foreseen = { considered: 0, isWhole: true, ended: [] };
 
 type Taking = Readonly<{ cutOff: readonly string[]; isNarrowing: boolean; removed: readonly string[] }>;
 

@@ -232,6 +232,29 @@ describe('a dry run of a change of the registry', () => {
     expect([answer.status, (answer.body as { code?: string }).code]).toEqual([409, 'in_use']);
   });
 
+  it('counts the sessions that end with an agent that is removed long after it was disabled', async () => {
+    expect(
+      (await world.admin('PUT', '/agents/agt_late', { ...(await newAgent()), client_id: 'agt_late' })).status,
+    ).toBe(201);
+    const trusted = await objectAt('issuers', COMPANY);
+    const agents = trusted['agents'] as string[];
+    await world.admin('PUT', at('issuers', COMPANY), { ...trusted, agents: [...agents, 'agt_late'] });
+    const subject_token = await world.personToken('bob', { client_id: 'agt_late' });
+    const token = await tokenFor('read_file', { subject_token }, { id: 'agt_late', key });
+    await world.admin('PUT', '/agents/agt_late', { ...(await objectAt('agents', 'agt_late')), status: 'disabled' });
+    await world.admin('PUT', at('issuers', COMPANY), trusted);
+    await reevaluated(world);
+    const { session } = claims(token).writ;
+    const open = (await world.admin('GET', `/sessions/${session}`)).body;
+    expect(open).toMatchObject({ status: 'active' });
+    expect(effectOf(await world.admin('DELETE', '/agents/agt_late?dry_run=true'))).toEqual({
+      ...NOTHING_ENDS,
+      sessions_ended: 1,
+    });
+    expect((await world.admin('DELETE', '/agents/agt_late')).status).toBe(204);
+    expect((await world.admin('GET', `/sessions/${session}`)).body).toMatchObject({ status: 'ended' });
+  });
+
   it('says what ends with a disabled issuer, and what a review in other classes takes', async () => {
     const token = await tokenFor('list_files');
     const path = `${at('servers', RS1)}/tools/list_files`;
