@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { type Bounds, openRig, type Rig, withDatabase } from './rig.js';
 
@@ -10,8 +11,10 @@ export type BudgetResult = Readonly<{
   lost_units: number;
   permitted: number;
   refused: number;
-  /** Neither of the two: an outage. */
+  /** Neither of the two. */
   failed: number;
+  /** Why, by status and sentence of the answer. */
+  failures: Readonly<Record<string, number>>;
   seconds: number;
 }>;
 
@@ -27,15 +30,21 @@ export async function budget({ rounds, seconds, say }: Bounds): Promise<BudgetRe
     const began = performance.now();
     const elapsed = (): number => (performance.now() - began) / 1_000;
     const tally = { debits: 0, permitted: 0, refused: 0, failed: 0 };
+    const failures: Record<string, number> = {};
     const lane = async (): Promise<void> => {
       while (tally.debits < rounds && elapsed() < seconds) {
         const n = tally.debits++;
-        tally[await attempt(rig, n)]++;
+        const outcome = await attempt(rig, n);
+        if (outcome === 'permitted' || outcome === 'refused') tally[outcome]++;
+        else {
+          tally.failed++;
+          failures[outcome.because] = (failures[outcome.because] ?? 0) + 1;
+        }
         if (n % 1_000 === 999) say(`${n + 1} in ${Math.round(elapsed())} s, ${tally.permitted} permitted`);
       }
     };
     await Promise.all(Array.from({ length: LANES }, lane));
-    return { ...tally, ...(await balance(rig)), seconds: Math.round(elapsed()) };
+    return { ...tally, failures, ...(await balance(rig)), seconds: Math.round(elapsed()) };
   } finally {
     await rig.closing.close();
   }
@@ -54,16 +63,33 @@ async function limit(
   const agents = registry.agents.map((agent) => ({ ...agent, budgets }));
   const applied = await servers[0].line.json('POST', '/admin/v1/apply', adminToken, { ...registry, agents });
   if (applied.status !== 200) throw new Error(`apply: ${JSON.stringify(applied.body)}`);
+  await Promise.all(servers.map((_, n) => untilKnown({ cast, servers }, n)));
   return { all, each };
 }
 
-async function attempt({ cast, servers }: Rig, n: number): Promise<'permitted' | 'refused' | 'failed'> {
+/** A server that has not read the registry yet refuses the agent as nobody, which says nothing of budgets. */
+async function untilKnown({ cast, servers }: Pick<Rig, 'cast' | 'servers'>, n: number): Promise<void> {
+  const server = servers[n] ?? servers[0];
+  for (const until = performance.now() + KNOWN_MS; performance.now() < until; await pause(50)) {
+    const { status } = await server.line.post('/revoke', { token: 'unknown', ...cast.authentication('agt_planner') });
+    if (status === 200) return;
+  }
+  throw new Error(`server ${n} does not know the agent`);
+}
+
+const KNOWN_MS = 10_000;
+
+async function attempt(
+  { cast, servers }: Rig,
+  n: number,
+): Promise<'permitted' | 'refused' | Readonly<{ because: string }>> {
   const server = servers[n % servers.length] ?? servers[0];
   const person = `person-${Math.floor(Math.random() * PEOPLE)}`;
   const form = { ...cast.exchange(person), ...cast.authentication('agt_planner') };
   const { status, body } = await server.line.post('/token', form);
   if (status === 200) return 'permitted';
-  return body['session_state'] === undefined ? 'failed' : 'refused';
+  const { session_state: state, error_description: sentence } = body;
+  return state === undefined ? { because: `${status} ${String(sentence)}` } : 'refused';
 }
 
 const Account = z.object({
