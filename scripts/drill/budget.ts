@@ -70,9 +70,11 @@ async function limit(
 /** A server that has not read the registry yet refuses the agent as nobody, which says nothing of budgets. */
 async function untilKnown({ cast, servers }: Pick<Rig, 'cast' | 'servers'>, n: number): Promise<void> {
   const server = servers[n] ?? servers[0];
-  for (const until = performance.now() + KNOWN_MS; performance.now() < until; await pause(50)) {
+  const until = performance.now() + KNOWN_MS;
+  while (performance.now() < until) {
     const { status } = await server.line.post('/revoke', { token: 'unknown', ...cast.authentication('agt_planner') });
     if (status === 200) return;
+    await pause(50);
   }
   throw new Error(`server ${n} does not know the agent`);
 }

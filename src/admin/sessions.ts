@@ -205,6 +205,8 @@ export const sessionOperations = (sessions: SessionsAdmin): readonly Operation[]
       if (result === 'already_ended') return err(plainProblem('conflict', `Session ${id} has ended`));
       if (result === 'paused_above')
         return err(plainProblem('conflict', `Session ${id} is below a paused one: resume that one`));
+      if (result === 'paused_by_another')
+        return err(plainProblem('conflict', `Session ${id} was paused by somebody else`));
       return ok({ status: 200, body: { id, result } });
     },
   }),

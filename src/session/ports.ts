@@ -27,13 +27,16 @@ export interface SessionsAdmin {
   get(id: string): Promise<AgentSession | undefined>;
   /** What the session, with all of its tree, has drawn on budgets of its own. */
   budgets(id: string): Promise<readonly SessionBudget[]>;
-  /** Pauses a session and those below it, and cuts off every token of them; recorded and numbered in the same transaction. */
+  /**
+   * Pauses a session and those below it, and cuts off every token of them; recorded and numbered in the same transaction. A pause by
+   * the person of the session becomes that of whoever else pauses it, never the other way round.
+   */
   pause(id: string, wish: PauseWish): Promise<'paused' | 'already_paused' | 'already_ended' | 'unknown'>;
-  /** Ends the pause of a session, and of those below it that were paused with it. */
+  /** Ends the pause of a session, and of those below it that were paused with it. The person of the session ends their own only. */
   resume(
     id: string,
     change: SessionChange,
-  ): Promise<'resumed' | 'not_paused' | 'paused_above' | 'already_ended' | 'unknown'>;
+  ): Promise<'resumed' | 'not_paused' | 'paused_above' | 'paused_by_another' | 'already_ended' | 'unknown'>;
   /** Ends a session, those below it and every token of them, at once; recorded and numbered in the same transaction. */
   end(id: string, change: SessionChange): Promise<'ended' | 'already_ended' | 'unknown'>;
 }

@@ -48,8 +48,11 @@ async function pauseTree(
   const tree = await lockTrees(transaction, [id]);
   const standing = standingOf(tree, id);
   if (standing === 'unknown' || standing === 'already_ended') return standing;
-  if (standing.pausedWith === id && !isLonger(seconds, standing)) return 'already_paused';
-  const values = [idsOf(tree), by, reason, id, seconds ?? null, standing.pausedWith ?? null];
+  const isStronger = outranks(by, standing);
+  if (standing.pausedWith === id && !isStronger && (!isLonger(seconds, standing) || isWeaker(by, standing)))
+    return 'already_paused';
+  const lasts = isStronger ? longerOf(seconds, standing) : seconds;
+  const values = [idsOf(tree), by, reason, id, lasts ?? null, standing.pausedWith ?? null];
   const paused = ChangedSessions.parse(await transaction.$queryRawUnsafe(PAUSE, ...values));
   await recordChanges(transaction, { what: 'paused', root: id, by, reason, now }, paused);
   await revokeWithin(transaction, idsOf(paused).map(feedTarget.session), by, reason);
@@ -59,6 +62,15 @@ async function pauseTree(
 /** Whoever pauses what is paused for a shorter time is not to see it resume before the time that they said. */
 const isLonger = (seconds: Seconds | undefined, { resumesIn }: LockedSession): boolean =>
   resumesIn !== undefined && (seconds === undefined || seconds > resumesIn + 1);
+
+/** The person whose session it is pauses it as well; what anybody else paused they may only end. */
+const outranks = (by: string, { person, pausedWith, pausedBy, id }: LockedSession): boolean =>
+  pausedWith === id && pausedBy === person && by !== person;
+const isWeaker = (by: string, { person, pausedBy }: LockedSession): boolean => by === person && pausedBy !== person;
+
+/** Who takes over a pause of the person's does not end it earlier. */
+const longerOf = (seconds: Seconds | undefined, { resumesIn }: LockedSession): Seconds | undefined =>
+  seconds === undefined || resumesIn === undefined ? undefined : Math.max(seconds, Math.ceil(resumesIn));
 
 /** What is resumed needs no number: nothing older lives on. */
 async function resumeTree(
@@ -70,6 +82,7 @@ async function resumeTree(
   const standing = standingOf(tree, id);
   if (standing === 'unknown' || standing === 'already_ended') return standing;
   if (standing.pausedWith === undefined) return 'not_paused';
+  if (isWeaker(by, standing)) return 'paused_by_another';
   if (standing.pausedWith !== id || (await isBelowPaused(transaction, id))) return 'paused_above';
   const resumed = ChangedSessions.parse(await transaction.$queryRawUnsafe(RESUME, idsOf(tree), id));
   await recordChanges(transaction, { what: 'resumed', root: id, by, reason, now }, resumed);

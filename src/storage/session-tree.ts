@@ -11,7 +11,9 @@ type Transaction = Prisma.TransactionClient;
 export type LockedSession = Readonly<{
   id: string;
   status: string;
+  person: string;
   pausedWith: string | undefined;
+  pausedBy: string | undefined;
   /** Seconds until a pause ends by itself; undefined without an end of its own. */
   resumesIn: number | undefined;
 }>;
@@ -131,7 +133,7 @@ const TREE = `
   ) SELECT id FROM tree`;
 
 const LOCK = `
-  SELECT id, status, paused_with, extract(epoch FROM resumes_at - clock_timestamp())::float8 AS resumes_in
+  SELECT id, status, person_id, paused_with, paused_by, extract(epoch FROM resumes_at - clock_timestamp())::float8 AS resumes_in
   FROM agent_session WHERE id = ANY($1::text[]) ORDER BY run_key FOR UPDATE`;
 
 /** What a statement answers of the sessions that it changed. */
@@ -149,13 +151,17 @@ const Locked = z.array(
     .object({
       id: z.string(),
       status: z.string(),
+      person_id: z.string(),
       paused_with: z.string().nullable(),
+      paused_by: z.string().nullable(),
       resumes_in: z.number().nullable(),
     })
     .transform((row): LockedSession => ({
       id: row.id,
       status: row.status,
+      person: row.person_id,
       pausedWith: row.paused_with ?? undefined,
+      pausedBy: row.paused_by ?? undefined,
       resumesIn: row.resumes_in ?? undefined,
     })),
 );

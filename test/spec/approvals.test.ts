@@ -2,6 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { leafFlaws } from '../../src/audit/index.js';
+import { systemClock } from '../../src/base/index.js';
+import { openSessions } from '../../src/storage/index.js';
 import { type SignInWorld, startSignInWorld } from '../abuse/sign-in.js';
 import { Browser, type Seen } from '../support/browser.js';
 import { ALICE, BOB, type Employee } from '../support/company.js';
@@ -278,6 +280,35 @@ describe('POST /approvals/sessions/:id', () => {
     await world.admin('POST', `/sessions/${session}/pause`, { reason: 'INC-1' });
     for (const action of ['resume', 'pause']) expect((await press(browser, session, action)).status).toBe(409);
     expect(await sessionOf(session)).toMatchObject({ status: 'paused', paused_reason: 'INC-1' });
+  });
+
+  it.each([
+    ['for good', {}, null],
+    ['for a while', { seconds: 600 }, null],
+  ])('is taken over by an administrator who pauses it %s, and does not end earlier', async (_, wish, resumes) => {
+    const { session } = await acting();
+    const browser = await signedIn();
+    await press(browser, session, 'pause');
+    const taken = await world.admin('POST', `/sessions/${session}/pause`, { reason: 'INC-2', ...wish });
+    expect([taken.status, taken.body]).toEqual([200, { id: session, result: 'paused' }]);
+    const kept = { status: 'paused', paused_by: 'admin-token', paused_reason: 'INC-2', resumes_at: resumes };
+    expect(await sessionOf(session)).toMatchObject(kept);
+    for (const action of ['resume', 'pause']) expect((await press(browser, session, action)).status).toBe(409);
+    expect(await sessionOf(session)).toMatchObject(kept);
+  });
+
+  it('is refused where the session is another by the time that it is locked', async () => {
+    const { session, person } = await acting();
+    const change = { by: person, reason: 'the person let it go on' };
+    const sessions = openSessions(world.writ.database, systemClock);
+    await world.admin('POST', `/sessions/${session}/pause`, { reason: 'INC-3', seconds: 60 });
+    expect(await sessions.resume(session, change)).toBe('paused_by_another');
+    expect(await sessions.pause(session, { ...change, seconds: undefined })).toBe('already_paused');
+    expect(await sessionOf(session)).toMatchObject({
+      status: 'paused',
+      paused_by: 'admin-token',
+      paused_reason: 'INC-3',
+    });
   });
 
   it("answers what is another person's as what was never there", async () => {

@@ -23,7 +23,9 @@ beforeAll(async () => {
 afterEach(() => {
   [published, answer, asked] = [[first.jwk], publish, 0];
 });
-afterAll(() => void server.close());
+afterAll(() => {
+  server.close();
+});
 
 const down: RequestListener = (_, response) => response.writeHead(500).end();
 const SECOND = 1_000;
