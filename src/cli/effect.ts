@@ -22,12 +22,17 @@ const Effect = z.object({
 
 const Tried = z.looseObject({ effect: Effect.optional() });
 
+const INCOMPLETE = 'there was no time to look at every token that lives: more may end than is said here';
+
 /** What a dry run says that the change would end, a line for each loss; nothing of the answer of a change. */
 export function effectLines(answer: unknown): readonly string[] {
   const { effect } = Tried.parse(answer);
   if (effect === undefined) return [];
+  const incomplete: string[] = [];
   const { tokens, considered, complete, undecided, sessions_ended: ended, sessions_narrowed: narrowed, more } = effect;
-  if (tokens === 0 && ended === 0) return considered === 0 ? [] : ['would end no token that lives'];
+  if (!complete) incomplete.push(INCOMPLETE);
+  if (tokens === 0 && ended === 0)
+    return considered === 0 || !complete ? incomplete : ['would end no token that lives'];
   const looked = complete ? `${String(considered)} live tokens` : `the first ${String(considered)} live tokens`;
   return [
     `would end ${String(tokens)} of ${looked}; sessions: ${String(ended)} ended, ${String(narrowed)} narrowed`,
@@ -35,6 +40,7 @@ export function effectLines(answer: unknown): readonly string[] {
       ({ agent, person, session, tool, because, tokens: count }) =>
         `  ${agent} for ${person ?? 'nobody'} in ${session ?? 'no session'}: ${tool}: ${String(count)} (${because})`,
     ),
+    ...incomplete,
     ...(more === 0 ? [] : [`  and ${String(more)} more like these`]),
     ...(undecided === 0
       ? []

@@ -122,6 +122,7 @@ export const lossOf = (token: LiveToken, tool = token.tools[0]?.name): Loss => (
 
 /** What the policies make of one token that is within the ceilings. */
 export function judge(rules: RulesOfNow, token: LiveToken, past: readonly Past[]): Loss | 'allowed' | 'undecided' {
+  if (isUnknown(token)) return 'undecided';
   // Only calls of tools are asked of policies.
   if (token.server === undefined || token.tools.length === 0) return 'allowed';
   const isOfThisSet = token.policy === rules.set.hash;
@@ -138,6 +139,10 @@ export function judge(rules: RulesOfNow, token: LiveToken, past: readonly Past[]
   }
   return isDecided ? 'allowed' : 'undecided';
 }
+
+/** It comes of a trusted issuer's token, and nobody kept which: recorded by a replica from before that was. */
+const isUnknown = ({ brought, lineage }: LiveToken): boolean =>
+  brought === undefined && lineage.some((target) => target.startsWith('foreign:'));
 
 /** The input with what the registry says of the actors now. What it says of the tool the set knows by itself. */
 function ofNow(kept: KeptInput, { agent, actors }: LiveToken, { registry, issuer }: Registered): KeptInput {
