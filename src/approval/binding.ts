@@ -11,6 +11,7 @@ import {
   Instant,
   MAX_CHAIN,
   type JsonObject,
+  parseObject,
   ResourceUri,
   sha256,
   ToolName,
@@ -45,11 +46,14 @@ export const Call = z.strictObject({
 });
 export type Call = Readonly<z.infer<typeof Call>>;
 
+/** As policy/ names a set: of all its files. */
+const PolicySetHash = z.string().regex(/^sha256:[A-Za-z0-9_-]{43}$/);
+
 /** What a person approves. ATTACKS AP-02: of one version, and a reader of another one refuses it. */
 export const Binding = z.strictObject({
   version: z.literal(1),
   call: Call,
-  policySet: Digest,
+  policySet: PolicySetHash,
   demands: z.array(Demand).min(1).max(64).readonly(),
   expiresAt: Instant,
 });
@@ -67,8 +71,7 @@ export const MOST_ARGUMENTS = 16_384;
 export function freeze(candidate: unknown): Result<Frozen, Unfreezable> {
   const parsed = Binding.safeParse(candidate);
   if (!parsed.success) return err('malformed');
-  const binding = parsed.data;
-  const { call, demands } = binding;
+  const { call, demands } = parsed.data;
   if (new Set(demands.map(({ policy }) => policy)).size < demands.length) return err('same_policy_twice');
   const exact = canonicalize(call.arguments);
   if (!exact.ok) return exact;
@@ -76,6 +79,10 @@ export function freeze(candidate: unknown): Result<Frozen, Unfreezable> {
   if (sha256(exact.value) !== call.argumentsSha256) return err('arguments_altered');
   const what = callDigest(call);
   if (!what.ok) return what;
+  // DANGER: a copy, so that nobody who holds the arguments can alter what is approved.
+  const copy = parseObject(exact.value);
+  if (!copy.ok) return err('malformed');
+  const binding = { ...parsed.data, call: { ...call, arguments: copy.value } };
   const whole = digest(copyJson({ ...binding, call: what.value }));
   return whole.ok ? ok({ binding, call: what.value, sha256: whole.value }) : whole;
 }

@@ -1,10 +1,17 @@
 import { freeze, type Frozen } from '../../src/approval/index.js';
+import { compilePolicySet, policyTools } from '../../src/policy/index.js';
 import { digest, type JsonObject, sha256 } from '../../src/protocol/index.js';
 
 export const NOW = 1_795_305_617;
 export const DEFINITION = sha256('a definition');
 export const TEXT = sha256('the text of a policy');
 export const OTHER_TEXT = sha256('another text');
+
+const SET = compilePolicySet(
+  [{ path: 'all.cedar', text: '@id("all") permit(principal, action, resource);' }],
+  policyTools([]),
+);
+if (!SET.ok) throw new Error('the policy set does not compile');
 
 /** The arguments of a call, with their digest. */
 export function anArguments(args: JsonObject) {
@@ -26,7 +33,7 @@ export const aBinding = (change: object = {}, call: object = {}) => ({
     ...anArguments({ path: '/tmp/x' }),
     ...call,
   },
-  policySet: sha256('a policy set'),
+  policySet: SET.value.hash,
   demands: [{ policy: 'deletions', text: TEXT, approvers: [] as string[] }],
   expiresAt: NOW + 600,
   ...change,

@@ -27,6 +27,13 @@ describe('a frozen request', () => {
     expect(frozen(binding)).toEqual({ binding, call: valueOf(digest({ ...call })), sha256: valueOf(whole) });
   });
 
+  it('stays what it is when its arguments are altered where they came from', () => {
+    const binding = aBinding({}, anArguments({ path: '/tmp/x', more: { deep: [1] } }));
+    const kept = frozen(binding);
+    Object.assign(binding.call.arguments, { path: '/etc/passwd' });
+    expect(kept.binding.call.arguments).toEqual({ path: '/tmp/x', more: { deep: [1] } });
+  });
+
   const changed = {
     person: { person: 'prs_bob' },
     'agent that asks': { chain: ['agt_c', 'agt_b'] },
@@ -48,7 +55,7 @@ describe('a frozen request', () => {
   });
 
   it.each([
-    ['policy set', { policySet: OTHER_TEXT }],
+    ['policy set', { policySet: `sha256:${OTHER_TEXT}` }],
     ['text of a policy', { demands: [{ policy: 'deletions', text: OTHER_TEXT, approvers: [] }] }],
     ['group of approvers', { demands: [{ policy: 'deletions', text: DEFINITION, approvers: ['finance'] }] }],
     ['end', { expiresAt: NOW + 1 }],
