@@ -122,6 +122,9 @@ async function takeSignIn({ context, deps }: Step, state: string, providerId: st
   context.cookies.set(signInCookie(state), null, { ...cookieOptions(deps), maxAge: undefined });
   const record = await deps.store.take(recordKey('SignIn', state));
   if (record === undefined || (record.expiresAt ?? 0) <= deps.clock.now()) return undefined;
-  const { interaction, provider, ...wished } = SignInRecord.parse(JSON.parse(record.payload));
+  // One that a replica of before has begun does not say all of it: the person begins again.
+  const begun = SignInRecord.safeParse(JSON.parse(record.payload)).data;
+  if (begun === undefined) return undefined;
+  const { interaction, provider, ...wished } = begun;
   return interaction === recordKey('Interaction', uid) && provider === providerId ? { uid, ...wished } : undefined;
 }
