@@ -271,6 +271,7 @@ function approvalsOf(
     secrets: pageSecrets(secrets.cookieKeys[0]),
     sessions: new OwnSessions({ issuer: config.issuer, records, clock }),
     endSignIn: (signIn, person) => signOuts.here(signIn, person),
+    endAll: (person) => signOuts.everywhere(person),
     acting: openSessions(database, clock),
   };
 }

@@ -78,10 +78,12 @@ export function approvalsPage({ person, acting, next, isFirst, form }: Approvals
       }
       ${isFirst ? undefined : html`<p><a href="${issuer}/approvals">${T.first}</a></p>`}
       ${next === undefined ? undefined : html`<p><a href="${issuer}/approvals?after=${next}">${T.more}</a></p>`}
-      <p class="small"><a href="${issuer}/sign-out">${T.all}</a></p>
       <form method="post" action="${issuer}/approvals/sign-out">
         <input type="hidden" name="token" value="${token}" />
-        <div class="actions"><button type="submit">${T.signOut}</button></div>
+        <div class="actions">
+          <button type="submit">${T.signOut}</button>
+          <button type="submit" name="where" value="everywhere">${T.all}</button>
+        </div>
       </form>`,
     problem === undefined ? {} : { status: problem === 'changed' ? 409 : 400 },
   );

@@ -20,6 +20,8 @@ export type ApprovalsDeps = OwnSignInDeps &
     sessions: OwnSessions;
     /** Ends one sign-in, on the record. */
     endSignIn(signIn: string, person: string): Promise<void>;
+    /** Ends every sign-in of the person, with all that agents hold in their name. */
+    endAll(person: string): Promise<void>;
     acting: Pick<SessionsAdmin, 'list' | 'get' | 'pause' | 'resume' | 'end'>;
     registry: RegistryReader;
     clock: Clock;
@@ -127,8 +129,9 @@ const REASONS = {
   end: 'the person ended it',
 } as const;
 
-async function signOut({ ctx, session, person, deps }: Visit): Promise<void> {
-  await deps.endSignIn(session.uid, person.id);
+async function signOut({ ctx, session, person, deps }: Visit, form: URLSearchParams): Promise<void> {
+  if (form.get('where') === 'everywhere') await deps.endAll(person.id);
+  else await deps.endSignIn(session.uid, person.id);
   await deps.sessions.clear(ctx);
   seeOther(ctx, `${deps.issuer}/approvals`);
 }

@@ -228,6 +228,22 @@ describe('GET /approvals', () => {
   });
 });
 
+describe('stopping everything at /approvals', () => {
+  it('ends every sign-in of the person there, and all that agents hold in their name, and nobody else', async () => {
+    const [mine, bobs] = [await acting(), await acting(BOB)];
+    const [browser, another] = [await signedIn(), await signedIn()];
+    const { body } = await browser.get(place());
+    const form = { token: tokenIn(body), where: 'everywhere' };
+    const said = await send({ path: '/sign-out', form, headers: { cookie: browser.cookieHeader(place()) } });
+    expect([said.status, said.headers.get('location')]).toEqual([303, place()]);
+    for (const one of [browser, another]) expect(titleOf(await one.get(place()))).toBe('Sign in to Writ');
+    expect([await isActive(mine.token), await statusOf(mine.session)]).toEqual([false, 'ended']);
+    expect([await isActive(bobs.token), await statusOf(bobs.session)]).toEqual([true, 'active']);
+    // Tokens tell seconds, and those who come after this are to come after it.
+    await pause(1_100);
+  });
+});
+
 describe('POST /approvals/sessions/:id', () => {
   it('pauses at once, in the name of the person, and lets it go on', async () => {
     const { session, token, person } = await acting();
