@@ -8,6 +8,7 @@ import {
   personIdIn,
   type RegistryReader,
   type RightsUse,
+  unusedBeside,
   unusedOf,
 } from '../registry/index.js';
 import type { SessionUse } from '../session/index.js';
@@ -49,6 +50,10 @@ const Reported = z.strictObject({
   unused_rights: z
     .array(TakenRights)
     .describe('What of its ceilings was granted so long ago and not used since, by MCP server.'),
+  unused_hand_over_to: z.array(z.string()).describe('The agents to which it has not handed over for so long.'),
+  unused_transaction_tokens: z
+    .boolean()
+    .describe('Whether it may ask for tokens for the trust domain, and has not for so long.'),
   key_shared_with: z
     .array(z.string())
     .describe('Who has one of its keys too, by kind and id: everyone needs a key of their own.'),
@@ -63,6 +68,8 @@ const EXAMPLE: z.infer<typeof Reported> = {
   last_used_at: '2026-09-01T09:00:00.000Z',
   key_ends_at: '2026-12-01T09:00:00.000Z',
   unused_rights: [{ resource: 'https://mcp.example.com/files', server: false, tools: ['delete_file'], scopes: [] }],
+  unused_hand_over_to: ['agt_writer'],
+  unused_transaction_tokens: false,
   key_shared_with: [],
   concerns: ['ends_soon', 'unused', 'rights_unused', 'key_ends_soon'],
 };
@@ -128,12 +135,18 @@ export const agentReportOperation = ({
       const all = after.flatMap((agent) => {
         const use = used.get(agent.client_id);
         const keyEnds = keyEndOf(agent, keysOf(agent.client_id), agentKeyAge);
-        const unused_rights = unusedOf(agent, idle.get(agent.client_id) ?? [], contents.server);
+        const old = idle.get(agent.client_id) ?? [];
+        const unused_rights = unusedOf(agent, old, contents.server);
+        const { handOverTo: unused_hand_over_to, transactionTokens: unused_transaction_tokens } = unusedBeside(
+          agent,
+          old,
+        );
+        const isAllUsed = unused_rights.length === 0 && unused_hand_over_to.length === 0 && !unused_transaction_tokens;
         const key_shared_with = [...(shared.get(agent.client_id) ?? [])];
         const concerns = [
           ...concernsOf(agent, statuses, now),
           ...unused(use, now - days * DAY),
-          ...(unused_rights.length === 0 ? [] : (['rights_unused'] as const)),
+          ...(isAllUsed ? [] : (['rights_unused'] as const)),
           ...keyConcerns(keyEnds, now),
           ...(key_shared_with.length === 0 ? [] : (['key_shared'] as const)),
         ];
@@ -141,7 +154,8 @@ export const agentReportOperation = ({
         const last_used_at = use?.lastUsed === undefined ? null : instant(use.lastUsed);
         const key_ends_at = keyEnds === undefined ? null : instant(keyEnds);
         const dates = { expires_at, last_used_at, key_ends_at };
-        const shown = { client_id, owner, sponsor, ...dates, unused_rights, key_shared_with, concerns };
+        const idleRights = { unused_rights, unused_hand_over_to, unused_transaction_tokens };
+        const shown = { client_id, owner, sponsor, ...dates, ...idleRights, key_shared_with, concerns };
         return concerns.length === 0 ? [] : [shown];
       });
       const items = all.slice(0, limit);

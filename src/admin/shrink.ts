@@ -1,14 +1,17 @@
 import { z } from 'zod';
 import { err, ok, type Result, type Seconds } from '../base/index.js';
 import { fieldProblem, plainProblem, type Problem } from '../http/index.js';
-import { ResourceUri, ScopeToken, ToolName } from '../protocol/index.js';
+import { ClientId, ResourceUri, ScopeToken, ToolName } from '../protocol/index.js';
 import {
   type Agent,
   beyond,
+  beyondBeside,
   type Right,
   rightName,
   type RightsUse,
   type Taken,
+  type TakenBeside,
+  unusedBeside,
   unusedOf,
   withoutRights,
 } from '../registry/index.js';
@@ -41,22 +44,30 @@ export const TakenRights = z.strictObject({
 
 const Take = z
   .array(TakenRights)
-  .min(1)
   .max(256)
   .refine((take) => new Set(take.map(({ resource }) => resource)).size === take.length, {
     error: 'names one server twice',
-  });
+  })
+  .default([]);
+const TakeHeirs = z.array(ClientId).max(64).default([]).describe('The agents to which it may hand over no more.');
+const TakeDomain = z.boolean().default(false).describe('Whether it may ask for no more tokens for the trust domain.');
 
 const Unused = z.strictObject({
   client_id: z.string(),
   unused_days: z.number().int(),
   counted_until: z.iso.datetime().describe('Uses are counted up to here; later ones are looked up in the log.'),
   unused: z.array(TakenRights),
+  unused_hand_over_to: z.array(z.string()).describe('The agents to which it has not handed over for so long.'),
+  unused_transaction_tokens: z
+    .boolean()
+    .describe('Whether it may ask for tokens for the trust domain, and has not for so long.'),
 });
 const Shrunk = z.strictObject({
   client_id: z.string(),
   result: z.enum(['shrunk', 'would_be_shrunk']),
   taken: z.array(TakenRights),
+  taken_hand_over_to: z.array(z.string()),
+  taken_transaction_tokens: z.boolean(),
   allow: AgentView.shape.allow.describe('What the agent may ask for afterwards.'),
   effect: ChangeEffect.optional(),
 });
@@ -86,6 +97,7 @@ export const shrinkOperations = (deps: ShrinkDeps): readonly Operation[] => [
         example: {
           ...{ client_id: 'agt_planner', unused_days: 90, counted_until: '2026-11-22T09:00:00.000Z' },
           unused: [TAKEN],
+          ...{ unused_hand_over_to: ['agt_writer'], unused_transaction_tokens: false },
         },
       },
     ],
@@ -101,8 +113,13 @@ export const shrinkOperations = (deps: ShrinkDeps): readonly Operation[] => [
     about:
       'Takes rights from an agent that it does not use: exactly those that are named here. Refused when one of them was granted or used meanwhile.',
     query: DryRun,
-    body: z.strictObject({ unused_days: DaysUnused, take: Take }),
-    bodyExample: { unused_days: 90, take: [TAKEN] },
+    body: z.strictObject({
+      unused_days: DaysUnused,
+      take: Take,
+      take_hand_over_to: TakeHeirs,
+      take_transaction_tokens: TakeDomain,
+    }),
+    bodyExample: { unused_days: 90, take: [TAKEN], take_hand_over_to: ['agt_writer'] },
     preconditions: ['If-Match'],
     hasTag: true,
     answers: [
@@ -110,12 +127,21 @@ export const shrinkOperations = (deps: ShrinkDeps): readonly Operation[] => [
         status: 200,
         about: 'They are taken.',
         schema: Shrunk,
-        example: { client_id: 'agt_planner', result: 'shrunk', taken: [TAKEN], allow: [LEFT] },
+        example: {
+          ...{ client_id: 'agt_planner', result: 'shrunk', taken: [TAKEN], allow: [LEFT] },
+          ...{ taken_hand_over_to: ['agt_writer'], taken_transaction_tokens: false },
+        },
       },
     ],
     problems: ['not_found', 'conflict'],
     run: ({ params: { id = '' }, query, body, ...conditions }) =>
-      shrink({ id, days: body.unused_days, take: body.take, dryRun: query.dry_run === 'true', conditions }, deps),
+      shrink(
+        {
+          ...{ id, days: body.unused_days, take: body.take, dryRun: query.dry_run === 'true', conditions },
+          beside: { handOverTo: body.take_hand_over_to, transactionTokens: body.take_transaction_tokens },
+        },
+        deps,
+      ),
   }),
 ];
 
@@ -123,6 +149,7 @@ type Shrinking = Readonly<{
   id: string;
   days: number;
   take: readonly Taken[];
+  beside: TakenBeside;
   dryRun: boolean;
   conditions: Preconditions;
 }>;
@@ -134,10 +161,14 @@ async function listUnused(id: string, days: number, deps: ShrinkDeps): Promise<R
   const agent = agents.get(id);
   if (agent === undefined) return err(nobody(id));
   const { until, rights } = await known(id, days, deps);
+  const beside = unusedBeside(agent, rights);
   return ok({
     status: 200,
     headers: { ETag: etagOf(agent) },
-    body: { client_id: id, unused_days: days, counted_until: instant(until), unused: unusedOf(agent, rights, servers) },
+    body: {
+      ...{ client_id: id, unused_days: days, counted_until: instant(until), unused: unusedOf(agent, rights, servers) },
+      ...{ unused_hand_over_to: beside.handOverTo, unused_transaction_tokens: beside.transactionTokens },
+    },
   });
 }
 
@@ -156,25 +187,32 @@ async function known(
 }
 
 async function shrink(
-  { id, days, take, dryRun, conditions }: Shrinking,
+  { id, days, take, beside, dryRun, conditions }: Shrinking,
   deps: ShrinkDeps,
 ): Promise<Result<Answer, Problem>> {
   if (conditions.ifMatch === undefined)
     return err(fieldProblem([{ param: 'If-Match', detail: 'must be the ETag of the agent that was looked at' }]));
+  if (take.length === 0 && beside.handOverTo.length === 0 && !beside.transactionTokens)
+    return err(fieldProblem([{ param: 'take', detail: 'names nothing that is to be taken' }]));
   const { rights } = await known(id, days, deps);
   const object = ({ agent, server }: Contents): Problem | undefined => {
     const before = agent.get(id);
     if (before === undefined) return nobody(id);
     const stale = unmet(before, conditions);
     if (stale !== undefined) return stale;
-    const over = beyond(take, before, unusedOf(before, rights, server), server);
+    const over =
+      beyond(take, before, unusedOf(before, rights, server), server) ??
+      beyondBeside(beside, unusedBeside(before, rights));
     return over === undefined
       ? undefined
       : plainProblem('conflict', `${over} is in use, was granted lately, or is needed by what stays`);
   };
   const wish = ({ agent, server }: Contents): typeof NOTHING => {
     const before = agent.get(id);
-    return { ...NOTHING, agent: before === undefined ? [] : [withoutRights(before, take, server)] };
+    return {
+      ...NOTHING,
+      agent: before === undefined ? [] : [withoutRights(before, take, { servers: server, beside })],
+    };
   };
   const refuse: Parameters<typeof makeChange>[0]['refuse'] = (flaws) =>
     fieldProblem(
@@ -183,16 +221,22 @@ async function shrink(
   const changed = await makeChange({ object, wish, refuse, dryRun }, deps);
   if (!changed.ok) return changed;
   const after = changed.value.after.agent.get(id);
-  return after === undefined ? err(nobody(id)) : ok(answerOf(after, take, changed.value.effect));
+  return after === undefined ? err(nobody(id)) : ok(answerOf(after, { take, beside }, changed.value.effect));
 }
 
-const answerOf = (after: Agent, taken: readonly Taken[], effect: ChangeEffect | undefined): Answer => ({
+const answerOf = (
+  after: Agent,
+  { take, beside }: Pick<Shrinking, 'take' | 'beside'>,
+  effect: ChangeEffect | undefined,
+): Answer => ({
   status: 200,
   headers: { ETag: etagOf(after) },
   body: {
     client_id: after.client_id,
     result: effect === undefined ? 'shrunk' : 'would_be_shrunk',
-    taken,
+    taken: take,
+    taken_hand_over_to: beside.handOverTo,
+    taken_transaction_tokens: beside.transactionTokens,
     allow: after.allow,
     effect,
   },

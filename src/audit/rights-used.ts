@@ -3,11 +3,11 @@ import { clientOf } from '../protocol/index.js';
 import type { SeenEntry } from './findings.js';
 import type { LogRecord } from './record.js';
 
-/** A right that an agent, or whoever acted under it, has used. `name` is empty for the server itself. */
+/** A right that an agent, or whoever acted under it, has used. `name` is empty for the server itself, `resource` for what is of none. */
 export type RightUse = Readonly<{
   client: string;
   resource: string;
-  kind: 'server' | 'tool' | 'scope';
+  kind: 'server' | 'tool' | 'scope' | 'hand_over' | 'domain';
   name: string;
   at: number;
 }>;
@@ -19,6 +19,14 @@ const Exchanged = z.object({
   tools: z.array(z.object({ name: z.string() })).nullable(),
   scope: z.string().nullable(),
 });
+/** What is of no MCP server is the client's own right alone. */
+const Passed = z.object({
+  client: z.object({ id: z.string() }),
+  target: z.union([
+    z.object({ kind: z.literal('agent'), clientId: z.string() }),
+    z.object({ kind: z.literal('domain'), name: z.string() }),
+  ]),
+});
 const Decided = z.object({
   what: z.literal('call'),
   agents: z.array(z.string()),
@@ -26,9 +34,18 @@ const Decided = z.object({
   tool: z.string(),
 });
 
-/** The rights that a permit of the log used: of the client and of everybody in whose name it acted. */
+/** The rights that a permit of the log used: at a server of the client and of everybody in whose name it acted. */
 export function rightsUsedBy({ kind, facts, outcome, at }: LogRecord): readonly RightUse[] {
   if (outcome.decision !== 'permit') return [];
+  const passed = kind === 'exchange' ? Passed.safeParse(facts).data : undefined;
+  if (passed !== undefined) {
+    const { client, target } = passed;
+    const right =
+      target.kind === 'agent'
+        ? ({ kind: 'hand_over', name: target.clientId } as const)
+        : ({ kind: 'domain', name: '' } as const);
+    return [{ client: client.id, resource: '', ...right, at }];
+  }
   const exchanged = kind === 'exchange' ? Exchanged.safeParse(facts).data : undefined;
   const decided = kind === 'decision' ? Decided.safeParse(facts).data : undefined;
   const use =

@@ -12,7 +12,13 @@ const Rights = z.object({
   tools: z.array(z.string()),
   scopes: z.array(z.string()),
 });
-const Listed = z.object({ unused_days: z.number(), counted_until: z.string(), unused: z.array(Rights) });
+const Listed = z.object({
+  unused_days: z.number(),
+  counted_until: z.string(),
+  unused: z.array(Rights),
+  unused_hand_over_to: z.array(z.string()),
+  unused_transaction_tokens: z.boolean(),
+});
 
 /** `writ agents shrink`: what is listed is what is taken, from the agent as it was listed, or nothing is. */
 export async function shrink(id: string, options: ShrinkOptions, io: Io): Promise<void> {
@@ -21,16 +27,27 @@ export async function shrink(id: string, options: ShrinkOptions, io: Io): Promis
   const path = `/agents/${encodeURIComponent(id)}`;
   const query = unusedDays === undefined ? '' : `?unused_days=${encodeURIComponent(unusedDays)}`;
   const { object, etag } = await api.read(`${path}/unused-rights${query}`);
-  const { unused_days, counted_until, unused } = Listed.parse(object);
+  const { unused_days, counted_until, unused: take, ...beside } = Listed.parse(object);
+  const { unused_hand_over_to: take_hand_over_to, unused_transaction_tokens: take_transaction_tokens } = beside;
+  const lines = [
+    ...take.map(line),
+    ...(take_hand_over_to.length === 0 ? [] : [`  handing over to ${take_hand_over_to.join(', ')}`]),
+    ...(take_transaction_tokens ? ['  tokens for the trust domain'] : []),
+  ];
   const seen = ifMatch ?? etag;
-  if (unused.length === 0) {
+  if (lines.length === 0) {
     io.out(
       json ? JSON.stringify(object, null, 2) : `nothing of agent ${id} is unused (counted until ${counted_until})`,
     );
     return;
   }
   const answer = await explained(id, () =>
-    api.send('POST', `${path}/shrink?dry_run=${String(dryRun)}`, { unused_days, take: unused }, { 'If-Match': seen }),
+    api.send(
+      'POST',
+      `${path}/shrink?dry_run=${String(dryRun)}`,
+      { unused_days, take, take_hand_over_to, take_transaction_tokens },
+      { 'If-Match': seen },
+    ),
   );
   if (json) {
     io.out(JSON.stringify(answer, null, 2));
@@ -38,12 +55,7 @@ export async function shrink(id: string, options: ShrinkOptions, io: Io): Promis
   }
   const tag = dryRun ? [`# ETag: ${seen}`] : [];
   io.out(
-    [
-      ...tag,
-      `${dryRun ? 'would be taken' : 'taken'} from agent ${id}:`,
-      ...unused.map(line),
-      ...effectLines(answer),
-    ].join('\n'),
+    [...tag, `${dryRun ? 'would be taken' : 'taken'} from agent ${id}:`, ...lines, ...effectLines(answer)].join('\n'),
   );
 }
 

@@ -29,7 +29,18 @@ export { placeholdersOf, Tool, type ToolInput, toolState, type ToolState, withRe
 export { DefinitionChange, definitionDifference } from './definition-difference.js';
 export { Finding, findingsIn, textsIn } from './findings.js';
 export { sentenceFor } from './sentence.js';
-export { beyond, type Right, rightName, type RightsUse, type Taken, unusedOf, withoutRights } from './rights.js';
+export {
+  beyond,
+  beyondBeside,
+  type Right,
+  rightName,
+  type RightsUse,
+  type Taken,
+  type TakenBeside,
+  unusedBeside,
+  unusedOf,
+  withoutRights,
+} from './rights.js';
 export { keyEnd, type KeyLife, type KeyLives, type NamedKey } from './key-life.js';
 export { visible } from './visible.js';
 export { Word, wordsOf } from './words-difference.js';

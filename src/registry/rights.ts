@@ -2,8 +2,15 @@ import type { Seconds } from '../base/index.js';
 import type { Agent, Ceiling } from './agent.js';
 import type { McpServer } from './server.js';
 
-/** One thing that a ceiling grants: a server at all (to connect and list), a tool of it, a scope of it. */
-export type Right = Readonly<{ resource: string; kind: 'server' | 'tool' | 'scope'; name: string }>;
+/**
+ * One thing that an agent may: a server at all (to connect and list), a tool of it, a scope of it; and, of no server, to hand
+ * over to an agent (its name), or to ask for tokens for the trust domain.
+ */
+export type Right = Readonly<{
+  resource: string;
+  kind: 'server' | 'tool' | 'scope' | 'hand_over' | 'domain';
+  name: string;
+}>;
 
 /** What is known of how agents use what they may. */
 export interface RightsUse {
@@ -23,6 +30,9 @@ export type Taken = Readonly<{
   scopes: readonly string[];
 }>;
 
+/** What may be taken that is of no MCP server. */
+export type TakenBeside = Readonly<{ handOverTo: readonly string[]; transactionTokens: boolean }>;
+
 type Servers = Readonly<{ get(resource: string): Pick<McpServer, 'tools'> | undefined }>;
 
 /** OWASP NHI5: what of its ceilings an agent does not use. A scope that a tool needs which it keeps is not among it. */
@@ -41,6 +51,25 @@ export function unusedOf(
     const server = isUnused('server', '') && isAll({ tools, scopes }, ceiling, servers);
     return server || tools.length > 0 || scopes.length > 0 ? [{ resource, server, tools, scopes }] : [];
   });
+}
+
+/** OWASP NHI5: the agents that it hands over to no more, and whether it asks for no tokens for the trust domain. */
+export function unusedBeside(
+  { hand_over_to: heirs, transaction_tokens: isAllowed }: Pick<Agent, 'hand_over_to' | 'transaction_tokens'>,
+  unused: readonly Right[],
+): TakenBeside {
+  const old = new Set(unused.map(rightName));
+  return {
+    handOverTo: heirs.filter((name) => old.has(rightName({ resource: '', kind: 'hand_over', name }))),
+    transactionTokens: isAllowed && old.has(rightName({ resource: '', kind: 'domain', name: '' })),
+  };
+}
+
+/** What of this cannot be taken, by its name. */
+export function beyondBeside(taken: TakenBeside, unused: TakenBeside): string | undefined {
+  const heir = taken.handOverTo.find((name) => !unused.handOverTo.includes(name));
+  if (heir !== undefined) return `handing over to ${heir}`;
+  return taken.transactionTokens && !unused.transactionTokens ? 'transaction_tokens' : undefined;
 }
 
 /** Why this cannot be taken from an agent, or `undefined`: the name of what is in the way. */
@@ -69,7 +98,11 @@ export function beyond(
 }
 
 /** The agent without this. Of all tools the others stay, by name. */
-export function withoutRights(agent: Agent, taken: readonly Taken[], servers: Servers): Agent {
+export function withoutRights(
+  agent: Agent,
+  taken: readonly Taken[],
+  { servers, beside }: Readonly<{ servers: Servers; beside: TakenBeside }>,
+): Agent {
   const allow = agent.allow.flatMap((ceiling) => {
     const one = taken.find(({ resource }) => resource === ceiling.resource);
     if (one === undefined) return [ceiling];
@@ -78,7 +111,12 @@ export function withoutRights(agent: Agent, taken: readonly Taken[], servers: Se
     const tools = one.tools.length === 0 ? ceiling.tools : left;
     return [{ ...ceiling, tools, scopes: ceiling.scopes.filter((name) => !one.scopes.includes(name)) }];
   });
-  return { ...agent, allow };
+  return {
+    ...agent,
+    allow,
+    hand_over_to: agent.hand_over_to.filter((heir) => !beside.handOverTo.includes(heir)),
+    transaction_tokens: agent.transaction_tokens && !beside.transactionTokens,
+  };
 }
 
 /** Names a right among those of one agent. */

@@ -1,7 +1,7 @@
 import type { RegistryChange } from '../registry/index.js';
 import type { Prisma } from './generated/client.js';
 
-/** What each of these agents may do, right by right; of all tools of a server each that it has now. */
+/** What each of these agents may do, right by right; of all tools of a server each that it has now. What is of no server has no resource. */
 const granted = (agents: string): string => `
   SELECT a.client_id, c ->> 'resource' AS resource, r.kind, r.name
   FROM ${agents} a
@@ -12,7 +12,10 @@ const granted = (agents: string): string => `
     UNION ALL SELECT 'tool', t FROM jsonb_array_elements_text(CASE WHEN jsonb_typeof(c -> 'tools') = 'array' THEN c -> 'tools' ELSE '[]' END) t
     UNION ALL SELECT 'tool', t ->> 'name' FROM mcp_server m CROSS JOIN LATERAL jsonb_array_elements(m.document -> 'tools') t
     WHERE c -> 'tools' = '"*"' AND m.resource = c ->> 'resource'
-  ) r`;
+  ) r
+  UNION ALL SELECT a.client_id, '', 'hand_over', heir
+  FROM ${agents} a CROSS JOIN LATERAL jsonb_array_elements_text(coalesce(a.document -> 'hand_over_to', '[]')) heir
+  UNION ALL SELECT a.client_id, '', 'domain', '' FROM ${agents} a WHERE a.document -> 'transaction_tokens' = 'true'`;
 
 /** In the transaction that writes the registry: since when agents have their rights. One that is taken is forgotten. */
 export async function noteRights(

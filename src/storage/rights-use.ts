@@ -48,5 +48,10 @@ const SINCE = `
 const Until = z.array(z.object({ until: z.number() }));
 const Leaves = z.array(z.object({ leaf: z.instanceof(Uint8Array) }));
 const Rows = z.array(
-  z.object({ client: z.string(), resource: z.string(), kind: z.enum(['server', 'tool', 'scope']), name: z.string() }),
+  z.object({
+    client: z.string(),
+    resource: z.string(),
+    kind: z.enum(['server', 'tool', 'scope', 'hand_over', 'domain']),
+    name: z.string(),
+  }),
 );

@@ -41,22 +41,33 @@ const agentOf = async (id: string): Promise<{ allow: unknown }> =>
   (await world.admin('GET', `/agents/${id}`)).body as { allow: unknown };
 const concernsOf = async (query = ''): Promise<Record<string, unknown>> => {
   const { items } = (await world.admin('GET', `/reports/agents${query}`)).body as {
-    items: { client_id: string; concerns: string[]; unused_rights: unknown }[];
+    items: {
+      client_id: string;
+      concerns: string[];
+      unused_rights: unknown;
+      unused_hand_over_to: unknown;
+      unused_transaction_tokens: unknown;
+    }[];
   };
   return Object.fromEntries(
-    items.map(({ client_id: id, concerns, unused_rights }) => [id, { concerns, unused_rights }]),
+    items.map(({ client_id: id, concerns, unused_rights, unused_hand_over_to, unused_transaction_tokens }) => [
+      id,
+      { concerns, unused_rights, unused_hand_over_to, unused_transaction_tokens },
+    ]),
   );
 };
-const shrink = (take: unknown, tag: string | undefined, query = ''): Promise<Reply> =>
+const shrink = (take: unknown, tag: string | undefined, query = '', beside: object = {}): Promise<Reply> =>
   request(`${world.issuer}/admin/v1${A1}/shrink${query}`, {
     method: 'POST',
     headers: {
       ...{ authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
       ...(tag === undefined ? {} : { 'if-match': tag }),
     },
-    body: JSON.stringify({ unused_days: 90, take }),
+    body: JSON.stringify({ unused_days: 90, take, ...beside }),
   });
 const tagOf = async (): Promise<string> => (await unused()).headers.get('ETag') ?? '';
+const UNUSED_BESIDE = { unused_hand_over_to: [world.a2.id], unused_transaction_tokens: true };
+const USED_BESIDE = { unused_hand_over_to: [], unused_transaction_tokens: false };
 const REST = {
   resource: RS1,
   server: false,
@@ -77,14 +88,17 @@ describe('the rights that an agent does not use (OWASP NHI5)', () => {
     const { status, body } = await unused();
     expect([status, body]).toEqual([
       200,
-      { client_id: world.a1.id, unused_days: 90, counted_until: expect.any(String), unused: [REST] },
+      {
+        ...{ client_id: world.a1.id, unused_days: 90, counted_until: expect.any(String), unused: [REST] },
+        ...UNUSED_BESIDE,
+      },
     ]);
     expect(await unusedOf('?unused_days=92')).toEqual([]);
     const whole = { resource: RS1, server: true, scopes: ['repo:read', 'repo:write'] };
     const names = ['read_file', 'list_files', 'write_file', 'delete_repo'];
     expect(await concernsOf()).toEqual({
-      [world.a1.id]: { concerns: ['rights_unused'], unused_rights: [REST] },
-      [world.a2.id]: { concerns: ['rights_unused'], unused_rights: [{ ...whole, tools: names }] },
+      [world.a1.id]: { concerns: ['rights_unused'], unused_rights: [REST], ...UNUSED_BESIDE },
+      [world.a2.id]: { concerns: ['rights_unused'], unused_rights: [{ ...whole, tools: names }], ...USED_BESIDE },
     });
     expect(await concernsOf('?rights_unused_days=92')).toEqual({});
     expect((await world.admin('GET', '/reports/agents?rights_unused_days=0')).status).toBe(400);
@@ -122,6 +136,7 @@ describe('taking what is not used', () => {
       200,
       {
         ...{ client_id: world.a1.id, result: 'would_be_shrunk', taken: [DELETE], allow },
+        ...{ taken_hand_over_to: [], taken_transaction_tokens: false },
         effect: expect.objectContaining({ tokens: 0, losses: [], complete: true }),
       },
     ]);
@@ -198,6 +213,36 @@ describe('taking what is not used', () => {
       0,
       expect.stringContaining('nothing of agent agt_all is unused'),
     ]);
+  });
+
+  it('takes what is of no server: agents to hand over to and tokens for the trust domain, once nothing uses them', async () => {
+    const { a1, a2 } = world;
+    const handedOver = await world.exchange({ audience: a2.id, authorization_details: undefined, resource: undefined });
+    expect([handedOver.status, handedOver.text]).toEqual([200, expect.any(String)]);
+    await world.writ.flush();
+    expect((await unused()).body).toMatchObject({ unused_hand_over_to: [], unused_transaction_tokens: true });
+    const [heir, domain] = [{ take_hand_over_to: [a2.id] }, { take_transaction_tokens: true }];
+    const inUse = `handing over to ${a2.id} is in use, was granted lately, or is needed by what stays`;
+    expect(await shrink([], await tagOf(), '', heir)).toMatchObject(refused(409, 'conflict', inUse));
+    expect(await shrink([], await tagOf())).toMatchObject(
+      refused(400, 'invalid_field', 'take: names nothing that is to be taken'),
+    );
+    const { allow } = await agentOf(a1.id);
+    const { status, body } = await shrink([], await tagOf(), '', domain);
+    expect([status, body]).toEqual([
+      200,
+      {
+        ...{ client_id: a1.id, result: 'shrunk', taken: [], allow },
+        ...{ taken_hand_over_to: [], taken_transaction_tokens: true },
+      },
+    ]);
+    expect(await agentOf(a1.id)).toMatchObject({ hand_over_to: [a2.id], transaction_tokens: false, allow });
+    await counted();
+    expect((await unused()).body).toMatchObject(USED_BESIDE);
+    await grantedDaysAgo(100, "kind = 'hand_over'");
+    expect((await unused()).body).toMatchObject({ unused_hand_over_to: [a2.id] });
+    expect((await shrink([], await tagOf(), '', heir)).status).toBe(200);
+    expect(await agentOf(a1.id)).toMatchObject({ hand_over_to: [], transaction_tokens: false, allow });
   });
 });
 

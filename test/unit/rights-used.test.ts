@@ -39,9 +39,17 @@ describe('the rights that a record shows to be used', () => {
     expect(used({ kind: 'decision', facts })).toEqual(['agt_writer server', 'agt_writer tool read_file']);
   });
 
+  it.each<[string, Readonly<Record<string, string>>, string]>([
+    ['to hand over to the agent that a token is for', { kind: 'agent', clientId: 'agt_other' }, 'hand_over agt_other'],
+    ['to tokens for the trust domain', { kind: 'domain', name: 'trust.example' }, 'domain'],
+  ])('are the right %s, of the client alone', (_, target, right) => {
+    const facts = { ...EXCHANGE.facts, target, tools: null };
+    expect(used({ facts })).toEqual([`agt_writer ${right}`]);
+  });
+
   it.each<[string, Partial<LogRecord>]>([
     ['refused', { outcome: { ...EXCHANGE.outcome, decision: 'refuse' } }],
-    ['for another agent', { facts: { ...EXCHANGE.facts, target: { kind: 'agent', clientId: 'agt_other' } } }],
+    ['for nobody that is known', { facts: { ...EXCHANGE.facts, target: { kind: 'agent', sha256: 'x' } } }],
     ['no exchange', { kind: 'introspection' }],
   ])('are none of what was %s', (_, change) => {
     expect(used(change)).toEqual([]);
