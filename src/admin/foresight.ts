@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Clock } from '../base/index.js';
-import { clientOf } from '../protocol/index.js';
+import { clientOf, feedTarget } from '../protocol/index.js';
 import {
   compilePolicySet,
   type Ended,
@@ -86,6 +86,8 @@ export type Foreseeable = Readonly<{
   plan: Plan;
   version: number;
   policies: PolicyFiles | undefined;
+  /** People who may do nothing more together with it. */
+  leaving?: readonly string[];
 }>;
 
 export type Foresight = (change: Foreseeable) => Promise<ChangeEffect>;
@@ -103,7 +105,7 @@ export const makeForesight =
   (deps: ForesightDeps): Foresight =>
   (change) => {
     const taking = takenBy(change);
-    const takesNothing = taking.cutOff.length === 0 && !taking.isNarrowing && taking.removed.length === 0;
+    const takesNothing = taking.cutOff.length === 0 && !taking.isNarrowing && taking.removed.agents.length === 0;
     if (takesNothing) return Promise.resolve(viewOf(NOTHING_ENDS, taking.removed, 0));
     const until = performance.now() + BUDGET_MS;
     return deps.inTurn(() => effectOf(change, { ...taking, hasTime: () => performance.now() < until }, deps));
@@ -117,7 +119,8 @@ async function effectOf(
   const rules = isNarrowing ? rulesAfter(change, { issuer, now: clock.now() }) : undefined;
   const since = clock.now() - DECIDED_WITHIN;
   const outlook = { live, inputs, since, most: MOST_TOKENS, hasTime, turn: () => turn() };
-  const sessions = removed.length === 0 ? 0 : await live.sessionsOf(removed);
+  const isAnybody = removed.agents.length + removed.persons.length > 0;
+  const sessions = isAnybody ? await live.sessionsOf(removed) : 0;
   // What was disabled before has no tokens, and sessions none the less.
   const foreseen = cutOff.length === 0 && !isNarrowing ? NOTHING_ENDS : await foresee({ cutOff, rules }, outlook);
   return viewOf(foreseen, removed, sessions);
@@ -125,16 +128,21 @@ async function effectOf(
 
 const NOTHING_ENDS: Foreseen = { considered: 0, isWhole: true, ended: [] };
 
-type Taking = Readonly<{ cutOff: readonly string[]; isNarrowing: boolean; removed: readonly string[] }>;
+/** Whose sessions end. */
+type Removed = Parameters<LivePermits['sessionsOf']>[0];
+type Taking = Readonly<{ cutOff: readonly string[]; isNarrowing: boolean; removed: Removed }>;
 
-function takenBy({ before, plan }: Foreseeable): Taking {
+function takenBy({ before, plan, leaving = [] }: Foreseeable): Taking {
   const pairs = plan.changes
     .filter(({ change }) => change !== 'unchanged')
     .map(({ kind, id }) => ({ was: before[kind].get(id), is: plan.after[kind].get(id) }));
   return {
-    cutOff: pairs.flatMap(({ was, is }) => cutOffs(was, is)),
+    cutOff: [...leaving.map(feedTarget.person), ...pairs.flatMap(({ was, is }) => cutOffs(was, is))],
     isNarrowing: pairs.some(({ was, is }) => isNarrowed(was, is)),
-    removed: plan.changes.filter(({ kind, change }) => kind === 'agent' && change === 'removed').map(({ id }) => id),
+    removed: {
+      agents: plan.changes.filter(({ kind, change }) => kind === 'agent' && change === 'removed').map(({ id }) => id),
+      persons: leaving,
+    },
   };
 }
 
@@ -159,7 +167,7 @@ const withoutSecret = <T extends object>(client: T): T & { secretHash: undefined
   secretHash: undefined,
 });
 
-function viewOf({ considered, isWhole, ended }: Foreseen, removed: readonly string[], sessions: number): ChangeEffect {
+function viewOf({ considered, isWhole, ended }: Foreseen, removed: Removed, sessions: number): ChangeEffect {
   const losses = [...bySession(ended)].sort((one, other) => other.tokens - one.tokens);
   const goOn = ended.filter(({ token }) => !isOfRemoved(token, removed));
   return {
@@ -174,9 +182,10 @@ function viewOf({ considered, isWhole, ended }: Foreseen, removed: readonly stri
   };
 }
 
-/** Sessions of a removed agent end, and all below them. */
-const isOfRemoved = ({ agent, actors }: Ended['token'], removed: readonly string[]): boolean =>
-  [agent, ...actors.map(({ sub }) => clientOf(sub))].some((id) => removed.includes(id));
+/** Sessions of a removed agent end, those of a person who leaves too, and all below them. */
+const isOfRemoved = ({ agent, actors, person }: Ended['token'], { agents, persons }: Removed): boolean =>
+  (person !== undefined && persons.includes(person)) ||
+  [agent, ...actors.map(({ sub }) => clientOf(sub))].some((id) => agents.includes(id));
 
 function bySession(ended: readonly Ended[]): Iterable<ChangeEffect['losses'][number]> {
   const rows = new Map<string, ChangeEffect['losses'][number]>();

@@ -2,11 +2,12 @@ import { z } from 'zod';
 import { err, ok, type Result } from '../base/index.js';
 import { fieldProblem, plainProblem, type Problem } from '../http/index.js';
 import { Text } from '../protocol/index.js';
-import { type Agent, orphansAmong, personNameOf, stopOrphans } from '../registry/index.js';
+import { Agent, orphansAmong, personNameOf, stopOrphans } from '../registry/index.js';
 import { ADMINISTRATOR, type ChangeDeps, makeChange } from './change.js';
 import { type Contents, contentsOf } from './contents.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
-import { NOTHING } from './plan.js';
+import { ChangeEffect } from './foresight.js';
+import { NOTHING, plan } from './plan.js';
 import { DryRun } from './shapes.js';
 
 const Left = z.strictObject({
@@ -14,6 +15,7 @@ const Left = z.strictObject({
   result: z.enum(['disabled', 'already_disabled', 'would_be_disabled']),
   handed_over: z.array(z.string()).describe('The agents for which somebody else answers from now on.'),
   stopped: z.array(z.string()).describe('The agents that nobody answers for any more.'),
+  effect: ChangeEffect.optional(),
 });
 const Back = z.strictObject({ id: z.string(), result: z.enum(['enabled', 'already_enabled']) });
 const PERSON = 'prs_7HqXb2c4d6e8f0a1b2c3d4';
@@ -82,13 +84,16 @@ async function leave(leaving: Leaving, deps: ChangeDeps): Promise<Result<LeftAns
     return err(fieldProblem([{ param: 'hand_over_to', detail: 'is the person who leaves' }]));
   const theirs = ofPerson(contentsOf(await deps.registry.refresh()), person).map(({ client_id: id }) => id);
   const handedOver = heir === undefined ? [] : theirs;
-  if (heir !== undefined && theirs.length > 0) {
-    const changed = await handOver({ ...leaving, heir }, deps);
-    if (!changed.ok) return changed;
-  }
+  const changed = heir === undefined || theirs.length === 0 ? undefined : await handOver({ ...leaving, heir }, deps);
+  if (changed?.ok === false) return changed;
   if (dryRun) {
-    const stopped = heir === undefined ? await wouldStop(person, deps) : [];
-    return ok({ status: 200, body: { id: person, result: 'would_be_disabled', handed_over: handedOver, stopped } });
+    const orphans = heir === undefined ? await wouldStop(person, deps) : [];
+    const passed = handedOver.flatMap((id) => changed?.value.after.agent.get(id) ?? []);
+    const after = [...passed, ...orphans.map((agent): Agent => ({ ...agent, status: 'disabled' }))];
+    const effect = await effectOf(after, status === 'active' ? [person] : [], deps);
+    const stopped = orphans.map(({ client_id: id }) => id);
+    const body = { id: person, result: 'would_be_disabled', handed_over: handedOver, stopped, effect } as const;
+    return ok({ status: 200, body });
   }
   const done = await deps.people.setStatus(person, 'disabled', ADMINISTRATOR);
   const stopped = await deps.inTurn(() =>
@@ -127,16 +132,25 @@ function handOver(
           flaws.map(({ kind, id, path, message }) => ({ param: `${kind} ${id}: ${path}`, detail: message })),
         ),
       dryRun,
+      isForeseen: false,
     },
     deps,
   );
 }
 
-async function wouldStop(person: string, { registry, people }: ChangeDeps): Promise<string[]> {
+/** Of the agents as they would be, and of the person who may do nothing more. */
+function effectOf(after: readonly Agent[], leaving: readonly string[], deps: ChangeDeps): Promise<ChangeEffect> {
+  const snapshot = deps.registry.current();
+  const { version, policies } = snapshot;
+  const before = contentsOf(snapshot);
+  return deps.foresight({ before, plan: plan(before, { ...NOTHING, agent: after }), version, policies, leaving });
+}
+
+async function wouldStop(person: string, { registry, people }: ChangeDeps): Promise<readonly Agent[]> {
   const statuses: typeof people.statuses = async (ids) => {
     const known = new Map(await people.statuses(ids));
     known.set(person, 'disabled');
     return known;
   };
-  return (await orphansAmong(registry.current().agents, { statuses })).map(({ client_id: id }) => id);
+  return (await orphansAmong(registry.current().agents, { statuses })).map((agent) => Agent.strip().parse(agent));
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { type Output, print } from './command.js';
+import type { Io } from './io.js';
 
 const Effect = z.object({
   considered: z.number(),
@@ -46,6 +48,13 @@ export function effectLines(answer: unknown): readonly string[] {
       ? []
       : [`  ${String(undecided)} of them ten seconds later: nobody kept what they were decided on`]),
   ];
+}
+
+/** One answer; for people with what would end line by line. */
+export function printTried(answer: unknown, output: Output, io: Io): void {
+  const isWhole = output.json === true;
+  print(isWhole ? answer : withoutEffect(Tried.parse(answer)), output, io);
+  if (!isWhole) for (const line of effectLines(answer)) io.out(line);
 }
 
 /** An answer without it, to be compared with what was. */

@@ -8,6 +8,7 @@ import { apply, type ApplyOptions } from './apply.js';
 import { type Connected, connected, JSON_OPTION, list, type Output, print } from './command.js';
 import { addAudit } from './audit.js';
 import { doctor } from './doctor.js';
+import { printTried } from './effect.js';
 import { Failure, harmless, type Io } from './io.js';
 import { followLog, type LogOptions } from './log.js';
 import { addObjects } from './objects.js';
@@ -144,11 +145,11 @@ function addPersons(writ: Command, io: Io): void {
   connected(group.command('disable <person>'))
     .description('Ends what a person may do, at once. Their agents go over to somebody else, or stop.')
     .option('--hand-over-to <person>', 'who answers for their agents from now on: prs_… or <issuer>#<subject>')
-    .option('--dry-run', 'only print what would be')
+    .option('--dry-run', 'only print what would be, and what would end')
     .action(async (person: string, options: Connected & Readonly<{ handOverTo?: string; dryRun?: boolean }>) => {
       const body = options.handOverTo === undefined ? undefined : { hand_over_to: options.handOverTo };
       const path = `/persons/${encodeURIComponent(person)}/disable?dry_run=${String(options.dryRun === true)}`;
-      print(await connect(options, io).send('POST', path, body), options, io);
+      printTried(await connect(options, io).send('POST', path, body), options, io);
     });
   connected(group.command('enable <person>'))
     .description('Lets a person act again, who signs in and consents anew.')

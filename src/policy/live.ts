@@ -37,8 +37,8 @@ export type LivePage = Readonly<{ tokens: readonly LiveToken[]; next: string | u
 export interface LivePermits {
   /** Of what was decided before this version of the registry, and is not revoked. */
   page(before: number, at: Readonly<{ after: string; limit: number }>): Promise<LivePage>;
-  /** How many sessions are of these agents or below one that is. */
-  sessionsOf(agents: readonly string[]): Promise<number>;
+  /** How many sessions are of these agents or people, or below one that is. */
+  sessionsOf(whose: Readonly<{ agents: readonly string[]; persons: readonly string[] }>): Promise<number>;
 }
 
 /** A token that these rules would not have let be; `tool` is the action's name and `to` what would have come of it. */

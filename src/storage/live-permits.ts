@@ -16,7 +16,7 @@ export function openLivePermits({ prisma }: Database): LivePermits {
       const tokens = rows.filter(({ is_live: isLive }) => isLive === true).map(tokenOf);
       return { tokens, next: rows.length === limit ? rows.at(-1)?.id : undefined };
     },
-    sessionsOf: (agents) => guarded(() => countTrees(prisma, { agents })),
+    sessionsOf: (whose) => guarded(() => countTrees(prisma, whose)),
   };
 }
 

@@ -2,12 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import { OWNER, PEOPLE, SPONSOR } from '../support/accountable.js';
 import { systemClock } from '../../src/base/index.js';
+import { run } from '../../src/cli/index.js';
 import { hashSecret } from '../../src/client/index.js';
 import { stopOrphans } from '../../src/registry/index.js';
 import { leafOf, openAccountablePeople, openPersons, openRegistry } from '../../src/storage/index.js';
 import { databaseKinds } from '../support/databases.js';
 import { ownWorld, RS1, RS2, startWorld, type World } from '../support/world.js';
-import { bearerAssertion, type Reply, startReplica, tokenOf } from '../support/writ.js';
+import { ADMIN_TOKEN, bearerAssertion, type Reply, startReplica, tokenOf } from '../support/writ.js';
 
 const world = await ownWorld();
 
@@ -44,7 +45,10 @@ describe('an owner who leaves (OWASP NHI1)', () => {
     const tried = await disable(OWNER, undefined, '?dry_run=true');
     expect([tried.status, tried.body]).toEqual([
       200,
-      { id: OWNER, result: 'would_be_disabled', handed_over: [], stopped: expect.arrayContaining(agents) },
+      {
+        ...{ id: OWNER, result: 'would_be_disabled', handed_over: [], stopped: expect.arrayContaining(agents) },
+        effect: expect.objectContaining({ complete: true, tokens: 1, sessions_ended: 0, sessions_narrowed: 1 }),
+      },
     ]);
     expect((await world.exchange()).status).toBe(200);
     const left = await disable(OWNER);
@@ -71,6 +75,11 @@ describe('an owner who leaves (OWASP NHI1)', () => {
     const heir = await makePerson(1);
     const refused = await disable(OWNER, { hand_over_to: 'platform team' });
     expect([refused.status, (refused.body as { code: string }).code]).toEqual([400, 'invalid_field']);
+    const tried = await disable(OWNER, { hand_over_to: heir }, '?dry_run=true');
+    expect(tried.body).toMatchObject({
+      ...{ result: 'would_be_disabled', stopped: [], effect: { complete: true, tokens: 0, losses: [] } },
+      handed_over: expect.arrayContaining([world.a1.id, world.a2.id]),
+    });
     const left = await disable(OWNER, { hand_over_to: `${PEOPLE}#heir 1` });
     expect([left.status, left.body]).toEqual([
       200,
@@ -92,6 +101,45 @@ describe('an owner who leaves (OWASP NHI1)', () => {
     expect((await world.exchange()).status).toBe(400);
     expect((await world.admin('POST', `/persons/${person}/enable`)).body).toEqual({ id: person, result: 'enabled' });
     expect((await exchangeAnew()).status).toBe(200);
+  });
+
+  it('shows first what would end: all that is done in their name, and nothing of others', async () => {
+    const [token, other] = [
+      tokenOf(await world.exchange({ subject_token: await world.personToken('somebody who leaves') })),
+      tokenOf(await world.exchange({ subject_token: await world.personToken('somebody else') })),
+    ];
+    const { sub, writ } = decodeJwt(token) as { sub: string; writ: { session: string } };
+    await world.writ.flush();
+    const tried = await disable(sub, undefined, '?dry_run=true');
+    const loss = { session: writ.session, agent: world.a1.id, person: sub, to: 'deny', because: 'cut_off', tokens: 1 };
+    expect([tried.status, tried.body]).toEqual([
+      200,
+      {
+        ...{ id: sub, result: 'would_be_disabled', handed_over: [], stopped: [] },
+        effect: {
+          ...{ considered: expect.any(Number), complete: true, tokens: 1, undecided: 0 },
+          ...{ sessions_ended: 1, sessions_narrowed: 0, losses: [{ ...loss, tool: expect.any(String) }], more: 0 },
+        },
+      },
+    ]);
+    const out: string[] = [];
+    const io = {
+      ...{ env: { WRIT_ADMIN_TOKEN: ADMIN_TOKEN }, readFile: () => undefined, makePrivateFile: () => false },
+      readStdin: () => Promise.resolve(''),
+      ...{ out: (text: string) => out.push(text), err: (text: string) => out.push(text) },
+    };
+    expect(await run(['persons', 'disable', sub, '--dry-run', '--url', world.issuer], io)).toBe(0);
+    expect(out.join('\n')).toMatch(
+      /would end 1 of \d+ live tokens; sessions: 1 ended, 0 narrowed\n {2}agt_a1 for prs_/,
+    );
+    expect((await introspected(token)).body).toMatchObject({ active: true });
+    await disable(sub);
+    expect((await introspected(token)).body).toEqual({ active: false });
+    expect((await introspected(other)).body).toMatchObject({ active: true });
+    expect((await disable(sub, undefined, '?dry_run=true')).body).toMatchObject({
+      effect: { considered: 0, tokens: 0, sessions_ended: 0, losses: [] },
+    });
+    await world.admin('POST', `/persons/${sub}/enable`);
   });
 
   it('is nobody when the id is unknown, and no heir of their own', async () => {
