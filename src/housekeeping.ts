@@ -16,6 +16,7 @@ import {
   numberRecent,
   openSessionLife,
   openSessionPruning,
+  pruneRevocations,
 } from './storage/index.js';
 
 const LOG_ROUND_MS = 10_000;
@@ -85,6 +86,7 @@ function prune({ config, database, clock, report, inputs }: House): () => Promis
     'forget what is spent': () => store.prune(clock.now() - 120),
     'forget idempotency keys': () => idempotency.prune(),
     'forget sessions': () => sessions.prune(sessionDays),
+    'forget revocations': () => pruneRevocations(database),
     'forget decision inputs': () => inputs.prune(),
   };
   return every(PRUNE_MS, inParts(parts, report), report);

@@ -3,6 +3,7 @@ export { openBudgets } from './budget-store.js';
 export { openAccessLog } from './access-log.js';
 export { LIVE_SECONDS, openLivePermits } from './live-permits.js';
 export { type Held, openReevaluations, type Reevaluations } from './reevaluations.js';
+export { pruneRevocations } from './revocation-pruning.js';
 export { openSessionPruning } from './session-pruning.js';
 export { openSessionUse } from './session-use.js';
 export { openRightsUse } from './rights-use.js';

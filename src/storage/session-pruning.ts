@@ -24,15 +24,21 @@ export function openSessionPruning({ prisma }: Database): Readonly<{ prune(days:
   };
 }
 
+/**
+ * A run that was ended on purpose stays ended for as long as anything of its sign-in may come, and longer: consents last for
+ * weeks, and what a trusted issuer says of a sign-in there for as long as it keeps that.
+ */
+export const ENDED_ON_PURPOSE_DAYS = 400;
+
 const BEGINNING = { closed: '-infinity', id: '' };
 
 /**
  * $1 days, $2 and $3 after which, $4 how many. Scalar subqueries, because an EXISTS may be planned as a hash of the whole
  * table.
  *
- * INVARIANT: a run that was ended on purpose is never opened again by the sign-in that it was of, however long tokens of that
- * are made: its row stays, and what goes is what gave its run free (its key ends with its id), and what was below a session that
- * is closed, since nothing is opened below that. A row goes after those below it. Of each agent the youngest stays: when it was
+ * INVARIANT: a run that was ended on purpose is not opened again by the sign-in that it was of, however long tokens of that
+ * are made: its row stays for {@link ENDED_ON_PURPOSE_DAYS}, and what goes earlier is what gave its run free (its key ends with its
+ * id), and what was below a session that is closed, since nothing is opened below that. A row goes after those below it. Of each agent the youngest stays: when it was
  * last used is what the report of unused agents reads, and what was opened after the end of another was used after it.
  */
 export const PRUNE = `
@@ -44,7 +50,8 @@ WITH looked AS MATERIALIZED (
 ), gone AS MATERIALIZED (
   SELECT s.id FROM agent_session s JOIN looked ON looked.id = s.id
   WHERE (right(s.run_key, length(s.id) + 1) = ' ' || s.id OR (s.parent_id IS NOT NULL AND (
-      SELECT above.id FROM agent_session above WHERE above.id = s.parent_id AND above.closed_at IS NULL) IS NULL))
+      SELECT above.id FROM agent_session above WHERE above.id = s.parent_id AND above.closed_at IS NULL) IS NULL)
+      OR s.closed_at < now() - make_interval(days => ${String(ENDED_ON_PURPOSE_DAYS)}))
     AND (SELECT below.id FROM agent_session below WHERE below.parent_id = s.id LIMIT 1) IS NULL
     AND (SELECT younger.id FROM agent_session younger
       WHERE younger.agent_id = s.agent_id AND younger.opened_at >= s.ended_at AND younger.id <> s.id LIMIT 1) IS NOT NULL

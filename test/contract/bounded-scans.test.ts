@@ -10,6 +10,7 @@ import { REMOVE_CONSENTS } from '../../src/storage/revocation-scopes.js';
 import { OF_COMPANY, REMOVE as REMOVE_OF_SIGN_IN } from '../../src/storage/sign-outs.js';
 import { ALL_DUE } from '../../src/storage/session-changes.js';
 import { ENDED, EXPIRE } from '../../src/storage/session-life.js';
+import { PRUNE as PRUNE_REVOCATIONS } from '../../src/storage/revocation-pruning.js';
 import { PRUNE as PRUNE_SESSIONS } from '../../src/storage/session-pruning.js';
 import { describeDatabases } from '../support/databases.js';
 import { rowsLookedAt } from '../support/plans.js';
@@ -36,6 +37,7 @@ const [LATER, EARLIER] = [
 const ACCOUNT = 'INSERT INTO budget_account (key, unit, scope, ceiling, used';
 const HOLD = `INSERT INTO budget_hold (token_hash, tool, session_id, use_key, server, per_use, uses, told_by, account, expires_at)`;
 const INPUT = `INSERT INTO decision_input (decision, agent, person, server, tool, outcome, policy, sealed, at, expires_at)`;
+const REVOCATION = 'INSERT INTO revocation (target, number, reason, revoked_by, revoked_at)';
 const LONG_AGO = `${EARLIER} - interval '1 day'`;
 
 const FILLING = [
@@ -57,6 +59,8 @@ const FILLING = [
       few(`INSERT INTO ${into} SELECT 'over' || n, ${values}, ${EARLIER} FROM @n`),
     ];
   }),
+  many(`${REVOCATION} SELECT 'token:kept' || n, 100000 + n, '', '', now() + n * interval '1 second' FROM @n`),
+  few(`${REVOCATION} SELECT 'token:old' || n, n, '', '', now() - interval '401 days' FROM @n`),
   many(`INSERT INTO token_use (key, used, expires_at) SELECT 'kept' || n, 1, ${LATER} FROM @n`),
   few(`INSERT INTO token_use (key, used, expires_at) SELECT 'over' || n, 1, ${EARLIER} FROM @n`),
   many(
@@ -127,6 +131,7 @@ const STATEMENTS: readonly (readonly [string, string, () => readonly unknown[]])
   ['forgetting inputs of decisions that are over', PRUNE_INPUTS.over, () => [inSeconds(0)]],
   ['forgetting inputs of old decisions', PRUNE_INPUTS.old, () => [inSeconds(-600)]],
   ['forgetting idempotency keys', PRUNE_IDEMPOTENCY, () => []],
+  ['forgetting revocations', PRUNE_REVOCATIONS, () => [400]],
 ];
 
 /** What these look at may grow with what they look for, and not with what there is. */

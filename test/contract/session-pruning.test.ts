@@ -54,7 +54,10 @@ describeDatabases('sessions that were closed 90 days ago', (database) => {
   it.each<[string, Row]>([
     ['when they were closed a day later', { closed_at: daysAgo(89) }],
     ['when they are not closed', { closed_at: null }],
-    ['when they were ended on purpose: their run is not to be opened again', { run_key: 'run' }],
+    [
+      'when they were ended on purpose 399 days ago: their run is not to be opened again',
+      { run_key: 'run', ended_at: daysAgo(399), closed_at: daysAgo(399) },
+    ],
     ['when no session of their agent was opened after their end', { agent_id: 'agt-unused' }],
     [
       'when they are below one that is not closed, and were ended on purpose',
@@ -63,6 +66,11 @@ describeDatabases('sessions that were closed 90 days ago', (database) => {
   ])('stay %s', async (_, changes) => {
     await insert(changes);
     expect(await left(2)).toEqual([old]);
+  });
+
+  it('are forgotten 400 days after they were ended on purpose, when nothing of their sign-in comes any more', async () => {
+    await insert({ run_key: 'run', opened_at: daysAgo(402), ended_at: daysAgo(401), closed_at: daysAgo(401) });
+    expect(await left()).toEqual([]);
   });
 
   it('go after those below them, which go whatever ended them', async () => {
