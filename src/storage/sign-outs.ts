@@ -38,8 +38,13 @@ export function openSignOuts(database: Database, clock: Clock): SignOuts {
       const key = sha256(JSON.stringify(['logout_token', issuer, jti]));
       const session = sid === undefined ? undefined : companySession(issuer, sid);
       const { isFirst } = await endAll(ending, async (transaction) => {
-        if ((await transaction.$executeRawUnsafe(SPEND, key, expiresAt)) === 0) return { ...NOTHING, isFirst: false };
+        const isFirst = (await transaction.$executeRawUnsafe(SPEND, key, expiresAt)) > 0;
         const [person] = await wordsOf(transaction, PERSON, issuer, subject ?? null);
+        if (!isFirst) {
+          // Whoever was interrupted has cut off the person, and may have left sessions of before.
+          const left = session === undefined ? await wordsOf(transaction, LEFT, person ?? null) : [];
+          return { ...NOTHING, isFirst: left.length > 0, rest: left };
+        }
         if (session === undefined) {
           const ended =
             person === undefined ? undefined : await revokeScope(transaction, { kind: 'person', id: person }, ending);
@@ -126,6 +131,9 @@ const FOREIGN_RUNS = `
   SELECT DISTINCT s.id AS word FROM log_leaf l JOIN agent_session s ON s.id = l.session_id
   WHERE l.token_hash IS NOT NULL AND l.at > now() - interval '${ENTRY_LIFE} seconds' AND l.lineage && $1::text[]
     AND s.status <> 'ended'`;
+const LEFT = `
+  SELECT s.id AS word FROM agent_session s JOIN revocation r ON r.target = 'person:' || s.person_id
+  WHERE s.person_id = $1::text AND s.status <> 'ended' AND s.opened_at < r.revoked_at`;
 const NUMBER = `SELECT number::text AS number FROM revocation WHERE target = $1`;
 const PERSON = `SELECT id AS word FROM person WHERE issuer = $1 AND subject = $2::text`;
 const SPEND = `

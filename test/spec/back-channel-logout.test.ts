@@ -5,7 +5,7 @@ import { leafFlaws } from '../../src/audit/index.js';
 import { systemClock } from '../../src/base/index.js';
 import { failureLimit } from '../../src/http/index.js';
 import { SignInAt } from '../../src/human/index.js';
-import { companySession, feedTarget, type FormRequest } from '../../src/protocol/index.js';
+import { companySession, feedTarget, type FormRequest, untraced } from '../../src/protocol/index.js';
 import { companySignOut } from '../../src/oauth/index.js';
 import { openEngineStore, openSignOuts } from '../../src/storage/index.js';
 import { renewal, type SignInWorld, startNode, startSignInWorld } from '../abuse/sign-in.js';
@@ -303,8 +303,8 @@ describe('OpenID Connect Back-Channel Logout 1.0', () => {
     const from = async (network: string, logout_token: string): Promise<number> => {
       const form = new Map([['logout_token', [logout_token]]]);
       const basis = { header: () => [], requestId: 'req', traceId: undefined, traceparent: undefined };
-      const request = { ...basis, form, network, trace: { spanId: undefined }, isOver: () => false };
-      return (await companySignOut(request as unknown as FormRequest, deps)).status;
+      const asked: FormRequest = { ...basis, form, network, trace: untraced, isOver: () => false };
+      return (await companySignOut(asked, deps)).status;
     };
     const good = (): string => logoutToken({ sid: `limit-${randomUUID()}` });
     expect(await from('10.0.0.1', good())).toBe(200);
@@ -328,6 +328,43 @@ describe('OpenID Connect Back-Channel Logout 1.0', () => {
 });
 
 describe('a sign-in under way while the company ends its session', () => {
+  it('that was interrupted is finished by the same token again, and by that once', async () => {
+    const mine = await held(ALICE);
+    const { prisma } = world.writ.database;
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, opened_at, expires_at)
+       SELECT 'ses_many' || n, 'many ' || n, $1, $2, 'active', 1, now() - interval '1 minute', now() + interval '1 hour'
+       FROM generate_series(1, 520) AS n`,
+      mine.person,
+      world.a1.id,
+    );
+    await prisma.$executeRawUnsafe(
+      `CREATE FUNCTION interrupted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         IF EXISTS (SELECT 1 FROM agent_session WHERE id LIKE 'ses_many%' AND ended_at < now()) THEN RAISE EXCEPTION 'interrupted'; END IF;
+         RETURN NEW;
+       END $$`,
+    );
+    await prisma.$executeRawUnsafe(
+      `CREATE TRIGGER interrupted BEFORE UPDATE ON agent_session FOR EACH ROW WHEN (NEW.status = 'ended') EXECUTE FUNCTION interrupted()`,
+    );
+    const live = (): Promise<number> =>
+      prisma.agentSession.count({ where: { personId: mine.person, status: { not: 'ended' } } });
+    const before = await live();
+    expect(before).toBeGreaterThan(520);
+    const token = logoutToken({ sub: ALICE.subject });
+    const broken = await say(token);
+    expect(broken.status).toBe(500);
+    expect(world.faults.splice(0)).toHaveLength(1);
+    await prisma.$executeRawUnsafe('DROP TRIGGER interrupted ON agent_session');
+    expect(await live()).toBe(before - 500);
+    expect((await say(token)).status).toBe(200);
+    expect(await live()).toBe(0);
+    const again = await say(token);
+    expect([again.status, again.body]).toEqual(REFUSED);
+    expect(await standing(mine)).toEqual(ENDED);
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+  });
+
   it('is no sign-in', async () => {
     const mine = await held();
     const { prisma } = world.writ.database;
