@@ -21,7 +21,7 @@ afterAll(async () => {
 
 /** What was exported of one trace: each span by its name, below the request's. */
 async function stepsOf(trace: string): Promise<readonly string[]> {
-  for (;;) {
+  for (const patience = performance.now() + 30_000; performance.now() < patience;) {
     const spans = collector.bodies
       .flatMap((body) => (JSON.parse(body) as Exported).resourceSpans)
       .flatMap(({ scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans))
@@ -31,6 +31,7 @@ async function stepsOf(trace: string): Promise<readonly string[]> {
       return spans.flatMap(({ name, parentSpanId }) => (parentSpanId === root.spanId ? [name] : [])).sort();
     await pause(50);
   }
+  throw new Error(`no exchange of trace ${trace} was exported`);
 }
 type Exported = Readonly<{ resourceSpans: { scopeSpans: { spans: Span[] }[] }[] }>;
 

@@ -65,7 +65,9 @@ export async function expectRefused(world: World, send: () => Promise<Reply>, wa
 /** Until what lives was decided over again after a change of the rules: both times, and the second one at once. */
 export async function reevaluated({ writ }: Pick<World, 'writ'>): Promise<void> {
   const { prisma } = writ.database;
+  const patience = performance.now() + 45_000;
   while ((await prisma.policyReevaluation.count({ where: { finishedAt: null } })) > 0) {
+    if (performance.now() > patience) throw new Error('a re-evaluation does not come to its end');
     await prisma.$executeRawUnsafe(
       `UPDATE policy_reevaluation SET begun_at = begun_at - interval '10 seconds' WHERE finished_at IS NULL`,
     );
