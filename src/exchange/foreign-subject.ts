@@ -17,7 +17,7 @@ import {
   type TokenType,
   type VerificationKey,
 } from '../protocol/index.js';
-import type { AcceptedToken, TrustedIssuer } from '../registry/index.js';
+import { type AcceptedToken, namesUs, type TrustedIssuer, typOf } from '../registry/index.js';
 import type { SubjectFlaw } from './own-subject.js';
 import { readOnce, type Remembered } from './remembered.js';
 
@@ -72,7 +72,8 @@ export async function readForeignSubject(
   if (!live.ok) return live;
   // Actors that another issuer vouches for have no identity here; dropping them would make the chain look clean (TX-02).
   if ('act' in jws.payload || 'may_act' in jws.payload) return err('foreign_actors');
-  if (!namesUs(claims, accepted, caller, facts)) return err('wrong_audience');
+  const naming = { agent: caller.clientId, audience: audienceOf(claims), parties: partiesOf(claims) };
+  if (!namesUs(naming, facts.trusted, [facts.issuer, ...accepted.audiences])) return err('wrong_audience');
   const scopes = scopesOf(jws, accepted, facts.trusted);
   if (scopes === undefined) return err('unknown_scope');
   const { trusted } = facts;
@@ -86,8 +87,8 @@ const broughtAs = (claims: Claims, { jws, accepted, trusted, key }: As): Brought
   issuer: trusted.issuer,
   tokenType: accepted.token_type,
   typ: typOf(accepted) ?? null,
-  audience: typeof claims.aud === 'string' ? claims.aud : claims.aud[0],
-  parties: [claims.azp, claims.client_id].filter((party) => party !== undefined),
+  audience: audienceOf(claims),
+  parties: partiesOf(claims),
   scopeClaim: trusted.claims.scope,
   isScoped: jws.payload[trusted.claims.scope] !== undefined,
   key: thumbprintOf(key),
@@ -100,24 +101,13 @@ const printable = (text: string): string =>
     .toWellFormed()
     .replaceAll(/[\u0000-\u001f\u007f]/g, ' ');
 
-const typOf = ({ typ }: AcceptedToken): string | undefined => (typ === null || typ === 'jwt' ? undefined : typ);
+const audienceOf = ({ aud }: Claims): string => (typeof aud === 'string' ? aud : aud[0]);
+const partiesOf = ({ azp, client_id: client }: Claims): readonly string[] =>
+  [azp, client].filter((party) => party !== undefined);
 
 function checkLife({ exp, iat, nbf }: Claims, { now, skew }: ForeignFacts): Result<null, SubjectFlaw> {
   if (exp <= now - skew) return err('expired');
   return iat > now + skew || (nbf ?? now) > now + skew ? err('not_yet_valid') : ok(null);
-}
-
-/** TE-13: the one audience is us, a name of ours that the issuer uses, or the calling agent; `azp` may not differ from it. */
-function namesUs(claims: Claims, accepted: AcceptedToken, caller: Caller, { issuer, trusted }: ForeignFacts): boolean {
-  const audience = typeof claims.aud === 'string' ? claims.aud : claims.aud[0];
-  const isCaller = (name: string): boolean => name === caller.clientId || trusted.client_ids[name] === caller.clientId;
-  // TX-05: an ID token or access token that was issued to another client of that issuer is not the caller's to bring.
-  const isAnother = (party: string | undefined): boolean =>
-    party !== undefined &&
-    (Object.hasOwn(trusted.client_ids, party) || trusted.agents.includes(party)) &&
-    !isCaller(party);
-  if (isAnother(claims.azp) || isAnother(claims.client_id)) return false;
-  return audience === issuer || accepted.audiences.includes(audience) || isCaller(audience);
 }
 
 const ScopeList = z.array(ScopeToken).max(256);

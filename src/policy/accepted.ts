@@ -1,6 +1,6 @@
 import type { Brought } from '../delegation/index.js';
 import { thumbprint } from '../protocol/index.js';
-import type { RegistrySnapshot, TrustedIssuer } from '../registry/index.js';
+import { namesUs, type RegistrySnapshot, type TrustedIssuer, typOf } from '../registry/index.js';
 
 type Coming = Readonly<{ scopes: readonly string[]; brought: (Brought & Readonly<{ agent: string }>) | undefined }>;
 
@@ -15,27 +15,15 @@ export function isStillAccepted(
   if (brought === undefined) return true;
   const trusted = registry.issuer(brought.issuer);
   if (trusted?.status !== 'active' || !trusted.agents.includes(brought.agent)) return false;
-  const accepted = trusted.accepts.find((one) => one.token_type === brought.tokenType && typOf(one) === brought.typ);
+  const accepted = trusted.accepts.find(
+    (one) => one.token_type === brought.tokenType && (typOf(one) ?? null) === brought.typ,
+  );
   if (accepted === undefined || !isOfKey(brought, trusted)) return false;
-  if (!isForUs(brought, trusted, [us, ...accepted.audiences])) return false;
+  if (!namesUs(brought, trusted, [us, ...accepted.audiences])) return false;
   if (trusted.claims.scope !== brought.scopeClaim) return false;
   if (accepted.scopes === undefined) return brought.isScoped;
   return scopes.every((scope) => accepted.scopes?.includes(scope) === true);
 }
 
-const typOf = ({ typ }: TrustedIssuer['accepts'][number]): string | null => (typ === 'jwt' ? null : typ);
-
 const isOfKey = ({ key }: Brought, { jwks }: TrustedIssuer): boolean =>
   jwks === undefined || jwks.keys.some((jwk) => thumbprint(jwk) === key);
-
-/** TE-13 and TX-05, as when it was brought; see foreign-subject.ts. */
-function isForUs(
-  { agent, audience, parties }: NonNullable<Coming['brought']>,
-  { agents, client_ids: clientIds }: TrustedIssuer,
-  ours: readonly string[],
-): boolean {
-  const isCaller = (name: string): boolean => name === agent || clientIds[name] === agent;
-  const isAnother = (party: string): boolean =>
-    (Object.hasOwn(clientIds, party) || agents.includes(party)) && !isCaller(party);
-  return !parties.some(isAnother) && (ours.includes(audience) || isCaller(audience));
-}

@@ -46,6 +46,7 @@ export { visible } from './visible.js';
 export { Word, wordsOf } from './words-difference.js';
 export { IMPORT_RESULTS, type Import, type ImportedTool, type ImportResult, importTools } from './import-tools.js';
 export { cutOffs } from './cut-offs.js';
+export { type Naming, namesUs, typOf } from './brought.js';
 export { isNarrowed } from './narrowing.js';
 export { withPending } from './pending.js';
 export { proposeTool } from './propose.js';
