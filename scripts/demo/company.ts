@@ -33,6 +33,8 @@ export type CompanyOptions = Readonly<{
   app?: Readonly<{ clientId: string; redirectUri: string; idTokenSeconds: number }>;
   /** False: its ID tokens do not say when the person signed in. */
   saysWhen?: boolean;
+  /** A class that it gives to whoever signs in where it was asked for. */
+  strongAcr?: string;
 }>;
 
 /** A company identity provider on loopback: OpenID Connect, with accounts of its own and a page to sign in at. */
@@ -49,14 +51,14 @@ export type Company = Readonly<{
 const SECRET = 'a secret between the company and writ, for tests and the demo';
 
 export async function startCompany(options: CompanyOptions): Promise<Company> {
-  const { writIssuer, id = 'company', port = 0, employees = [ALICE, BOB], saysWhen = true, app } = options;
+  const { writIssuer, id = 'company', port = 0, employees = [ALICE, BOB], saysWhen = true, app, strongAcr } = options;
   const server = createServer();
   const issuer = await listen(server, port);
   const { privateKey: key } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const provider = await silently(() =>
     makeCompany(issuer, {
       ...{ redirectUri: `${writIssuer}/interaction/callback/${id}`, logoutUri: `${writIssuer}/sign-out/${id}` },
-      ...{ key, employees, saysWhen, app },
+      ...{ key, employees, saysWhen, app, strongAcr },
     }),
   );
   let last: string | undefined;
@@ -66,7 +68,7 @@ export async function startCompany(options: CompanyOptions): Promise<Company> {
   const answer = provider.callback();
   server.on('request', (request, response) => {
     const signIn = request.url?.startsWith('/sign-in/') === true;
-    void (signIn ? signInPage(provider, employees, request, response) : answer(request, response));
+    void (signIn ? signInPage(provider, { employees, strongAcr }, request, response) : answer(request, response));
   });
   return {
     ...{ issuer, key, lastSession: () => last },
@@ -91,6 +93,7 @@ async function makeCompany(
     employees: readonly Employee[];
     saysWhen: boolean;
     app: CompanyOptions['app'];
+    strongAcr: string | undefined;
   }>,
 ): Promise<Provider> {
   const { Provider } = await import('oidc-provider');
@@ -115,7 +118,7 @@ async function makeCompany(
             },
           ]),
     ],
-    acrValues: [COMPANY_ACR],
+    acrValues: setup.strongAcr === undefined ? [COMPANY_ACR] : [COMPANY_ACR, setup.strongAcr],
     claims: { openid: ['sub', 'amr'], profile: ['name'], email: ['email'] },
     cookies: {
       keys: ['a key of the company for its own cookies'],
@@ -156,7 +159,7 @@ async function makeCompany(
 
 async function signInPage(
   provider: Provider,
-  employees: readonly Employee[],
+  { employees, strongAcr }: Readonly<{ employees: readonly Employee[]; strongAcr: string | undefined }>,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -170,8 +173,19 @@ async function signInPage(
   const result =
     employee === undefined
       ? { error: 'access_denied', error_description: 'wrong name or password' }
-      : { login: { accountId: employee.subject, acr: COMPANY_ACR, amr: ['pwd'] } };
+      : { login: { accountId: employee.subject, ...(await classOf(provider, strongAcr, [request, response])) } };
   await provider.interactionFinished(request, response, result);
+}
+
+async function classOf(
+  provider: Provider,
+  strongAcr: string | undefined,
+  [request, response]: readonly [IncomingMessage, ServerResponse],
+): Promise<Readonly<{ acr: string; amr: string[] }>> {
+  const { params } = await provider.interactionDetails(request, response);
+  const wanted = typeof params['acr_values'] === 'string' ? params['acr_values'].split(' ') : [];
+  const isStrong = strongAcr !== undefined && wanted.includes(strongAcr);
+  return isStrong ? { acr: strongAcr, amr: ['pwd', 'otp', 'mfa'] } : { acr: COMPANY_ACR, amr: ['pwd'] };
 }
 
 const SIGN_IN_FORM = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The Company</title></head>

@@ -10,6 +10,7 @@ import { type EngineContext, errors, interactionPolicy, signingKey } from './lib
 import type { EngineSigningKey, EngineStore } from './ports.js';
 import { refuseUnreadable } from './readable.js';
 import { completeScope, OWN_SCOPES } from './scopes.js';
+import { WEAKER } from './step.js';
 
 /** How long what the engine makes lives, in seconds. */
 export type EngineLifetimes = Readonly<{
@@ -153,14 +154,25 @@ function onlyOurselves({ issuer, registry, lifetimes }: ConfigurationDeps) {
   };
 }
 
-/** A session of somebody who is gone or disabled is no session. */
+/** A session of somebody who is gone or disabled is no session, and one of another class than was asked for is not enough. */
 function promptPolicy() {
   const policy = interactionPolicy.base();
   const { Check } = interactionPolicy;
   const gone = ({ oidc }: EngineContext): boolean =>
     oidc.session?.accountId !== undefined && oidc.account === undefined;
   policy.get('login')?.checks.add(new Check('person_unknown', 'the person is not known any more', gone));
+  policy
+    .get('login')
+    ?.checks.add(new Check(WEAKER, 'the sign-in is of none of the classes asked for', 'login_required', isWeaker));
   return policy;
+}
+
+/** RFC 9470 section 5: `acr_values` is more than the wish that OpenID Connect Core makes of it. */
+function isWeaker({ oidc }: EngineContext): boolean {
+  const wanted = oidc.params?.['acr_values'];
+  if (typeof wanted !== 'string') return false;
+  const classes = wanted.split(' ').filter((one) => one !== '');
+  return classes.length > 0 && !classes.includes(oidc.session?.acr ?? '');
 }
 
 /** What the sign-in said and which consent it came from (PersonsAccessToken in protocol/). */

@@ -3,7 +3,16 @@ import type { Seconds } from '../base/index.js';
 import { chooserPage, type SignInAt } from '../human/index.js';
 import { recordKey } from './adapter.js';
 import { showPasskeySignIn } from './local-sign-in.js';
-import { finish, type Interaction, type InteractionDeps, providerLinks, redirect, refusal, type Step } from './step.js';
+import {
+  finish,
+  type Interaction,
+  type InteractionDeps,
+  providerLinks,
+  redirect,
+  refusal,
+  type Step,
+  WEAKER,
+} from './step.js';
 import { answer, NO_PROVIDER, outdated, PROVIDER_DOWN, SIGN_IN_FAILED } from './troubles.js';
 import { welcome } from './welcome.js';
 
@@ -14,12 +23,7 @@ export async function beginSignIn(step: Step, interaction: Interaction, provider
   const chosen = providerId === undefined ? only : signIns.get(providerId);
   if (interaction.lastSubmission?.login !== undefined) {
     // A sign-in that still does not satisfy the request will not do so by repetition.
-    const returnTo = await finish(
-      step,
-      interaction,
-      refusal('login_required', 'the sign-in does not satisfy the request'),
-    );
-    redirect(context, returnTo);
+    redirect(context, await finish(step, interaction, unsatisfied(interaction)));
   } else if (providerId === undefined && local !== undefined) await showPasskeySignIn(step, interaction, local);
   else if (only === undefined) answer(context, NO_PROVIDER);
   else if (providerId === undefined && others.length > 0)
@@ -27,6 +31,12 @@ export async function beginSignIn(step: Step, interaction: Interaction, provider
   else if (chosen === undefined) outdated(context);
   else await sendToProvider(step, interaction, chosen);
 }
+
+/** OpenID Connect Core Error Code unmet_authentication_requirements, section 2: what RFC 9470 section 5 has us answer. */
+const unsatisfied = ({ prompt: { reasons } }: Interaction) =>
+  reasons.includes(WEAKER)
+    ? refusal('unmet_authentication_requirements', 'the sign-in is of none of the classes asked for')
+    : refusal('login_required', 'the sign-in does not satisfy the request');
 
 async function sendToProvider({ context, deps }: Step, interaction: Interaction, chosen: SignInAt): Promise<void> {
   const { reasons } = interaction.prompt;
@@ -37,7 +47,7 @@ async function sendToProvider({ context, deps }: Step, interaction: Interaction,
     maxAge,
     acrValues,
     loginHint,
-    afresh: reasons.includes('login_prompt') || reasons.includes('max_age'),
+    afresh: reasons.includes('login_prompt') || reasons.includes('max_age') || isWeak(interaction),
   });
   if (!started.ok) {
     deps.onFault(started.error.cause);
@@ -60,6 +70,10 @@ async function sendToProvider({ context, deps }: Step, interaction: Interaction,
   context.cookies.set(signInCookie(secrets.state), interaction.uid, cookieOptions(deps));
   redirect(context, started.value);
 }
+
+/** Somebody is signed in by another class: without this the provider could answer with that again. */
+const isWeak = ({ prompt: { reasons } }: Interaction): boolean =>
+  reasons.includes(WEAKER) && !reasons.includes('no_session');
 
 const Wish = z.looseObject({
   max_age: z.coerce.number().int().nonnegative().optional().catch(undefined),

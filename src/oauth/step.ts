@@ -28,6 +28,9 @@ export type InteractionDeps = Readonly<{
 export type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 export type Step = Readonly<{ provider: Provider; context: ParameterizedContext; deps: InteractionDeps }>;
 
+/** Why a sign-in is asked for although there is one: it is of none of the classes asked for. */
+export const WEAKER = 'acr_values';
+
 export const refusal = (
   error: string,
   error_description: string,
