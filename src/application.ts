@@ -267,7 +267,12 @@ function approvalsOf(
   const signOuts = openSignOuts(database, clock);
   return {
     ...{ issuer: config.issuer, clock, registry, people: persons, perNetwork, records, report },
-    ...{ signIns: engine.signIns, passkeys: local?.passkeys, challenges: openChallenges(database) },
+    ...{
+      signIns: engine.signIns,
+      passkeys: local?.passkeys,
+      passkeyAcr: local?.acr,
+      challenges: openChallenges(database),
+    },
     secrets: pageSecrets(secrets.cookieKeys[0]),
     sessions: new OwnSessions({ issuer: config.issuer, records, clock }),
     endSignIn: (signIn, person) => signOuts.here(signIn, person),

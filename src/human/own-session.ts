@@ -21,7 +21,10 @@ export interface SignInRecords {
 }
 
 /** A sign-in at Writ itself, which no client opened and no client's request prolongs. `verifiedAt`: RFC 9470's `auth_time`. */
-export type OwnSession = Readonly<{ uid: string; person: string; verifiedAt: Seconds }>;
+export type OwnSession = Readonly<{ uid: string; person: string; verifiedAt: Seconds }> & OwnClass;
+
+/** How sure whoever signed the person in is of them: RFC 9470's `acr` and RFC 8176's `amr`, as they said it. */
+export type OwnClass = Readonly<{ acr: string | undefined; amr: readonly string[] | undefined }>;
 
 /** How somebody signed in; `seen` was the last revocation before they were asked who they are. */
 export type OwnSignIn = Readonly<{
@@ -31,7 +34,8 @@ export type OwnSignIn = Readonly<{
   seen: number;
   /** The company's own session, hashed. */
   sessions: readonly string[];
-}>;
+}> &
+  OwnClass;
 
 type Deps = Readonly<{ issuer: string; records: SignInRecords; clock: Clock }>;
 
@@ -50,18 +54,17 @@ export class OwnSessions {
     if (!SECRET.test(id)) return undefined;
     const record = await this.#deps.records.find(keyOf(id));
     if (record === undefined || (record.expiresAt ?? 0) <= this.#deps.clock.now()) return undefined;
-    const { uid, accountId: person, verifiedAt } = Kept.parse(JSON.parse(record.payload));
-    return { uid, person, verifiedAt };
+    const { uid, accountId: person, verifiedAt, acr, amr } = Kept.parse(JSON.parse(record.payload));
+    return { uid, person, verifiedAt, acr, amr };
   }
 
   /** Begins one under a new id, whatever the browser brought, and forgets the one before. */
-  async begin(ctx: Context, { person, issuer, verifiedAt, seen, sessions }: OwnSignIn): Promise<void> {
+  async begin(ctx: Context, { person, issuer, verifiedAt, acr, amr, seen, sessions }: OwnSignIn): Promise<void> {
     const { records, clock } = this.#deps;
     await this.#forget(ctx);
     const [id, uid] = [randomText(32), randomText(32)];
-    const payload = { uid, accountId: person, verifiedAt, origin: { issuer, seen, sessions } } satisfies z.input<
-      typeof Kept
-    >;
+    const origin = { issuer, seen, sessions };
+    const payload = { uid, accountId: person, verifiedAt, acr, amr, origin } satisfies z.input<typeof Kept>;
     // A `Session` as those of the engine, which whatever ends sign-ins knows by that name; its key is no key of theirs.
     const kept = { model: 'Session', payload: JSON.stringify(payload), grant: undefined, uid };
     await records.put({ ...kept, key: keyOf(id), expiresAt: clock.now() + OWN_SESSION_SECONDS });
@@ -88,6 +91,8 @@ const Kept = z.object({
   uid: z.string(),
   accountId: z.string(),
   verifiedAt: z.number(),
+  acr: z.string().optional(),
+  amr: z.array(z.string()).readonly().optional(),
   origin: z.object({ issuer: z.string(), seen: z.number(), sessions: z.array(z.string()).readonly() }),
 });
 

@@ -19,6 +19,8 @@ export type OwnSignInDeps = Readonly<{
   signIns: ReadonlyMap<string, SignInAt>;
   /** Only where there are local accounts. */
   passkeys: Passkeys | undefined;
+  /** What a sign-in by passkey claims. */
+  passkeyAcr: string | undefined;
   challenges: Challenges;
   records: Pick<SignInRecords, 'lastRevocation'>;
   sessions: OwnSessions;
@@ -68,10 +70,11 @@ async function signInByPasskey(
   const seen = await deps.records.lastRevocation(); // before anybody is authenticated: what is revoked meanwhile ends it
   const proved = await passkeys.verified(answer, purposeOf(browser));
   if (!proved.ok) return showOwnSignIn(ctx, deps, proved.error);
-  const { account, authTime } = proved.value;
+  const { account, amr, authTime } = proved.value;
   if (account.status !== 'active') return showOwnSignIn(ctx, deps, 'account');
-  const { issuer } = deps;
-  await deps.sessions.begin(ctx, { person: account.id, issuer, verifiedAt: authTime, seen, sessions: [] });
+  const { issuer, passkeyAcr: acr } = deps;
+  const how = { verifiedAt: authTime, acr, amr };
+  await deps.sessions.begin(ctx, { person: account.id, issuer, ...how, seen, sessions: [] });
   sendPage(ctx, continuePage(`${issuer}/approvals`));
 }
 
@@ -139,12 +142,12 @@ async function finish(
     if (reason !== 'denied') deps.report(cause);
     return showOwnSignIn(ctx, deps, reason === 'invalid' ? 'unverified' : reason);
   }
-  const { issuer, subject, attributes, authTime, sid } = signedIn.value;
+  const { issuer, subject, attributes, acr, amr, authTime, sid } = signedIn.value;
   if (authTime === undefined) throw new Fault('internal', `${issuer} was asked when, and its answer passed without it`);
   const person = await deps.people.ensure(issuer, subject, attributes);
   if (person.status !== 'active') return showOwnSignIn(ctx, deps, 'account');
   const sessions = sid === undefined ? [] : [companySession(issuer, sid)];
-  await deps.sessions.begin(ctx, { person: person.id, issuer, verifiedAt: authTime, seen, sessions });
+  await deps.sessions.begin(ctx, { person: person.id, issuer, verifiedAt: authTime, acr, amr, seen, sessions });
   // Not a redirect: of a chain that another site began, the browser would keep the cookie and not yet send it.
   sendPage(ctx, continuePage(`${deps.issuer}/approvals`));
 }

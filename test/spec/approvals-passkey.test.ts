@@ -39,6 +39,19 @@ describe('signing in at /approvals by passkey', () => {
     expect(done.headers.get('content-security-policy')).not.toContain('script-src');
   });
 
+  it('keeps what the passkey proved: its class, its methods (RFC 8176) and when', async () => {
+    const { passkey, person } = await enrolled();
+    const browser = new Browser();
+    const shown = await browser.get(place);
+    const before = Math.floor(Date.now() / 1000);
+    await browser.submit(shown, answer(passkey, shown));
+    const [kept] = await world.writ.database.prisma.$queryRawUnsafe<{ payload: Record<string, unknown> }[]>(
+      `SELECT payload FROM engine_record WHERE payload ->> 'accountId' = '${person}' AND payload ? 'verifiedAt'`,
+    );
+    expect(kept?.payload).toMatchObject({ acr: 'phr', amr: ['pop', 'user', 'mfa'] });
+    expect(Number(kept?.payload['verifiedAt'])).toBeGreaterThanOrEqual(before);
+  });
+
   it('takes no challenge that was made for another browser, nor one twice (AZ-16)', async () => {
     const { passkey } = await enrolled();
     const [mine, victim] = [new Browser(), new Browser()];

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/base/index.js';
 import { openSessions } from '../../src/storage/index.js';
 import { type SignInWorld, startSignInWorld } from '../abuse/sign-in.js';
 import { Browser, type Seen } from '../support/browser.js';
-import { ALICE, BOB, type Employee } from '../support/company.js';
+import { ALICE, BOB, COMPANY_ACR, type Employee } from '../support/company.js';
 import { bearerAssertion, type Reply, request, tokenOf, tokensOf } from '../support/writ.js';
 
 let world: SignInWorld;
@@ -101,6 +101,14 @@ describe('signing in at /approvals', () => {
     expect([searchParams.get('prompt'), searchParams.get('max_age')]).toEqual(['login', '300']);
     const again = await ownSignInAgain(browser);
     expect([again.url, titleOf(again)]).toEqual([place(), 'Approvals']);
+  });
+
+  it('keeps what the company said of the sign-in: its class and its methods (RFC 8176)', async () => {
+    await signedIn(BOB);
+    const kept = await world.writ.database.prisma.$queryRawUnsafe<object[]>(`
+      SELECT payload -> 'acr' AS acr, payload -> 'amr' AS amr FROM engine_record WHERE payload ? 'verifiedAt'`);
+    expect(kept.length).toBeGreaterThan(0);
+    for (const one of kept) expect(one).toEqual({ acr: COMPANY_ACR, amr: ['pwd'] });
   });
 
   it('begins a session under a new id each time, and ends the one before', async () => {
