@@ -54,6 +54,8 @@ export type Subject = Readonly<{
   /** The earliest by our clock that it can have been issued: what was cut off since then ends it. */
   issuedSince: Seconds;
   acr: string | undefined;
+  /** RFC 8176, as whoever signed the person in said it. */
+  amr: readonly string[] | undefined;
   authTime: Seconds | undefined;
   /** RFC 9449: the key that the subject token is bound to. */
   jkt: string | undefined;

@@ -35,6 +35,7 @@ const Claims = z.looseObject({
   client_id: Identifier.optional(),
   nonce: z.string().max(512).optional(),
   acr: Text.max(256).optional(),
+  amr: z.array(Text.max(64)).max(16).optional(),
   auth_time: Instant.optional(),
   cnf: Confirmation.optional(),
 });
@@ -159,6 +160,7 @@ function subjectOf(claims: Claims, { jws, caller, scopes, facts: { trusted, skew
     expiresAt: claims.exp,
     issuedSince: byOurClock(claims.iat),
     acr: claims.acr,
+    amr: claims.amr,
     authTime,
     jkt: claims.cnf?.jkt,
     mustBind: false,

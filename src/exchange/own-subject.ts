@@ -138,6 +138,7 @@ type Common = Pick<
   | 'iat'
   | 'scope'
   | 'acr'
+  | 'amr'
   | 'auth_time'
   | 'cnf'
   | 'act'
@@ -160,6 +161,7 @@ function base(
   | 'expiresAt'
   | 'issuedSince'
   | 'acr'
+  | 'amr'
   | 'authTime'
   | 'jkt'
 > {
@@ -175,6 +177,7 @@ function base(
     expiresAt: claims.exp,
     issuedSince: claims.iat,
     acr: claims.acr,
+    amr: claims.amr,
     authTime: claims.auth_time,
     jkt: claims.cnf?.jkt,
   };

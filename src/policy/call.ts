@@ -109,6 +109,7 @@ function delegationOf(question: CallQuestion, kind: Presenter['kind'], { registr
       expiresAt: Infinity,
       issuedSince: 0,
       acr,
+      amr: undefined,
       authTime,
       jkt,
       mustBind: false,

@@ -66,6 +66,9 @@ export const TransactionContext = z.strictObject({
 });
 export type TransactionContext = z.infer<typeof TransactionContext>;
 
+/** `amr` (RFC 8176), as whoever signed the person in said it. */
+const Methods = z.array(z.string().max(64)).max(16);
+
 /** `rctx`: how the request was made. */
 export const RequestContext = z.strictObject({ authn: z.string().max(256).optional() });
 
@@ -81,6 +84,7 @@ const common = {
   tctx: TransactionContext,
   rctx: RequestContext,
   acr: z.string().max(256).optional(),
+  amr: Methods.optional(),
   auth_time: Instant.optional(),
   cnf: Confirmation.optional(),
   act: Act,
@@ -110,8 +114,7 @@ export const PersonsAccessToken = z.looseObject({
   jti: Identifier,
   scope: z.string().max(4_096),
   acr: z.string().max(256).optional(),
-  /** RFC 8176, as whoever signed the person in said it. */
-  amr: z.array(z.string().max(64)).max(16).optional(),
+  amr: Methods.optional(),
   auth_time: Instant.optional(),
   cnf: Confirmation.optional(),
   act: Act.optional(),

@@ -116,6 +116,7 @@ function claimsOf(
     tctx: { ...context, call_chain: delegation.callChain },
     rctx: { authn: subject.acr },
     acr: subject.acr,
+    amr: subject.amr,
     auth_time: subject.authTime,
     // A hand-over is bound by its one redeemer's own authentication; the key of the hand-over's maker would lock it.
     cnf: delegation.jkt === undefined || shape === 'hand-over' ? undefined : { jkt: delegation.jkt },

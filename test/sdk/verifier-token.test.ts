@@ -73,6 +73,7 @@ describe('a token that is good', () => {
           issuedAt: now,
           expiresAt: now + 180,
           acr: undefined,
+          amr: undefined,
           authTime: undefined,
           localUses: false,
           dpopBound: false,

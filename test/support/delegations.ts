@@ -20,6 +20,7 @@ export const subject = (changes: Partial<Subject> = {}): Subject => ({
   expiresAt: NOW + 600,
   issuedSince: NOW,
   acr: undefined,
+  amr: undefined,
   authTime: undefined,
   jkt: undefined,
   mustBind: false,

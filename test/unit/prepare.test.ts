@@ -95,8 +95,15 @@ describe('a token is prepared from a permit', () => {
   });
 
   it('with what the subject token said of the person’s sign-in', () => {
-    const { claims } = prepared({ delegation: delegation({ subject: subject({ acr: 'phr', authTime: NOW - 60 }) }) });
-    expect([claims['acr'], claims['auth_time'], claims['rctx']]).toEqual(['phr', NOW - 60, { authn: 'phr' }]);
+    const { claims } = prepared({
+      delegation: delegation({ subject: subject({ acr: 'phr', amr: ['pwd', 'mfa'], authTime: NOW - 60 }) }),
+    });
+    expect([claims['acr'], claims['amr'], claims['auth_time'], claims['rctx']]).toEqual([
+      'phr',
+      ['pwd', 'mfa'],
+      NOW - 60,
+      { authn: 'phr' },
+    ]);
   });
 
   it('in the same transaction as the token that it is made from, with a name of its own', () => {

@@ -68,6 +68,7 @@ const subject: fc.Arbitrary<Subject> = fc.record({
   expiresAt: moment,
   issuedSince: moment,
   acr: maybe(word),
+  amr: maybe(fc.array(word, { maxLength: 3 })),
   authTime: maybe(moment),
   jkt: maybe(key),
   mustBind: fc.boolean(),

@@ -106,6 +106,7 @@ const persons = (changes = {}): Record<string, unknown> => ({
   jti: 'j1',
   scope: 'files:read files:write',
   acr: 'phr',
+  amr: ['swk', 'user', 'mfa'],
   auth_time: NOW - 60,
   cnf: { jkt: JKT },
   writ: { grant: 'g1' },
@@ -149,6 +150,7 @@ const common: Partial<Subject> = {
   expiresAt: NOW + 600,
   issuedSince: NOW,
   acr: 'phr',
+  amr: ['swk', 'user', 'mfa'],
   authTime: NOW - 60,
   jkt: JKT,
 };
@@ -248,11 +250,13 @@ describe('a token of ours becomes a subject', () => {
       authorization_details: undefined,
       cnf: undefined,
       acr: undefined,
+      amr: undefined,
       auth_time: undefined,
       tctx: { call_chain: [] },
     });
     const subject = await accepted({ payload, typ: 'txnat+jwt', type: TokenType.txnAccessToken });
-    expect([subject.details, subject.jkt, subject.acr, subject.authTime, subject.context]).toEqual([
+    expect([subject.details, subject.jkt, subject.acr, subject.amr, subject.authTime, subject.context]).toEqual([
+      undefined,
       undefined,
       undefined,
       undefined,
@@ -329,6 +333,7 @@ describe('a token of a trusted issuer becomes a subject', () => {
   it('of a person whom nobody has met, for the agent that brings it', async () => {
     const payload = foreign({
       acr: 'phr',
+      amr: ['swk', 'user', 'mfa'],
       auth_time: NOW - 60,
       cnf: { jkt: JKT },
       email: 'a@example',
@@ -442,6 +447,12 @@ describe('a token of another issuer is refused', () => {
     ['without an end', { payload: foreign({ exp: undefined }), by }, 'wrong_claims'],
     ['without a beginning', { payload: foreign({ iat: undefined }), by }, 'wrong_claims'],
     ['with a nonce of a kilobyte', { payload: foreign({ nonce: 'n'.repeat(1_024) }), by }, 'wrong_claims'],
+    ['with a method of a kilobyte', { payload: foreign({ amr: ['n'.repeat(1_024)] }), by }, 'wrong_claims'],
+    [
+      'with seventeen methods',
+      { payload: foreign({ amr: Array.from({ length: 17 }, () => 'pwd') }), by },
+      'wrong_claims',
+    ],
     ['with an acr of a kilobyte', { payload: foreign({ acr: 'n'.repeat(1_024) }), by }, 'wrong_claims'],
     ['with an acr that cannot be stored', { payload: foreign({ acr: 'phr\u0000' }), by }, 'wrong_claims'],
     ['with an acr that cannot be read', { payload: foreign({ acr: 'phr\ud800' }), by }, 'wrong_claims'],

@@ -33,6 +33,8 @@ export type Delegation = Readonly<{
   expiresAt: Seconds;
   /** How and when the person signed in. */
   acr: string | undefined;
+  /** RFC 8176: the methods of it. */
+  amr: readonly string[] | undefined;
   authTime: Seconds | undefined;
   /** True when this server may count the uses of exact calls itself; false for tools of tier high and critical. */
   localUses: boolean;
@@ -73,6 +75,7 @@ export function toDelegation(claims: TransactionalAccessToken): Delegation {
     issuedAt: claims.iat,
     expiresAt: claims.exp,
     acr: claims.acr,
+    amr: claims.amr && Object.freeze(claims.amr),
     authTime: claims.auth_time,
     localUses: writ.uses === 'local',
     dpopBound: claims.cnf !== undefined,
