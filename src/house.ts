@@ -8,9 +8,11 @@ import { openOperations, type Operations, type OperationsDeps } from './operatio
 import { copyJson } from './protocol/index.js';
 import { Feed } from './signals/index.js';
 import {
+  type ApprovalStore,
   type Database,
   type DecisionInputStore,
   leafOf,
+  openApprovals,
   openDecisionInputs,
   openFeedReader,
   openKeys,
@@ -36,6 +38,7 @@ export type House = Readonly<{
   registry: RegistryStore;
   behind: WritesBehind;
   inputs: DecisionInputStore;
+  approvals: ApprovalStore;
   feed: Feed;
   /** Resolves when the records that are written behind an answer are written. */
   flush(): Promise<void>;
@@ -67,6 +70,7 @@ export async function openHouse({ config, secrets, clock, database, report: repo
     ...{ clock, encryptionKeys: secrets.encryptionKeys, days: config.decisionInputDays },
     ...{ watch: operations.inputs, report },
   });
+  const approvals = openApprovals(database, secrets.encryptionKeys);
   const feed = new Feed({
     ...{ issuer: config.issuer, keys, registry, watch: operations.feed },
     ...{ reader: openFeedReader(database), timeMs: () => performance.now() },
@@ -75,7 +79,7 @@ export async function openHouse({ config, secrets, clock, database, report: repo
   const flush = async (): Promise<void> => {
     await Promise.all([behind.flush(), inputs.flush()]);
   };
-  const opened = { operations, decisionPoints, database, keys, registry, behind, inputs, feed };
+  const opened = { operations, decisionPoints, database, keys, registry, behind, inputs, approvals, feed };
   return { config, secrets, clock, report, ...opened, flush };
 }
 

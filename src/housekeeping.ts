@@ -49,7 +49,7 @@ export function keepHouse(house: House): Kept {
 }
 
 /** Ends sessions whose time is over, writes their summaries, and looks for what does not fit together. */
-function closeSessions({ config, clock, database, report }: House): () => Promise<void> {
+function closeSessions({ config, clock, database, approvals, report }: House): () => Promise<void> {
   const closesAfter = sessionClosesAfter(config);
   const life = openSessionLife(database, closesAfter);
   const findings = openFindings(database, openOutcomes(database, clock, closesAfter), closesAfter);
@@ -58,6 +58,7 @@ function closeSessions({ config, clock, database, report }: House): () => Promis
     'resume paused sessions': resume,
     'end sessions': expire,
     'close sessions': close,
+    'end requests to people': () => approvals.keep(clock.now()),
     'look for findings': () => lookForFindings(findings, closesAfter),
   };
   return every(LOG_ROUND_MS, inParts(parts, report), report);

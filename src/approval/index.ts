@@ -12,6 +12,16 @@ export {
 } from './binding.js';
 export { discharged, type PolicyTexts } from './discharge.js';
 export {
+  type About,
+  type Approvals,
+  type Asked,
+  type Asking,
+  type Difference,
+  type Held,
+  MOST_OF_AGENT,
+  MOST_OF_PERSON,
+} from './ports.js';
+export {
   type Answer,
   type Approval,
   type ApprovalEvent,

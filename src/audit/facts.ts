@@ -1,19 +1,9 @@
 import { z } from 'zod';
+import { Approval } from './approval-facts.js';
+import { by, count, digest, id, policy } from './fact-parts.js';
 import type { RecordKind } from './record.js';
 
 // What the records say, kind by kind. A member that is optional here is absent where there is nothing to say of it.
-
-const id = z.string().min(1);
-const digest = z
-  .string()
-  .regex(/^[A-Za-z0-9_-]{43}$/)
-  .describe('SHA-256, base64url.');
-const count = z.number().int().nonnegative();
-const by = z
-  .string()
-  .describe(
-    'Who did it: `admin-token`, a client id, a person of themselves, `identity-provider:` and its id, or `writ` by itself.',
-  );
 
 const Client = z
   .strictObject({ id, kind: z.enum(['agent', 'server']), method: z.string(), key: z.string().nullable() })
@@ -44,7 +34,6 @@ const traced = {
 const Met = digest.describe(
   'Who the person is, at the first meeting: SHA-256 over 128 bits of salt and the RFC 8785 form of {issuer, subject}.',
 );
-const policy = z.string().describe('The policy set: the hash of its files.');
 const ArgumentsDigest = digest.nullable().describe('SHA-256 of the RFC 8785 form of the arguments.');
 
 const Input = digest.optional().describe('What the policy set was asked, without attributes and network.');
@@ -344,6 +333,7 @@ export const FACTS = {
   key: Key,
   policy: Policy,
   decision: Decision,
+  approval: Approval,
   outcome: Outcome,
   access: Access,
   retention: Retention,

@@ -15,6 +15,7 @@ export const RecordKind = z.enum([
   'key',
   'policy',
   'decision',
+  'approval',
   'outcome',
   'access',
   'retention',
