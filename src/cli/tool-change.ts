@@ -66,7 +66,8 @@ async function changeTool({ server, name }: At, options: Options, io: Io): Promi
   );
   const after = Tools.parse(z.looseObject({ tools: Tools }).parse(answer).tools).find((tool) => tool.name === name);
   if (options.json === true) {
-    io.out(JSON.stringify(after, null, 2));
+    const { effect } = z.looseObject({ effect: z.unknown() }).parse(answer);
+    io.out(JSON.stringify(effect === undefined ? after : { ...after, effect }, null, 2));
     return;
   }
   const fields = FIELDS.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after?.[field]));
