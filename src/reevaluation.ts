@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { compilePolicySet, policyTools, reexamine, type RulesOfNow } from './policy/index.js';
+import { Fault } from './base/index.js';
 import { every } from './every.js';
 import type { House } from './house.js';
 import { LIVE_SECONDS, openLivePermits, openReevaluations, type Held, type Reevaluations } from './storage/index.js';
@@ -22,9 +23,10 @@ async function round(house: House, work: Reevaluations): Promise<void> {
   if (held === undefined) return;
   const registry = await house.registry.refresh();
   const { policies, servers } = registry;
-  const set = policies?.hash === held.policy ? compilePolicySet(policies.files, policyTools(servers)) : undefined;
   // Another set is active by now, and its own re-evaluation looks at the same tokens.
-  if (set?.ok !== true) return;
+  if (policies?.hash !== held.policy) return;
+  const set = compilePolicySet(policies.files, policyTools(servers));
+  if (!set.ok) throw new Fault('internal', `the active policy set ${held.policy} does not fit the registry`);
   const rules = { set: set.value, registry, issuer: house.config.issuer, now: house.clock.now() };
   for (
     let place: string | undefined = held.place;
