@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
-import type { Clock } from '../base/index.js';
+import { type Clock, Fault } from '../base/index.js';
 import { clientOf, feedTarget } from '../protocol/index.js';
 import {
   compilePolicySet,
@@ -11,6 +11,7 @@ import {
   type KeptInputs,
   type LivePermits,
   Outcome,
+  type Outlook,
   policyTools,
   type RulesOfNow,
 } from '../policy/index.js';
@@ -21,12 +22,13 @@ import type { Plan } from './plan.js';
 
 /** The longest life of a token, and its decision a little earlier. */
 const DECIDED_WITHIN = 600;
+/** Records of tokens, whether they still live or not. */
 const MOST_TOKENS = 20_000;
 /** Whoever asks is answered before the route gives up; what was not looked at by then is said to be missing. */
 const BUDGET_MS = 3_000;
 const MOST_LOSSES = 100;
 
-/** What a change of the registry would end of the tokens and sessions that live. */
+/** What a change of the registry, or another policy set, would end of the tokens and sessions that live. */
 export const ChangeEffect = z
   .strictObject({
     considered: z
@@ -63,7 +65,7 @@ export const ChangeEffect = z
       .describe('By session, agent, tool and reason; those with the most tokens first.'),
     more: z.number().int().describe('How many losses are not listed.'),
   })
-  .describe('Only in the answer of a dry run: what the change would end, of what lives when it is asked.');
+  .describe('What the change would end, of what lives when it is asked; of a change only in the answer of a dry run.');
 export type ChangeEffect = z.infer<typeof ChangeEffect>;
 
 const LOSS: ChangeEffect['losses'][number] = {
@@ -107,18 +109,35 @@ export const makeForesight =
     const taking = takenBy(change);
     const takesNothing = taking.cutOff.length === 0 && !taking.isNarrowing && taking.removed.agents.length === 0;
     if (takesNothing) return Promise.resolve(viewOf(NOTHING_ENDS, taking.removed, 0));
-    const until = performance.now() + BUDGET_MS;
-    return deps.inTurn(() => effectOf(change, { ...taking, hasTime: () => performance.now() < until }, deps));
+    const hasTime = deadline();
+    return deps.inTurn(() => effectOf(change, { ...taking, hasTime }, deps));
   };
+
+/** What these rules would end, with all else as it is. */
+export async function foreseeRules(rules: RulesOfNow, deps: ForesightDeps): Promise<ChangeEffect> {
+  const hasTime = deadline();
+  const foreseen = await deps.inTurn(() => foresee({ cutOff: [], rules }, outlookOf(deps, hasTime)));
+  return viewOf(foreseen, { agents: [], persons: [] }, 0);
+}
+
+function deadline(): () => boolean {
+  const until = performance.now() + BUDGET_MS;
+  return () => performance.now() < until;
+}
+
+const outlookOf = ({ live, inputs, clock }: ForesightDeps, hasTime: () => boolean): Outlook => {
+  const since = clock.now() - DECIDED_WITHIN;
+  return { live, inputs, since, most: MOST_TOKENS, hasTime, turn: () => turn() };
+};
 
 async function effectOf(
   change: Foreseeable,
   { cutOff, isNarrowing, removed, hasTime }: Taking & Readonly<{ hasTime: () => boolean }>,
-  { live, inputs, issuer, clock }: ForesightDeps,
+  deps: ForesightDeps,
 ): Promise<ChangeEffect> {
+  const { live, issuer, clock } = deps;
   const rules = isNarrowing ? rulesAfter(change, { issuer, now: clock.now() }) : undefined;
-  const since = clock.now() - DECIDED_WITHIN;
-  const outlook = { live, inputs, since, most: MOST_TOKENS, hasTime, turn: () => turn() };
+  const outlook = outlookOf(deps, hasTime);
   const isAnybody = removed.agents.length + removed.persons.length > 0;
   const sessions = isAnybody ? await live.sessionsOf(removed) : 0;
   // What was disabled before has no tokens, and sessions none the less.
@@ -159,7 +178,9 @@ function rulesAfter(
     policies,
   });
   const set = compilePolicySet(policies.files, policyTools(registry.servers));
-  return set.ok ? { ...of, registry, set: set.value } : undefined;
+  // A change that the active set does not survive is refused before anybody asks what it would end.
+  if (!set.ok) throw new Fault('internal', 'the active policy set does not fit the registry as it would be');
+  return { ...of, registry, set: set.value };
 }
 
 const withoutSecret = <T extends object>(client: T): T & { secretHash: undefined } => ({

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { type AdminApi, connect } from './api.js';
 import { type Connected, connected, list, print } from './command.js';
+import { effectLines } from './effect.js';
 import type { Io } from './io.js';
 import { policyFiles } from './policy.js';
 
@@ -42,19 +43,15 @@ export function addPolicySets(policy: Command, io: Io): void {
   });
 }
 
-const Page = z.looseObject({ next: z.string().nullable() });
-
-/** Page after page, each as it comes. */
 async function preview(
   hash: string,
   api: AdminApi,
   { options, io }: Readonly<{ options: Connected; io: Io }>,
 ): Promise<void> {
-  for (let after: string | null = '0'; after !== null;) {
-    const page = Page.parse(await api.get(`/policies/${encodeURIComponent(hash)}/effect?after=${after}`));
-    print(page, options, io);
-    after = page.next;
-  }
+  const effect = await api.get(`/policies/${encodeURIComponent(hash)}/effect`);
+  const lines = effectLines({ effect });
+  if (options.json === true) print(effect, options, io);
+  else io.out(lines.length === 0 ? 'no token lives' : lines.join('\n'));
 }
 
 const activation = (hash: string): string => `/policies/${encodeURIComponent(hash)}/activate`;

@@ -18,6 +18,7 @@ export type Outlook = Readonly<{
   live: Pick<LivePermits, 'page'>;
   inputs: Pick<KeptInputs, 'of'>;
   since: Seconds;
+  /** So many records are read at most. */
   most: number;
   /** False once nobody waits for more. */
   hasTime: () => boolean;
@@ -36,11 +37,12 @@ export async function foresee({ cutOff, rules }: Narrowing, outlook: Outlook): P
   const cut = new Set(cutOff);
   const ending = new Set<string>();
   const ended: Ended[] = [];
-  let considered = 0;
+  let [considered, read] = [0, 0];
   // INVARIANT: a token's record comes after those of the tokens that it was made from.
   for (let after: string | undefined = '0'; after !== undefined;) {
-    if (considered >= outlook.most || !outlook.hasTime()) return { considered, isWhole: false, ended };
+    if (read >= outlook.most || !outlook.hasTime()) return { considered, isWhole: false, ended };
     const page = await outlook.live.page(Number.MAX_SAFE_INTEGER, { after, limit: PAGE });
+    read += page.read;
     const past = rules === undefined ? new Map<string, Past[]>() : await pastOf(page.tokens, outlook);
     for (const [index, token] of page.tokens.entries()) {
       if (index % AT_ONCE === 0) {

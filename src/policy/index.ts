@@ -55,5 +55,5 @@ export {
 export { inputDigest } from './input-digest.js';
 export { mayRunOn, type RunningCall, type RunningRefusal } from './running.js';
 export type { Activation, DecisionInputs, Judged, KeptInputs, PastPage, PolicySetInfo, PolicyStore } from './ports.js';
-export { type Ended, ENDED_BECAUSE, foresee, type Foreseen, type Narrowing } from './foresee.js';
+export { type Ended, ENDED_BECAUSE, foresee, type Foreseen, type Narrowing, type Outlook } from './foresee.js';
 export type { Ask, PolicyDenial, PolicyRefusal, Rules, Term } from './types.js';

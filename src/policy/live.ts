@@ -31,8 +31,8 @@ export type LiveToken = Readonly<{
   brought: (Brought & Readonly<{ agent: string }>) | undefined;
 }>;
 
-/** Live tokens in the order of their records. `next` is where to read on. */
-export type LivePage = Readonly<{ tokens: readonly LiveToken[]; next: string | undefined }>;
+/** Live tokens in the order of their records, among so many that were read. `next` is where to read on. */
+export type LivePage = Readonly<{ tokens: readonly LiveToken[]; read: number; next: string | undefined }>;
 
 export interface LivePermits {
   /** Of what was decided before this version of the registry, and is not revoked. */

@@ -14,7 +14,7 @@ export function openLivePermits({ prisma }: Database): LivePermits {
     page: async (before, { after, limit }): Promise<LivePage> => {
       const rows = Rows.parse(await guarded(() => prisma.$queryRawUnsafe(PAGE, after, limit, before)));
       const tokens = rows.filter(({ is_live: isLive }) => isLive === true).map(tokenOf);
-      return { tokens, next: rows.length === limit ? rows.at(-1)?.id : undefined };
+      return { tokens, read: rows.length, next: rows.length === limit ? rows.at(-1)?.id : undefined };
     },
     sessionsOf: (whose) => guarded(() => countTrees(prisma, whose)),
   };

@@ -100,6 +100,10 @@ describe('writ policy', () => {
         '',
       ].join('\n'),
     ]);
+    expect((await writ(['policy', 'activate', first, '--preview'])).out).toBe('no token lives\n');
+    expect(await parsed('policy', 'activate', first, '--preview')).toMatchObject({
+      ...{ considered: 0, complete: true, tokens: 0, losses: [] },
+    });
     expect(await parsed('policy', 'rollback', '--dry-run')).toMatchObject({
       result: 'would_be_activated',
       hash: first,
@@ -520,6 +524,9 @@ describe('writ agents, servers and issuers, one by one', () => {
     expect(tool()).not.toHaveProperty('money.currency');
     expect((await change('--tier', 'high')).out).toBe(`unchanged write_file of ${RESOURCE}\n`);
     expect((await change('--no-money', '--no-budgets', '--dry-run')).out).toMatch(/^would be changed: write_file of /);
+    expect(JSON.parse((await change('--tier', 'low', '--dry-run', '--json')).out)).toMatchObject({
+      ...{ name: 'write_file', tier: 'low', effect: { complete: true, tokens: 0, losses: [] } },
+    });
     expect(tool()).toHaveProperty('money');
     expect((await change('--no-money', '--no-budgets')).code).toBe(0);
     expect(tool()).toStrictEqual({ name: 'write_file', tier: 'high', scopes: ['files:write'], sensitive: [] });
