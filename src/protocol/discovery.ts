@@ -32,6 +32,7 @@ export const ServerMetadata = z.object({
   issuer: z.string(),
   jwks_uri: SecureUrl,
   token_endpoint: SecureUrl,
+  authorization_endpoint: SecureUrl.exactOptional(),
   introspection_endpoint: SecureUrl.exactOptional(),
 });
 export type ServerMetadata = z.infer<typeof ServerMetadata>;

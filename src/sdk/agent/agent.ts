@@ -1,5 +1,6 @@
 import { createExchange, type Exchange } from './exchange.js';
 import { type CallOptions, createMcpFetch, type McpFetch } from './fetch.js';
+import { createDiscovery } from './issuer.js';
 import { createNonces } from './nonces.js';
 import { type AgentOptions, readOptions } from './options.js';
 import type { ExchangeRequest } from './request.js';
@@ -32,10 +33,11 @@ export type HandOver = Pick<ExchangeRequest, 'subjectTokenType' | 'scope' | 'tas
 export function createAgent(options: AgentOptions): Agent {
   const settings = readOptions(options);
   const nonces = createNonces();
-  const exchange = createExchange(settings, nonces);
+  const discovery = createDiscovery(settings);
+  const exchange = createExchange(settings, nonces, discovery);
   return Object.freeze({
     exchange,
-    fetch: (call: CallOptions) => createMcpFetch(call, { exchange, nonces, settings }),
+    fetch: (call: CallOptions) => createMcpFetch(call, { exchange, nonces, settings, discovery }),
     handOver: (subjectToken: string, toAgent: string, more: HandOver = {}) =>
       exchange({ ...more, subjectToken, audience: toAgent }),
   });

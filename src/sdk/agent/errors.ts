@@ -6,8 +6,9 @@ export type AgentErrorCode = OAuthErrorCode | LocalCode;
 /**
  * `unreachable`: no answer in time. `bad_answer`: an answer that no issuer should give. `unsafe_request`: arguments
  * that two parsers read differently, or a JSON-RPC batch. `wrong_address`: a token would have gone elsewhere.
+ * `other_person`: somebody else signed in than the one whose call it is.
  */
-type LocalCode = 'unreachable' | 'bad_answer' | 'unsafe_request' | 'wrong_address';
+type LocalCode = 'unreachable' | 'bad_answer' | 'unsafe_request' | 'wrong_address' | 'other_person';
 
 type About = Readonly<{
   cause?: unknown;

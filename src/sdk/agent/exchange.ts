@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { clientAssertion, dpopProof, JWT_BEARER_ASSERTION } from '../../protocol/index.js';
 import { unlessAborted } from './abort.js';
 import { type JsonAnswer, requestJson } from './http.js';
-import { createDiscovery } from './issuer.js';
+import type { Discovery } from './issuer.js';
 import type { Nonces } from './nonces.js';
 import type { Settings } from './options.js';
 import { type ExchangeRequest, toForm } from './request.js';
@@ -14,11 +14,10 @@ export type Exchange = (request: ExchangeRequest, signal?: AbortSignal) => Promi
 const MAX_TRIES = 3;
 
 /** See {@link Exchange}. */
-export function createExchange(settings: Settings, nonces: Nonces): Exchange {
-  const endpoint = createDiscovery(settings);
+export function createExchange(settings: Settings, nonces: Nonces, discovery: Discovery): Exchange {
   return async (request, signal) => {
     const form = toForm(request);
-    const url = await unlessAborted(endpoint(), signal);
+    const { token_endpoint: url } = await unlessAborted(discovery(), signal);
     const now = settings.clock.now();
     const send = (): Promise<JsonAnswer> => sendWithNonce({ url, form, signal }, settings, nonces);
     const answer = await sendUntilHeard(send, settings, signal);

@@ -1,6 +1,8 @@
 import { dpopProof } from '../../protocol/index.js';
 import type { Exchange } from './exchange.js';
 import { unlessAborted } from './abort.js';
+import type { Discovery } from './issuer.js';
+import { createSubjectTokens, neededBy, neededFor, type SignInAgain } from './step-up.js';
 import { AgentError } from './errors.js';
 import { asksForTools, createShownTools, type ShownTools, toolCallIn } from './mcp.js';
 import type { Nonces } from './nonces.js';
@@ -18,12 +20,17 @@ export type CallOptions = Readonly<{
   scope?: string | readonly string[];
   task?: string;
   purpose?: string;
+  /**
+   * Called where the issuer or the MCP server wants the person to sign in again, or by another class. The call is then made
+   * once more with the new token; a second wish of that kind is an `AgentError`. Left out, the first one is.
+   */
+  signInAgain?: SignInAgain;
 }>;
 
 /** Fits the `fetch` option of the official MCP clients. */
 export type McpFetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
 
-export type FetchDeps = Readonly<{ exchange: Exchange; nonces: Nonces; settings: Settings }>;
+export type FetchDeps = Readonly<{ exchange: Exchange; nonces: Nonces; settings: Settings; discovery: Discovery }>;
 
 type Sent = Readonly<{ url: string; request: Request; body: string | undefined }>;
 
@@ -32,7 +39,9 @@ type Sent = Readonly<{ url: string; request: Request; body: string | undefined }
  * lives. A tool call is sent again only when the server refused its token, which is before it ran.
  */
 export function createMcpFetch(options: CallOptions, deps: FetchDeps): McpFetch {
-  const tokens = createTokens(options, deps);
+  const { signInAgain = noSignIn, subjectToken } = options;
+  const subject = createSubjectTokens(subjectToken, signInAgain, deps.discovery);
+  const tokens = createTokens(options, () => subject.current(), deps);
   const shown = createShownTools();
   return async (input, init) => {
     const request = new Request(input, init);
@@ -43,13 +52,47 @@ export function createMcpFetch(options: CallOptions, deps: FetchDeps): McpFetch 
     const watched = (response: Response): Response =>
       body !== undefined && asksForTools(body) ? shown.watch(response) : response;
     const { signal } = request;
-    const token = await tokens.for(call, signal);
-    const first = await send(sent, token, deps);
-    if (first.status !== 401) return watched(first);
-    const learned = deps.nonces.learn(sent.url, first.headers) && asksForNonce(first);
-    if (!learned && !refusedToken(first)) return first;
-    await first.body?.cancel();
-    return watched(await send(sent, learned ? token : await tokens.anew(call, token, signal), deps));
+    // RFC 9470: once for each request, whoever asks for it; a sign-in that did not help will not do so by repetition.
+    const mayAsk = createOnce(options.signInAgain !== undefined);
+    const token = await tokens.for(call, signal).catch(async (error: unknown) => {
+      const needed = neededBy(error, call?.name);
+      if (needed === undefined || !mayAsk()) throw error;
+      return tokens.anew(call, { signal, subject: await subject.again(needed, signal) });
+    });
+    const answer = await sendUntilTaken(sent, token, {
+      ...deps,
+      anew: () => tokens.anew(call, { signal, refused: token }),
+    });
+    const needed = neededFor(answer, call?.name);
+    if (needed === undefined || !mayAsk()) return watched(answer);
+    await answer.body?.cancel();
+    const fresh = await tokens.anew(call, { signal, subject: await subject.again(needed, signal) });
+    return watched(await send(sent, fresh, deps));
+  };
+}
+
+/** Once more with another nonce or token where the server refused the first one, which is before anything ran. */
+async function sendUntilTaken(
+  sent: Sent,
+  token: TokenSet,
+  deps: FetchDeps & Readonly<{ anew: () => Promise<TokenSet> }>,
+): Promise<Response> {
+  const first = await send(sent, token, deps);
+  if (first.status !== 401) return first;
+  const learned = deps.nonces.learn(sent.url, first.headers) && asksForNonce(first);
+  if (!learned && !refusedToken(first)) return first;
+  await first.body?.cancel();
+  return send(sent, learned ? token : await deps.anew(), deps);
+}
+
+const noSignIn: SignInAgain = () => Promise.reject(new TypeError('fetch: signInAgain is not given'));
+
+function createOnce(isPossible: boolean): () => boolean {
+  let isLeft = isPossible;
+  return () => {
+    const was = isLeft;
+    isLeft = false;
+    return was;
   };
 }
 
@@ -62,18 +105,23 @@ function shownCall(body: string, shown: ShownTools): WantedTool | undefined {
 
 interface Tokens {
   for(call: WantedTool | undefined, signal: AbortSignal): Promise<TokenSet>;
-  anew(call: WantedTool | undefined, refused: TokenSet, signal: AbortSignal): Promise<TokenSet>;
+  /** Another one than was refused, or one for a fresh subject token. */
+  anew(call: WantedTool | undefined, instead: Instead): Promise<TokenSet>;
 }
+
+type Instead = Readonly<{ signal: AbortSignal; refused?: TokenSet; subject?: string }>;
 
 /** Seconds before its end at which a token counts as over. */
 const MARGIN = 10;
 
-function createTokens(options: CallOptions, { exchange, settings }: FetchDeps): Tokens {
+function createTokens(options: CallOptions, current: () => Promise<string>, { exchange, settings }: FetchDeps): Tokens {
   let shared: Promise<TokenSet> | undefined;
-  const ask = async (tool: WantedTool | undefined, signal?: AbortSignal): Promise<TokenSet> =>
-    exchange(await unlessAborted(toRequest(options, tool), signal), signal);
-  const renewShared = (): Promise<TokenSet> => {
-    const asked = ask(undefined);
+  const ask = async (tool: WantedTool | undefined, subject?: string, signal?: AbortSignal): Promise<TokenSet> => {
+    const subjectToken = subject ?? (await unlessAborted(current(), signal));
+    return exchange(toRequest(options, subjectToken, tool), signal);
+  };
+  const renewShared = (subject?: string): Promise<TokenSet> => {
+    const asked = ask(undefined, subject);
     shared = asked;
     asked.catch(() => (shared = shared === asked ? undefined : shared));
     return asked;
@@ -87,18 +135,22 @@ function createTokens(options: CallOptions, { exchange, settings }: FetchDeps): 
   };
   return {
     // What several requests wait for is given up by none of them for all.
-    for: (call, signal) => (call ? ask(call, signal) : unlessAborted(sharedToken(), signal)),
-    anew: (call, refused, signal) => (call ? ask(call, signal) : unlessAborted(sharedToken(refused), signal)),
+    for: (call, signal) => (call ? ask(call, undefined, signal) : unlessAborted(sharedToken(), signal)),
+    anew: (call, { refused, signal, subject }) => {
+      if (call) return ask(call, subject, signal);
+      return unlessAborted(subject === undefined ? sharedToken(refused) : renewShared(subject), signal);
+    },
   };
 }
 
-async function toRequest(
-  { resource, subjectToken, subjectTokenType, scope, task, purpose }: CallOptions,
+function toRequest(
+  { resource, subjectTokenType, scope, task, purpose }: CallOptions,
+  subjectToken: string,
   tool: WantedTool | undefined,
-): Promise<ExchangeRequest> {
+): ExchangeRequest {
   return {
     resource,
-    subjectToken: typeof subjectToken === 'string' ? subjectToken : await subjectToken(),
+    subjectToken,
     ...(subjectTokenType === undefined ? {} : { subjectTokenType }),
     ...(task === undefined ? {} : { task }),
     ...(purpose === undefined ? {} : { purpose }),

@@ -6,5 +6,6 @@ export type { Fetch } from './http.js';
 export type { AgentOptions } from './options.js';
 export type { ExchangeRequest, WantedTool } from './request.js';
 export { type Rotated, rotateKey } from './rotate.js';
+export type { SignInAgain, StepUp } from './step-up.js';
 export type { GrantedTool, TokenSet } from './response.js';
 export type { SessionState } from '../../protocol/index.js';

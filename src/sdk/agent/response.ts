@@ -63,7 +63,7 @@ const Advice = z.object({
   term: z.enum(['person', 'agent', 'server', 'request', 'policy']),
   policies: z.array(z.string().max(128)).max(1_024),
   reasons: z.array(z.string().max(1_024)).max(64).exactOptional(),
-  remedy: z.enum(['approval', 'reauthentication', 'exact_call', 'correct_arguments', 'change_policy']),
+  remedy: z.enum(['approval', 'reauthentication', 'exact_call', 'correct_arguments', 'change_policy', 'try_again']),
   acr_values: z.string().max(2_048).exactOptional(),
   max_age: z.number().int().nonnegative().exactOptional(),
 }) satisfies z.ZodType<PolicyAdvice>;

@@ -10,6 +10,7 @@ import { type Message, readMessage, type ToolCall } from './message.js';
 import { type OnceStore, takeOnce } from './once.js';
 import type { Outcomes } from './outcomes.js';
 import type { OwnTools } from './own-tools.js';
+import { type StepUp, stepUpFor, type ToolSignIns } from './sign-in.js';
 import type { Standing } from './standing.js';
 
 /** A request that may go on to the MCP server, which is to be given `message.body` and nothing that was parsed elsewhere. */
@@ -26,6 +27,7 @@ export type Refused = Readonly<{
 
 export type GuardRules = Readonly<{
   scopes: ToolScopes;
+  signIn: ToolSignIns;
   maxBodyBytes: number;
   onRefused: (refused: Refused) => void;
 }>;
@@ -92,7 +94,11 @@ async function refuseCall(
       rules.onRefused({ reason: 'tool_changed', tool: call.tool });
       return toolChanged(call, delegation);
     }
+    const { signIn } = rules;
+    const lacks = stepUpFor(call.tool, delegation, { signIn, now: deps.clock.now(), skew: deps.skew });
+    if (lacks !== undefined) return signInAgain(call, lacks, rules, deps);
     const no = await deps.decide(call, authInfo, grant.value);
+    if (no?.stepUp !== undefined) return signInAgain(call, no.stepUp, rules, deps);
     if (no !== undefined) {
       rules.onRefused({ reason: 'denied', tool: call.tool });
       return denied(call, no, delegation);
@@ -103,6 +109,18 @@ async function refuseCall(
   rules.onRefused({ reason: grant.error, tool: call.tool });
   if (grant.error === 'arguments_changed') return argumentsChanged(call, delegation);
   return refuse(new VerifierError(grant.error), { ...deps.terms, scopes: scopesOf(call.tool, rules.scopes) });
+}
+
+/** RFC 9470 section 3: no result of the tool but a challenge, which a client that signs people in understands. */
+function signInAgain(
+  { tool }: ToolCall,
+  stepUp: StepUp,
+  rules: GuardRules,
+  { terms }: Readonly<{ terms: ChallengeOptions }>,
+): Answer {
+  const error = new VerifierError('sign_in_not_enough');
+  rules.onRefused({ reason: error.reason, tool });
+  return refuse(error, { ...terms, stepUp });
 }
 
 /** One use is spent here or at Writ; always at Writ for an exact call unless Writ says that the tool is of a lower tier. */

@@ -1,5 +1,6 @@
 import type { Json } from '../../protocol/index.js';
 import type { VerifierError } from './errors.js';
+import type { StepUp } from './sign-in.js';
 
 /** What the guard says to a client instead of letting the request through. */
 export type Answer = Readonly<{ status: number; headers: Readonly<Record<string, string>>; body: string }>;
@@ -10,18 +11,28 @@ export type ChallengeOptions = Readonly<{
   resourceMetadata: string;
   /** All scopes that the request needs (MCP: authoritative for the client). */
   scopes?: readonly string[];
+  /** What the sign-in lacks (RFC 9470 section 3). */
+  stepUp?: StepUp | undefined;
 }>;
 
 /**
- * `WWW-Authenticate` for a refusal (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9728 section 5.1). Without a token
+ * `WWW-Authenticate` for a refusal (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3, RFC 9728 section 5.1). Without a token
  * there is no `error`: the client did nothing wrong yet.
  */
-export function challenge(error: VerifierError, { scheme, resourceMetadata, scopes = [] }: ChallengeOptions): string {
+export function challenge(
+  error: VerifierError,
+  { scheme, resourceMetadata, scopes = [], stepUp }: ChallengeOptions,
+): string {
   const told =
     error.reason === 'missing_token' ? [] : [pair('error', error.code), pair('error_description', error.message)];
   const wanted = scopes.length > 0 ? [pair('scope', scopes.join(' '))] : [];
+  const { acrValues = [], maxAge } = stepUp ?? {};
+  const signIn = [
+    ...(acrValues.length > 0 ? [pair('acr_values', acrValues.join(' '))] : []),
+    ...(maxAge === undefined ? [] : [pair('max_age', String(maxAge))]),
+  ];
   const algs = scheme === 'DPoP' ? [pair('algs', 'ES256 EdDSA')] : [];
-  return `${scheme} ${[...told, ...wanted, pair('resource_metadata', resourceMetadata), ...algs].join(', ')}`;
+  return `${scheme} ${[...told, ...signIn, ...wanted, pair('resource_metadata', resourceMetadata), ...algs].join(', ')}`;
 }
 
 /** The whole HTTP answer for a refusal: 401, 403 or 400 with its challenge, or 503 when we cannot tell. */
@@ -35,6 +46,7 @@ export function refuse(error: VerifierError, options: ChallengeOptions): Answer 
       return json(403, error.toResponseObject(), { 'www-authenticate': challenge(error, options) });
     case 'invalid_token':
     case 'invalid_dpop_proof':
+    case 'insufficient_user_authentication':
       return json(401, error.toResponseObject(), { 'www-authenticate': challenge(error, options) });
   }
 }

@@ -6,9 +6,10 @@ import { VerifierError } from './errors.js';
 import { type Fetch, fetchJson } from './http.js';
 import { bearerOf, type Client } from './introspection.js';
 import type { ToolCall } from './message.js';
+import { AcrValue, type StepUp } from './sign-in.js';
 
-/** Why a call that its token covers is refused all the same; `reasons` are for the agent. */
-export type Denial = Readonly<{ reasons: readonly string[]; remedy: string | undefined }>;
+/** Why a call that its token covers is refused all the same; `reasons` are for the agent. With `stepUp` a fresh sign-in would do. */
+export type Denial = Readonly<{ reasons: readonly string[]; remedy: string | undefined; stepUp: StepUp | undefined }>;
 
 /** Asks whether this call may still be made; `undefined` is yes. Rejects with `decision_unavailable` when there is no answer. */
 export type Decide = (call: ToolCall, authInfo: AuthInfo, grant: ToolGrant | undefined) => Promise<Denial | undefined>;
@@ -30,9 +31,20 @@ const Answer = z.object({
     .object({
       reasons: z.array(z.string().max(512)).max(32).optional(),
       remedy: z.string().max(64).optional(),
+      // RFC 9470 section 3.
+      acr_values: z
+        .string()
+        .max(2_048)
+        .transform((text) => text.split(' '))
+        .pipe(z.array(AcrValue).max(16))
+        .optional()
+        .catch(undefined),
+      max_age: z.number().int().nonnegative().optional().catch(undefined),
     })
     .optional(),
 });
+
+type Context = z.infer<typeof Answer>['context'];
 
 /** With `decide: 'token'` the token is the decision. */
 export function createDecide(options: DecisionOptions): Decide {
@@ -47,11 +59,16 @@ export function createDecide(options: DecisionOptions): Decide {
         timeoutMs: options.decideTimeoutMs,
       };
       const { decision, context } = Answer.parse(await fetchJson(fetch, `${issuerId}/access/v1/evaluation`, init));
-      return decision ? undefined : { reasons: context?.reasons ?? [], remedy: context?.remedy };
+      return decision ? undefined : denialOf(context);
     } catch (cause) {
       throw new VerifierError('decision_unavailable', { cause });
     }
   };
+}
+
+function denialOf({ reasons = [], remedy, acr_values, max_age }: NonNullable<Context> = {}): Denial {
+  const stepUp = remedy === 'reauthentication' ? { acrValues: acr_values ?? [], maxAge: max_age } : undefined;
+  return { reasons, remedy, stepUp };
 }
 
 type About = Readonly<{ grant: ToolGrant | undefined; issuerId: string; resource: string }>;

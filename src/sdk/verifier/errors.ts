@@ -1,9 +1,14 @@
 /**
- * What a client is told (RFC 6750 section 3.1, RFC 9449 section 7.1). `server_error` is an outage or a wrong
+ * What a client is told (RFC 6750 section 3.1, RFC 9449 section 7.1, RFC 9470 section 3). `server_error` is an outage or a wrong
  * configuration on our side: the token may be good.
  */
 export type VerifierErrorCode =
-  'invalid_token' | 'insufficient_scope' | 'invalid_request' | 'invalid_dpop_proof' | 'server_error';
+  | 'invalid_token'
+  | 'insufficient_scope'
+  | 'insufficient_user_authentication'
+  | 'invalid_request'
+  | 'invalid_dpop_proof'
+  | 'server_error';
 
 /** Why exactly, for logs. It never reaches the client, or it would be an oracle. */
 export type Reason = keyof typeof CODES;
@@ -34,6 +39,7 @@ const CODES = {
   issued_before_start: 'invalid_token',
   tool_not_granted: 'insufficient_scope',
   scope_missing: 'insufficient_scope',
+  sign_in_not_enough: 'insufficient_user_authentication',
   not_admitted: 'server_error',
   issuer_unavailable: 'server_error',
   feed_stale: 'server_error',
@@ -48,6 +54,7 @@ const CODES = {
 const MESSAGES: Readonly<Record<VerifierErrorCode, string>> = {
   invalid_token: 'The access token is missing, invalid, expired or not for this server.',
   insufficient_scope: 'The access token does not cover this tool.',
+  insufficient_user_authentication: 'The person has to sign in again for this call.',
   invalid_request: 'The access token belongs in the Authorization header.',
   invalid_dpop_proof: 'The DPoP proof is invalid.',
   server_error: 'The access token cannot be checked right now.',

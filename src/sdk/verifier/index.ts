@@ -11,5 +11,6 @@ export type { LostOutcomes } from './outbox.js';
 export type { Tools } from './own-tools.js';
 export type { VerifierOptions } from './options.js';
 export type { ResourceMetadata, ResourceMetadataOptions } from './resource-metadata.js';
+export type { StepUp, ToolSignIns } from './sign-in.js';
 export type { Shape } from './token.js';
 export { createVerifier, type GuardOptions, type Verifier } from './verifier.js';

@@ -14,12 +14,13 @@ import { createOutcomes } from './outcomes.js';
 import { createOwnTools, createReport } from './own-tools.js';
 import { followOf, readOptions, type Settings, type VerifierOptions } from './options.js';
 import { resourceMetadata, type ResourceMetadata, type ResourceMetadataOptions } from './resource-metadata.js';
+import { readSignIns } from './sign-in.js';
 import { createStanding, type Standing } from './standing.js';
 import { verifyToken } from './token.js';
 
 /**
- * `scopes` maps a tool to the scopes it needs; a token that lists no tools may call only tools named here. `onRefused`
- * is told why a request was refused, for the log of this server.
+ * `scopes` maps a tool to the scopes it needs; a token that lists no tools may call only tools named here. `signIn` says how the
+ * person must have signed in for a tool: who has not is told so by RFC 9470, and comes back with a fresh token. `onRefused` is told why a request was refused, for the log of this server.
  */
 export type GuardOptions = Partial<GuardRules>;
 
@@ -101,9 +102,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
     },
     protectedResourceMetadata: (more: ResourceMetadataOptions = {}) =>
       resourceMetadata({ resource, issuer: issuerId, dpopRequired }, more),
-    guard: ({ scopes = {}, maxBodyBytes = 1_048_576, onRefused = () => undefined }: GuardOptions = {}) =>
+    guard: ({ scopes = {}, signIn = {}, maxBodyBytes = 1_048_576, onRefused = () => undefined }: GuardOptions = {}) =>
       createGuard(
-        { scopes, maxBodyBytes, onRefused },
+        { scopes, signIn: readSignIns(signIn), maxBodyBytes, onRefused },
         {
           authenticate,
           standing,
