@@ -211,6 +211,20 @@ describe('the browser that began it', () => {
     expect(page.body).not.toContain('evil');
   });
 
+  it('is begun again where a replica of before began it, which kept less of it, and is no fault', async () => {
+    const browser = new Browser();
+    const page = await browser.get((await authorizationLink(writ, agent)).link);
+    const cut = await db.database.prisma.$executeRawUnsafe(
+      `UPDATE engine_record SET payload = payload - 'seen' WHERE model = 'SignIn'`,
+    );
+    expect(cut).toBeGreaterThan(0);
+    const answer = await browser.submit(page, { email, password });
+    expect([answer.status, answer.body]).toEqual([400, notValid]);
+    expect(writ.faults).toEqual([]);
+    const { code } = await obtainCode(writ, agent, { browser });
+    expect(code).toMatch(/^[\w-]{43}$/);
+  });
+
   it('AZ-11: refuses an answer whose iss is not of the company', async () => {
     const browser = new Browser();
     const { link } = await authorizationLink(writ, agent);
