@@ -298,7 +298,7 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     people: openAccountablePeople(database, persons, clock),
     ...(config.localAccounts
       ? {
-          invitations: openInvitations(database, { issuer: config.issuer, persons, clock }),
+          invitations: openInvitations(database, { issuer: config.issuer, clock }),
           passkeys: openHeldPasskeys(database, { issuer: config.issuer, clock }),
         }
       : {}),

@@ -56,8 +56,10 @@ async function enrol(visit: Visit): Promise<void> {
   const { ctx, token, deps } = visit;
   const form = await readOwnForm(ctx, new URL(deps.issuer).origin);
   const made = await deps.passkeys.registered(form?.get('answer') ?? '', purposeOf(token));
-  if (!made.ok) await show(visit, made.error);
-  else sendPage(ctx, (await deps.accounts.enrol(sha256(token), made.value)) ? enrolledPage() : NO_INVITATION);
+  if (!made.ok) return show(visit, made.error);
+  const done = await deps.accounts.enrol(sha256(token), made.value);
+  if (done === 'taken') await show(visit, 'invalid');
+  else sendPage(ctx, done === 'done' ? enrolledPage() : NO_INVITATION);
 }
 
 const purposeOf = (token: string): string => `enrolment ${sha256(token)}`;

@@ -25,8 +25,8 @@ export type Invited = Readonly<{
 export interface LocalAccounts {
   /** `undefined` for a link that is unknown, used or over, and for a person who is disabled. */
   invited(tokenHash: string): Promise<Invited | undefined>;
-  /** Spends the link and keeps the passkey, both or neither. False when the link is no good or the passkey is somebody's. */
-  enrol(tokenHash: string, passkey: NewPasskey): Promise<boolean>;
+  /** Spends the link and keeps the passkey, both or neither: neither when the link is `over`, or the passkey is `taken`. */
+  enrol(tokenHash: string, passkey: NewPasskey): Promise<'done' | 'over' | 'taken'>;
   passkey(id: string): Promise<Readonly<{ passkey: NewPasskey; account: LocalAccount }> | undefined>;
   /** Counts a use. False for a counter that was seen before: then there are two of this key (WebAuthn section 6.1.1). */
   used(id: string, use: Readonly<{ counter: number; isBackedUp: boolean }>): Promise<boolean>;

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import type { Invitations } from '../admin/index.js';
-import { type Clock, newId, randomText } from '../base/index.js';
+import { type Clock, Fault, newId, randomText } from '../base/index.js';
 import type { LocalAccounts } from '../human/index.js';
 import { sha256 } from '../protocol/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
-import { type PersonStore, Person } from './person-store.js';
+import { metLeaf, Person } from './person-store.js';
 import { append, leafOf } from './records.js';
 
 /** Accounts whose issuer is ours, and the links by which their people make passkeys. */
@@ -21,12 +21,13 @@ export function openLocalAccounts({ prisma }: Database, clock: Clock): LocalAcco
       const key = [id, Buffer.from(publicKey), counter, [...transports], mayBeCopied, isBackedUp];
       return guarded(() =>
         prisma.$transaction(async (transaction) => {
-          const [spent] = Spent.parse(await transaction.$queryRawUnsafe(ENROL, tokenHash, ...key));
-          if (spent === undefined) return false;
-          const facts = { what: 'enrolled', person: spent.person, credential: sha256(id) };
+          const [tried] = Tried.parse(await transaction.$queryRawUnsafe(ENROL, tokenHash, ...key));
+          if (tried === undefined) return 'over';
+          if (tried.person === null) return 'taken';
+          const facts = { what: 'enrolled', person: tried.person, credential: sha256(id) };
           const at = clock.now();
           await append(transaction, { kind: 'authentication', at, facts, decision: 'done', reason: 'enrolled' });
-          return true;
+          return 'done';
         }),
       );
     },
@@ -44,25 +45,31 @@ export function openLocalAccounts({ prisma }: Database, clock: Clock): LocalAcco
 /** `issuer` is our own: these people exist because an administrator says so. */
 export function openInvitations(
   { prisma }: Database,
-  { issuer, persons, clock }: Readonly<{ issuer: string; persons: Pick<PersonStore, 'ensure'>; clock: Clock }>,
+  { issuer, clock }: Readonly<{ issuer: string; clock: Clock }>,
 ): Invitations {
-  const again: Invitations['again'] = async (person, by) => {
+  const linkTo = (person: string, by: string): Readonly<{ token: string; values: unknown[] }> => {
     const token = randomText(32);
     const facts = { what: 'invited', person, by };
     const { leaf, leafHash } = leafOf({
       ...{ kind: 'authentication', at: clock.now(), facts, decision: 'done', reason: 'invited' },
     });
-    const values = [sha256(token), person, issuer, LINK_SECONDS, leaf, leafHash];
-    const [made] = Links.parse(await guarded(() => prisma.$queryRawUnsafe(INVITE, ...values)));
-    return made === undefined ? undefined : { person: made.person, token, expiresAt: made.expiresAt };
+    return { token, values: [sha256(token), person, issuer, LINK_SECONDS, leaf, leafHash] };
   };
   return {
-    again,
+    again: async (person, by) => {
+      const { token, values } = linkTo(person, by);
+      const [made] = Links.parse(await guarded(() => prisma.$queryRawUnsafe(INVITE, ...values)));
+      return made === undefined ? undefined : { ...made, token };
+    },
     invite: async (attributes, by) => {
-      const { id } = await persons.ensure(issuer, newId('acc'), attributes);
-      const made = await again(id, by);
-      if (made === undefined) throw new Error('a person who was just made is gone');
-      return made;
+      const [id, subject, salt] = [newId('prs'), newId('acc'), randomText(16)];
+      const met = metLeaf({ id, issuer, subject, salt }, clock.now());
+      const { token, values } = linkTo(id, by);
+      const more = [subject, JSON.stringify(attributes), salt, met.leaf, met.leafHash];
+      const rows = await guarded(() => prisma.$queryRawUnsafe(INVITE_ANEW, ...values, ...more));
+      const [made] = Links.parse(rows);
+      if (made === undefined) throw new Fault('internal', 'an invitation made nobody');
+      return { ...made, token };
     },
   };
 }
@@ -77,16 +84,19 @@ const INVITED = `
   SELECT ${PERSON}, coalesce((SELECT array_agg(k.id ORDER BY k.id) FROM passkey k WHERE k.person_id = p.id), '{}') AS passkeys
   FROM enrolment e JOIN person p ON p.id = e.person_id WHERE e.token_hash = $1 AND ${LIVE}`;
 
-/** WebAuthn section 7.1, step 26: a credential id that somebody has is refused. */
+/** WebAuthn section 7.1, step 26: a credential id that somebody has is refused, and spends no link; of two at once one has it. */
 const ENROL = `
-  WITH spent AS (
-    UPDATE enrolment e SET used_at = clock_timestamp() FROM person p
-    WHERE e.token_hash = $1 AND p.id = e.person_id AND ${LIVE} AND NOT EXISTS (SELECT 1 FROM passkey k WHERE k.id = $2)
-    RETURNING p.id
+  WITH open AS MATERIALIZED (
+    SELECT e.token_hash, p.id FROM enrolment e JOIN person p ON p.id = e.person_id
+    WHERE e.token_hash = $1 AND ${LIVE} FOR UPDATE OF e
+  ), made AS (
+    INSERT INTO passkey (id, person_id, public_key, counter, transports, may_be_copied, is_backed_up)
+    SELECT $2, open.id, $3::bytea, $4::bigint, $5::text[], $6, $7 FROM open
+    ON CONFLICT (id) DO NOTHING RETURNING person_id
+  ), spent AS (
+    UPDATE enrolment e SET used_at = clock_timestamp() FROM open, made WHERE e.token_hash = open.token_hash
   )
-  INSERT INTO passkey (id, person_id, public_key, counter, transports, may_be_copied, is_backed_up)
-  SELECT $2, spent.id, $3::bytea, $4::bigint, $5::text[], $6, $7 FROM spent
-  RETURNING person_id AS person`;
+  SELECT (SELECT person_id FROM made) AS person FROM open`;
 
 const PASSKEY = `
   SELECT k.public_key AS "publicKey", k.counter::float8 AS counter, k.transports, k.may_be_copied AS "mayBeCopied",
@@ -97,24 +107,34 @@ const USED = `
   UPDATE passkey SET counter = $2::bigint, is_backed_up = $3, last_used_at = clock_timestamp()
   WHERE id = $1 AND (counter < $2::bigint OR (counter = 0 AND $2::bigint = 0))`;
 
-/** Links that are over are forgotten by the next one. */
-const INVITE = `
-  WITH over AS (
+/** Links that are over are forgotten by the next one. `p` is who is invited, `records` what is written of it, in this order. */
+const linkFor = (p: string, records: string): string => `
+  over AS (
     DELETE FROM enrolment WHERE token_hash IN (SELECT token_hash FROM enrolment WHERE expires_at < now() LIMIT 100)
   ), made AS (
     INSERT INTO enrolment (token_hash, person_id, expires_at)
-    SELECT $1, id, clock_timestamp() + make_interval(secs => $4::float8) FROM person
+    SELECT $1, id, clock_timestamp() + make_interval(secs => $4::float8) FROM ${p}
     WHERE id = $2 AND issuer = $3 AND status = 'active'
     RETURNING person_id, expires_at
   ), invited AS (
     INSERT INTO log_leaf (leaf, leaf_hash, kind, lineage)
-    SELECT $5::bytea, $6::bytea, 'authentication', ARRAY[]::text[] FROM made
+    SELECT leaf, leaf_hash, 'authentication', ARRAY[]::text[]
+    FROM made CROSS JOIN (VALUES ${records}) AS record(place, leaf, leaf_hash) ORDER BY place
   )
   SELECT ${PERSON}, floor(extract(epoch FROM made.expires_at))::float8 AS "expiresAt"
-  FROM made JOIN person p ON p.id = made.person_id`;
+  FROM made JOIN ${p} p ON p.id = made.person_id`;
+
+const INVITE = `WITH ${linkFor('person', '(1, $5::bytea, $6::bytea)')}`;
+
+/** Nobody is made without a link, whatever interrupts this: it is one statement. */
+const INVITE_ANEW = `
+  WITH newcomer AS (
+    INSERT INTO person (id, issuer, subject, attributes, salt) VALUES ($2, $3, $7, $8::jsonb, $9)
+    RETURNING id, issuer, subject, status, attributes
+  ), ${linkFor('newcomer', '(0, $10::bytea, $11::bytea), (1, $5::bytea, $6::bytea)')}`;
 
 const Invited = z.array(Person.extend({ passkeys: z.array(z.string()) }));
-const Spent = z.array(z.object({ person: z.string() }));
+const Tried = z.array(z.object({ person: z.string().nullable() }));
 const Links = z.array(
   Person.extend({ expiresAt: z.number() }).transform(({ expiresAt, ...person }) => ({ person, expiresAt })),
 );

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Clock, newId, randomText } from '../base/index.js';
+import { type Clock, newId, randomText, type Seconds } from '../base/index.js';
 import { personCommitment } from '../protocol/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
@@ -40,14 +40,21 @@ export function openPersons({ prisma }: Database, clock: Clock): PersonStore {
       const known = await one(KNOWN, issuer, subject, given);
       if (known !== undefined) return known;
       const [id, salt] = [newId('prs'), randomText(16)];
-      const facts = { what: 'met', person: id, met: personCommitment(salt, { issuer, subject }) };
-      const { leaf, leafHash } = leafOf({
-        ...{ kind: 'authentication', at: clock.now(), facts, decision: 'done', reason: 'met' },
-      });
+      const { leaf, leafHash } = metLeaf({ id, issuer, subject, salt }, clock.now());
       return Person.parse(await one(UPSERT, id, issuer, subject, given, salt, leaf, leafHash));
     },
   };
 }
+
+/** What the log says of somebody who is here for the first time: the id, and a commitment to who it is. */
+export const metLeaf = (
+  { id, issuer, subject, salt }: Readonly<Record<'id' | 'issuer' | 'subject' | 'salt', string>>,
+  at: Seconds,
+): ReturnType<typeof leafOf> =>
+  leafOf({
+    facts: { what: 'met', person: id, met: personCommitment(salt, { issuer, subject }) },
+    ...{ kind: 'authentication', at, decision: 'done', reason: 'met' },
+  });
 
 const COLUMNS = 'id, issuer, subject, status, attributes';
 const SELECT = `SELECT ${COLUMNS} FROM person`;

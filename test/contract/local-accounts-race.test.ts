@@ -8,7 +8,6 @@ import {
   openDatabase,
   openInvitations,
   openLocalAccounts,
-  openPersons,
 } from '../../src/storage/index.js';
 import { databaseKinds, freshDatabase, type TestDatabase } from '../support/databases.js';
 
@@ -38,8 +37,7 @@ describe.each(databaseKinds)('of two at once (%s)', (kind) => {
   });
 
   const invite = async (): Promise<{ person: string; tokenHash: string }> => {
-    const persons = openPersons(fresh.database, systemClock);
-    const invitations = openInvitations(fresh.database, { issuer: ISSUER, persons, clock: systemClock });
+    const invitations = openInvitations(fresh.database, { issuer: ISSUER, clock: systemClock });
     const { token, person } = await invitations.invite({ name: 'Ada' }, 'test');
     return { person: person.id, tokenHash: sha256(token) };
   };
@@ -50,9 +48,42 @@ describe.each(databaseKinds)('of two at once (%s)', (kind) => {
       const won = await Promise.all(
         replicas.map((database) => openLocalAccounts(database, systemClock).enrol(tokenHash, passkey())),
       );
-      expect(won.toSorted()).toEqual([false, true]);
+      expect(won.toSorted()).toEqual(['done', 'over']);
       expect(await fresh.database.prisma.passkey.count({ where: { personId: person } })).toBe(1);
     }
+  });
+
+  it('a passkey is made for one of them by two links, and the link of the other stays good', async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const [one, other] = [await invite(), await invite()];
+      const same = passkey();
+      const won = await Promise.all(
+        [one, other].map(({ tokenHash }, n) =>
+          openLocalAccounts(replicas[n] ?? replicas[0], systemClock).enrol(tokenHash, same),
+        ),
+      );
+      expect(won.toSorted()).toEqual(['done', 'taken']);
+      const loser = won[0] === 'taken' ? one : other;
+      expect(await openLocalAccounts(replicas[0], systemClock).enrol(loser.tokenHash, passkey())).toBe('done');
+    }
+  });
+
+  it('an invitation makes the person with the link and both records, or nothing', async () => {
+    const { prisma } = fresh.database;
+    const people = (): Promise<number> => prisma.person.count();
+    const before = await people();
+    const { person } = await invite();
+    expect(await people()).toBe(before + 1);
+    const leaves = await prisma.$queryRawUnsafe(
+      `SELECT convert_from(leaf, 'UTF8')::jsonb #>> '{facts,what}' AS what FROM log_leaf
+       WHERE convert_from(leaf, 'UTF8')::jsonb #>> '{facts,person}' = $1 ORDER BY id`,
+      person,
+    );
+    expect(leaves).toEqual([{ what: 'met' }, { what: 'invited' }]);
+    await prisma.$executeRawUnsafe('ALTER TABLE enrolment RENAME TO enrolment_away');
+    await expect(invite()).rejects.toThrow();
+    await prisma.$executeRawUnsafe('ALTER TABLE enrolment_away RENAME TO enrolment');
+    expect(await people()).toBe(before + 1);
   });
 
   it('a challenge is answered to one of them, with what it was made for', async () => {

@@ -50,6 +50,7 @@ async function enrolled(options: ConstructorParameters<typeof Authenticator>[0] 
   return { ...invitation, passkey };
 }
 
+const NOT_GOOD = 'This passkey is not good here. Use another one, or ask your administrator for a new link.';
 const titleOf = (body: string): string | undefined => /<h1>([^<]*)<\/h1>/.exec(body)?.[1];
 const alertOf = (body: string): string | undefined => /role="alert"\s*>([^<]*)</.exec(body)?.[1]?.trim();
 
@@ -205,8 +206,12 @@ describe('an invitation', () => {
     const browser = new Browser();
     const page = await browser.get(link);
     const refused = await browser.submit(page, { answer: passkey.create(world.issuer, passkeyOptions(page.body)) });
-    expect(refused.status).toBe(404);
+    expect([refused.status, alertOf(refused.body)]).toEqual([400, NOT_GOOD]);
     expect(await world.rows(`SELECT id FROM passkey WHERE person_id = '${id}'`)).toEqual([]);
+    const done = await browser.submit(refused, {
+      answer: new Authenticator().create(world.issuer, passkeyOptions(refused.body)),
+    });
+    expect([done.status, titleOf(done.body)]).toEqual([200, 'Your passkey is ready']);
   });
 
   it('and the passkey are in the log by the id of the person, and nothing else of them', async () => {
@@ -222,8 +227,6 @@ describe('an invitation', () => {
     ]);
   });
 });
-
-const NOT_GOOD = 'This passkey is not good here. Use another one, or ask your administrator for a new link.';
 
 /** Opens the link of an agent and answers its sign-in page by this passkey. */
 async function signIn(browser: Browser, passkey: Authenticator, misdeed?: Misdeed, parameters = {}) {
