@@ -40,6 +40,7 @@ import {
   OwnSessions,
   pageSecrets,
   Passkeys,
+  shownInTime,
 } from './human/index.js';
 import { readTools } from './mcp/index.js';
 import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES, type EngineDeps } from './oauth/index.js';
@@ -124,8 +125,8 @@ export function application(house: House): RequestListener {
     ...(local === undefined
       ? []
       : enrolmentRoutes({ ...local, issuer: config.issuer, perNetwork: beginnings.perNetwork })
-    ).map(answeredInTime),
-    ...approvalsRoutes(approvals).map(answeredInTime),
+    ).map(shownInTime(report)),
+    ...approvalsRoutes(approvals).map(shownInTime(report)),
     ...adminOf(house, shared).map(answeredInTime),
   ];
   const koa = koaOf(house, steps);

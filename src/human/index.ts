@@ -13,6 +13,7 @@ export {
 export type { Challenges, Invited, LocalAccount, LocalAccounts, NewPasskey } from './local-accounts.js';
 export { type CompanyLogout, type LogoutFlaw, readLogoutToken } from './logout-token.js';
 export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
+export { shownInTime } from './in-trouble.js';
 export { OwnSessions, type SignInRecords } from './own-session.js';
 export { ownCallback } from './own-sign-in.js';
 export { chooserPage, consentPage, type ConsentProblem, continuePage, type Trouble, troublePage } from './pages.js';

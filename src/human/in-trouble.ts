@@ -1,0 +1,38 @@
+import { answeredInTime, problemOfThrown, requestId, type Route } from '../http/index.js';
+import { sendPage } from './html.js';
+import { troublePage } from './pages.js';
+
+/** Says what was thrown to the process, which alone may see it. */
+type Report = (thrown: unknown, requestId: string) => void;
+
+/** A page of ours in time, whatever happens behind it: a person can do nothing with a problem in JSON. */
+export const shownInTime =
+  (report: Report) =>
+  (route: Route): Route => {
+    const { handle } = answeredInTime(route);
+    return {
+      ...route,
+      handle: async (ctx, params) => {
+        try {
+          await handle(ctx, params);
+        } catch (thrown) {
+          report(thrown, requestId(ctx));
+          const isPassing = problemOfThrown(thrown).code === 'unavailable';
+          sendPage(ctx, isPassing ? AWAY : BROKEN);
+          if (isPassing) ctx.set('retry-after', '1');
+        }
+      },
+    };
+  };
+
+const AWAY = troublePage({
+  status: 503,
+  title: 'This page cannot be shown right now',
+  advice: 'Something that this server depends on is down. Try again in a minute.',
+});
+
+const BROKEN = troublePage({
+  status: 500,
+  title: 'Something went wrong',
+  advice: 'It was not your fault, and it is noted. Try again; if it stays so, tell your administrator.',
+});
