@@ -1,7 +1,7 @@
 import type { Context } from 'koa';
 import { z } from 'zod';
 import { type Clock, randomText, type Seconds } from '../base/index.js';
-import { sha256 } from '../protocol/index.js';
+import { recordKey } from '../protocol/index.js';
 
 /** Where sign-ins are kept that end as every other does: by sign-out, revocation, the company's logout, erasure. */
 export interface SignInRecords {
@@ -85,7 +85,7 @@ export class OwnSessions {
 const OWN_SESSION_SECONDS: Seconds = 3_600;
 
 const SECRET = /^[\w-]{43}$/;
-const keyOf = (id: string): string => sha256(`OwnSession:${id}`);
+const keyOf = (id: string): string => recordKey('OwnSession', id);
 
 const Kept = z.object({
   uid: z.string(),

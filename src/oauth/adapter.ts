@@ -1,6 +1,6 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import type { Clock } from '../base/index.js';
-import { sha256 } from '../protocol/index.js';
+import { recordKey, sha256 } from '../protocol/index.js';
 import { currentContext, errors } from './library.js';
 import type { EngineStore, StoredEngineRecord } from './ports.js';
 import { currentRedemption } from './redeemed.js';
@@ -17,9 +17,6 @@ export const adapterFor =
   (deps: AdapterDeps) =>
   (model: string): Adapter =>
     model === 'Client' ? clientAdapter(deps) : recordAdapter(model, deps);
-
-/** Public so that others can name the records of one model and id. */
-export const recordKey = (model: string, id: string): string => sha256(`${model}:${id}`);
 
 /** What a token says of its grant, and what a revocation of it names. */
 export const grantHash = (grantId: string): string => sha256(grantId);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Seconds } from '../base/index.js';
 import { chooserPage, type SignInAt } from '../human/index.js';
-import { recordKey } from './adapter.js';
+import { recordKey } from '../protocol/index.js';
 import { showPasskeySignIn } from './local-sign-in.js';
 import {
   finish,

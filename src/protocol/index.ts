@@ -3,6 +3,7 @@ export { Amount, Budget, Budgets, BudgetScope, BudgetState, BudgetUnit, Currency
 export { companySession, companySessionTarget } from './company-session.js';
 export { personCommitment, type PersonName } from './person-commitment.js';
 export { type CanonicalFlaw, canonicalize, digest, parseArguments, parseExact, sha256 } from './canonical.js';
+export { recordKey } from './record-key.js';
 export {
   Act,
   Actor,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Challenges } from '../human/index.js';
-import { sha256 } from '../protocol/index.js';
+import { recordKey } from '../protocol/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 
@@ -17,7 +17,7 @@ export function openChallenges({ prisma }: Database): Challenges {
   };
 }
 
-const keyOf = (challenge: string): string => sha256(`Challenge:${challenge}`);
+const keyOf = (challenge: string): string => recordKey('Challenge', challenge);
 
 const KEEP = `
   INSERT INTO engine_record (key, model, payload, expires_at)
