@@ -4,7 +4,7 @@ import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import { auditPrefix, auditRoutes } from './audit-routes.js';
 import { logSigner, outcomesRoute, sessionClosesAfter } from './audit/index.js';
 import { authzenRoutes, type DecisionLog } from './authzen/index.js';
-import { agentKeys, keySource, remoteKeys } from './client/index.js';
+import { agentKeys, keySource } from './client/index.js';
 import type { Config } from './config/index.js';
 import { markChanged } from './drift/index.js';
 import {
@@ -144,12 +144,12 @@ type Shared = Pick<
 > &
   Readonly<{ failures: ReturnType<House['operations']['failures']>; persons: ReturnType<typeof openPersons> }>;
 
-const sharedOf = ({ config, clock, report, operations, database, registry, keys, behind }: House): Shared => ({
-  ...{ clock, registry, keys },
+const sharedOf = ({ config, clock, report, operations, database, ...house }: House): Shared => ({
+  ...{ clock, registry: house.registry, keys: house.keys },
   settings: exchangeSettings(config),
-  clientKeys: keySource(remoteKeys({ clock, allowLoopback: config.isLocal })),
+  clientKeys: keySource(house.remoteKeys),
   agentKeys: agentKeys(openKeyLives(database), config.agentKeyDays * 86_400),
-  failures: operations.failures(openFailureLog(database, clock, behind)),
+  failures: operations.failures(openFailureLog(database, clock, house.behind)),
   limits: requestLimit(config.limits.requestsPerClient),
   policies: openActivePolicies(report),
   persons: openPersons(database, clock),
@@ -311,6 +311,7 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     policies: openPolicies(database, clock),
     inputs,
     live: openLivePermits(database),
+    publishedKeys: (uri) => house.remoteKeys.known(uri),
     uses: openSessionUse(database),
     rights: openRightsUse(database),
     keys: keysAdmin({ ...keyRingDeps(house), ring: keys }),

@@ -1,7 +1,7 @@
 import { changeOf } from './audit/index.js';
 import { openDecisionPoints } from './authzen/index.js';
 import type { Clock } from './base/index.js';
-import { hashSecret } from './client/index.js';
+import { hashSecret, type RemoteKeys, remoteKeys } from './client/index.js';
 import { type Config, readPolicyFiles, type Secrets } from './config/index.js';
 import { activateFirst } from './first-policies.js';
 import { openOperations, type Operations, type OperationsDeps } from './operations.js';
@@ -38,6 +38,8 @@ export type House = Readonly<{
   registry: RegistryStore;
   behind: WritesBehind;
   inputs: DecisionInputStore;
+  /** The keys that agents and trusted issuers publish by URL. */
+  remoteKeys: RemoteKeys;
   approvals: ApprovalStore;
   feed: Feed;
   /** Resolves when the records that are written behind an answer are written. */
@@ -80,7 +82,8 @@ export async function openHouse({ config, secrets, clock, database, report: repo
     await Promise.all([behind.flush(), inputs.flush()]);
   };
   const opened = { operations, decisionPoints, database, keys, registry, behind, inputs, approvals, feed };
-  return { config, secrets, clock, report, ...opened, flush };
+  const remote = remoteKeys({ clock, allowLoopback: config.isLocal });
+  return { config, secrets, clock, report, ...opened, remoteKeys: remote, flush };
 }
 
 export function keyRingDeps({

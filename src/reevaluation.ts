@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { compilePolicySet, policyTools, reexamine, type RulesOfNow } from './policy/index.js';
+import { compilePolicySet, type LiveToken, policyTools, reexamine, type RulesOfNow } from './policy/index.js';
 import { Fault } from './base/index.js';
 import { every } from './every.js';
 import type { House } from './house.js';
@@ -27,7 +27,8 @@ async function round(house: House, work: Reevaluations): Promise<void> {
   if (policies?.hash !== held.policy) return;
   const set = compilePolicySet(policies.files, policyTools(servers));
   if (!set.ok) throw new Fault('internal', `the active policy set ${held.policy} does not fit the registry`);
-  const rules = { set: set.value, registry, issuer: house.config.issuer, now: house.clock.now() };
+  const publishedKeys = (uri: string): ReturnType<typeof house.remoteKeys.known> => house.remoteKeys.known(uri);
+  const rules = { set: set.value, registry, issuer: house.config.issuer, now: house.clock.now(), publishedKeys };
   for (
     let place: string | undefined = held.place;
     place !== undefined;
@@ -49,9 +50,17 @@ async function stepFrom(place: string, held: Held, { house, work, rules }: At): 
           tokens.map(({ decision }) => decision),
           since,
         );
+  await freshenKeys(tokens, { house, rules });
   const { lost, undecided } = await reexamine(rules, tokens, past, () => turn());
   const unsure = held.isLast ? undecided : [];
   const ended = [...lost.map(({ token }) => token), ...unsure].map(({ tokenHash }) => tokenHash);
   const step = { lost: ended, undecided: unsure.length, place: next };
   return (await work.step(held, step)) ? next : undefined;
+}
+
+/** Of each issuer once in a while, however many tokens come of it; one that does not answer keeps the others from nothing. */
+async function freshenKeys(tokens: readonly LiveToken[], { house, rules }: Pick<At, 'house' | 'rules'>): Promise<void> {
+  const issuers = new Set(tokens.flatMap(({ brought }) => brought?.issuer ?? []));
+  const uris = [...issuers].flatMap((issuer) => rules.registry.issuer(issuer)?.jwks_uri ?? []);
+  await Promise.all([...new Set(uris)].map((uri) => house.remoteKeys.freshen(uri)));
 }

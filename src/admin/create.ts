@@ -1,7 +1,7 @@
 import type { Clock, Seconds } from '../base/index.js';
 import type { LogReader, LogRecovery, PersonNames } from '../audit/index.js';
 import type { Route } from '../http/index.js';
-import type { KeptInputs, LivePermits, PolicyStore } from '../policy/index.js';
+import type { KeptInputs, LivePermits, PolicyStore, PublishedKeysOf } from '../policy/index.js';
 import type {
   AccountablePeople,
   KeyLives,
@@ -57,6 +57,7 @@ export type AdminDeps = ServeDeps &
     policies: PolicyStore;
     inputs: KeptInputs;
     live: LivePermits;
+    publishedKeys: PublishedKeysOf;
     uses: SessionUse;
     rights: RightsUse;
     log: LogReader;

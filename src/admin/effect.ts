@@ -27,7 +27,8 @@ export const effectOperation = (deps: EffectDeps): Operation =>
       const registry = await deps.registry.refresh();
       const set = check(files, registry);
       if (!set.ok) return set;
-      const rules = { set: set.value, registry, issuer: deps.issuer, now: deps.clock.now() };
+      const { issuer, clock, publishedKeys } = deps;
+      const rules = { set: set.value, registry, issuer, now: clock.now(), publishedKeys };
       return ok({ status: 200, body: await foreseeRules(rules, deps) });
     },
   });

@@ -13,6 +13,7 @@ import {
   Outcome,
   type Outlook,
   policyTools,
+  type PublishedKeysOf,
   type RulesOfNow,
 } from '../policy/index.js';
 import { cutOffs, isNarrowed, makeSnapshot, type PolicyFiles } from '../registry/index.js';
@@ -99,6 +100,8 @@ export type ForesightDeps = Readonly<{
   inputs: KeptInputs;
   issuer: string;
   clock: Clock;
+  /** Nobody is asked for keys because somebody looks at what would be. */
+  publishedKeys: PublishedKeysOf;
   inTurn: InTurn;
 }>;
 
@@ -135,8 +138,8 @@ async function effectOf(
   { cutOff, isNarrowing, removed, hasTime }: Taking & Readonly<{ hasTime: () => boolean }>,
   deps: ForesightDeps,
 ): Promise<ChangeEffect> {
-  const { live, issuer, clock } = deps;
-  const rules = isNarrowing ? rulesAfter(change, { issuer, now: clock.now() }) : undefined;
+  const { live, issuer, clock, publishedKeys } = deps;
+  const rules = isNarrowing ? rulesAfter(change, { issuer, now: clock.now(), publishedKeys }) : undefined;
   const outlook = outlookOf(deps, hasTime);
   const isAnybody = removed.agents.length + removed.persons.length > 0;
   const sessions = isAnybody ? await live.sessionsOf(removed) : 0;
@@ -168,7 +171,7 @@ function takenBy({ before, plan, leaving = [] }: Foreseeable): Taking {
 /** Without an active policy set nothing is decided again. */
 function rulesAfter(
   { plan: { after }, version, policies }: Foreseeable,
-  of: Pick<RulesOfNow, 'issuer' | 'now'>,
+  of: Pick<RulesOfNow, 'issuer' | 'now' | 'publishedKeys'>,
 ): RulesOfNow | undefined {
   if (policies === undefined) return undefined;
   const registry = makeSnapshot(version + 1, {

@@ -6,7 +6,7 @@ export { authenticateClient, type AuthenticationDeps } from './authenticate.js';
 export type { Caller, ClientRefusal, Spend } from './caller.js';
 export { keySource, type KeySource } from './keys.js';
 export { clientRefused, type FailureLog } from './refused.js';
-export { isPublic, type RemoteKeys, remoteKeys } from './remote-keys.js';
+export { isPublic, type PublishedKeys, type RemoteKeys, remoteKeys } from './remote-keys.js';
 export { DUMMY_SECRET_HASH, hashSecret, verifySecret } from './secret.js';
 export { rotationEndpoint, type RotationDeps } from './rotation.js';
 export type { Spending } from './spending.js';

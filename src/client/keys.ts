@@ -22,7 +22,7 @@ const nobody: VerificationKey = {
 };
 
 /** Keys imported once per key set: a registration keeps its object identity until it changes. */
-export function keySource(remote: RemoteKeys): KeySource {
+export function keySource(remote: Pick<RemoteKeys, 'keys'>): KeySource {
   const imported = new WeakMap<Jwks, readonly VerificationKey[]>();
   const inline = (jwks: Jwks): readonly VerificationKey[] => {
     const known = imported.get(jwks);

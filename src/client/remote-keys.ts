@@ -3,13 +3,21 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { type Clock, Fault, type Seconds } from '../base/index.js';
+import { thumbprintOf } from './assertion.js';
 import { importKey, isLoopback, Jwks, parseObject, type VerificationKey } from '../protocol/index.js';
 
 /** Key sets fetched by URL: cached, bounded, one fetch at a time per URL, none more often than the cooldown. */
 export interface RemoteKeys {
   /** The keys at `uri`. Fetches again for an unknown `kid` when the cooldown is over. Throws Fault on an outage. */
   keys(uri: string, kid: string | undefined): Promise<readonly VerificationKey[]>;
+  /** What is remembered of them, without asking anybody; `undefined` when that is nothing, or from too long ago. */
+  known(uri: string): PublishedKeys | undefined;
+  /** Asks again, unless that was done within the cooldown. What is remembered outlives an outage. */
+  freshen(uri: string): Promise<void>;
 }
+
+/** RFC 7638 thumbprints of the keys that somebody published, and when they were read. */
+export type PublishedKeys = Readonly<{ thumbprints: ReadonlySet<string>; at: Seconds }>;
 
 const FRESH_FOR: Seconds = 600;
 const STALE_FOR: Seconds = 3_600;
@@ -20,10 +28,13 @@ const TIMEOUT_MS = 3_000;
 
 type Entry = {
   keys: readonly VerificationKey[];
+  thumbprints: ReadonlySet<string>;
   fetchedAt: Seconds;
   triedAt: Seconds;
   flight: Promise<void> | undefined;
 };
+
+const NOTHING_YET: Readonly<Entry> = { keys: [], thumbprints: new Set(), fetchedAt: 0, triedAt: 0, flight: undefined };
 
 export function remoteKeys(deps: Readonly<{ clock: Clock; allowLoopback: boolean }>): RemoteKeys {
   const entries = new Map<string, Entry>();
@@ -31,15 +42,29 @@ export function remoteKeys(deps: Readonly<{ clock: Clock; allowLoopback: boolean
     entry.triedAt = deps.clock.now();
     try {
       entry.keys = await fetchKeys(uri, deps.allowLoopback);
+      entry.thumbprints = new Set(entry.keys.map(thumbprintOf));
       entry.fetchedAt = deps.clock.now();
     } finally {
       entry.flight = undefined;
     }
   };
+  const entryOf = (uri: string): Entry => {
+    const entry = entries.get(uri) ?? { ...NOTHING_YET };
+    if (!entries.has(uri)) remember(entries, uri, entry);
+    return entry;
+  };
   return {
+    known: (uri) => {
+      const { thumbprints, fetchedAt: at } = entries.get(uri) ?? NOTHING_YET;
+      return deps.clock.now() - at < STALE_FOR ? { thumbprints, at } : undefined;
+    },
+    freshen: async (uri) => {
+      const entry = entryOf(uri);
+      if (entry.flight === undefined && deps.clock.now() - entry.triedAt >= COOLDOWN) entry.flight = load(uri, entry);
+      await entry.flight?.catch(() => undefined);
+    },
     keys: async (uri, kid) => {
-      const entry = entries.get(uri) ?? { keys: [], fetchedAt: 0, triedAt: 0, flight: undefined };
-      if (!entries.has(uri)) remember(entries, uri, entry);
+      const entry = entryOf(uri);
       const now = deps.clock.now();
       const known = kid === undefined ? entry.keys.length > 0 : entry.keys.some((key) => key.kid === kid);
       const fresh = now - entry.fetchedAt < FRESH_FOR;

@@ -52,6 +52,7 @@ export {
   type Reexamined,
   type RulesOfNow,
 } from './live.js';
+export type { PublishedKeysOf } from './accepted.js';
 export { inputDigest } from './input-digest.js';
 export { mayRunOn, type RunningCall, type RunningRefusal } from './running.js';
 export type { Activation, DecisionInputs, Judged, KeptInputs, PastPage, PolicySetInfo, PolicyStore } from './ports.js';

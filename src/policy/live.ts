@@ -1,7 +1,7 @@
 import type { Seconds } from '../base/index.js';
 import type { Brought } from '../delegation/index.js';
 import { type RegistrySnapshot, unusableActor, weakestProof } from '../registry/index.js';
-import { isStillAccepted } from './accepted.js';
+import { acceptanceOf, type PublishedKeysOf } from './accepted.js';
 import { narrow, scopesOf } from './ceilings.js';
 import type { KeptInput, Past, PolicySet } from './set/index.js';
 import { type Outcome, outcomeOf } from './set/index.js';
@@ -47,7 +47,13 @@ export type Loss = Readonly<{ token: LiveToken; tool: string; to: Outcome }>;
 export type Reexamined = Readonly<{ lost: readonly Loss[]; undecided: readonly LiveToken[] }>;
 
 /** What live tokens are held against: the ceilings of the registry, and over them the policies. */
-export type RulesOfNow = Readonly<{ set: PolicySet; registry: RegistrySnapshot; issuer: string; now: Seconds }>;
+export type RulesOfNow = Readonly<{
+  set: PolicySet;
+  registry: RegistrySnapshot;
+  issuer: string;
+  now: Seconds;
+  publishedKeys: PublishedKeysOf;
+}>;
 
 /** So many are decided over before requests have their turn. */
 const AT_ONCE = 16;
@@ -83,7 +89,7 @@ type Client = NonNullable<ReturnType<RegistrySnapshot['agent'] | RegistrySnapsho
 export function beyondCeilings(rules: Registered, token: LiveToken): Loss | undefined {
   const { registry } = rules;
   const client = registry.agent(token.agent) ?? registry.serverByClientId(token.agent);
-  const isOver = client === undefined || isBeyondClient(client, token) || !isStillAccepted(token, rules);
+  const isOver = client === undefined || isBeyondClient(client, token) || acceptanceOf(token, rules) === 'refused';
   if (isOver || unusableActor(token.actors, registry, rules) !== undefined) return lossOf(token);
   return token.server === undefined ? undefined : beyondServer(token, token.server, { client, registry });
 }
@@ -122,7 +128,7 @@ export const lossOf = (token: LiveToken, tool = token.tools[0]?.name): Loss => (
 
 /** What the policies make of one token that is within the ceilings. */
 export function judge(rules: RulesOfNow, token: LiveToken, past: readonly Past[]): Loss | 'allowed' | 'undecided' {
-  if (isUnknown(token)) return 'undecided';
+  if (isUnknown(token) || acceptanceOf(token, rules) === 'unknown') return 'undecided';
   // Only calls of tools are asked of policies.
   if (token.server === undefined || token.tools.length === 0) return 'allowed';
   const isOfThisSet = token.policy === rules.set.hash;

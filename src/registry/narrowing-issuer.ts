@@ -20,9 +20,10 @@ export function isNarrowedIssuer(before: unknown, after: TrustedIssuer): boolean
 const haveOthers = ({ agents: was }: TrustedIssuer, { agents: now }: TrustedIssuer): boolean =>
   lacks(now, was) || lacks(was, now);
 
-/** Keys by URL are not compared: nobody knows here which they were. */
+/** Keys by URL are not compared: nobody knows here which they were, so at another URL they may be others. */
 const lacksKeys = (was: TrustedIssuer, after: TrustedIssuer): boolean =>
-  after.jwks !== undefined && (was.jwks === undefined || lacks(thumbprints(after.jwks), thumbprints(was.jwks)));
+  (after.jwks_uri !== undefined && was.jwks_uri !== after.jwks_uri) ||
+  (after.jwks !== undefined && (was.jwks === undefined || lacks(thumbprints(after.jwks), thumbprints(was.jwks))));
 
 const thumbprints = ({ keys }: NonNullable<TrustedIssuer['jwks']>): readonly string[] => keys.map(thumbprint);
 

@@ -62,6 +62,7 @@ const operations = (): [string, string, Operation][] =>
 describe('the description of the admin API', () => {
   it('has every route that is served, and no other', () => {
     const routes = createAdmin({
+      publishedKeys: () => undefined,
       registry: admin.registry,
       writer: admin.registry,
       sessions: openSessions(admin.fresh.database, { now: () => NOW }),

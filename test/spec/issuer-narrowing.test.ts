@@ -1,6 +1,8 @@
-import { beforeAll, describe, expect, it } from '@jest/globals';
+import { createServer } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt, SignJWT } from 'jose';
 import { sha256 } from '../../src/protocol/index.js';
+import { close, listen } from '../support/company.js';
 import { reevaluated } from '../support/invariants.js';
 import { type Client, COMPANY, ownWorld, RS1, RS2, tool, tools } from '../support/world.js';
 import { bearerAssertion, type Form, makeKey, tokenOf } from '../support/writ.js';
@@ -121,6 +123,51 @@ describe('a trusted issuer that is narrowed', () => {
     await put({ ...ISSUER, jwks: { keys: [world.companyKey.jwk] } });
     expect(await isActive(child)).toBe(false);
     await put(ISSUER);
+  });
+
+  describe('whose keys are at a URL', () => {
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      const keys: Record<string, readonly object[]> = {
+        '/both': [world.companyKey.jwk, otherKey.jwk],
+        '/one': [world.companyKey.jwk],
+      };
+      const found = keys[request.url ?? ''];
+      if (found === undefined) response.writeHead(500).end();
+      else response.end(JSON.stringify({ keys: found }));
+    });
+    let base = '';
+    beforeAll(async () => {
+      base = await listen(server);
+    });
+    afterAll(() => close(server));
+    const at = (uri: string): object => ({ ...ISSUER, jwks: undefined, jwks_uri: `${base}${uri}` });
+
+    it('ends what came by a key that is not there, and asks for the keys once for all of its tokens', async () => {
+      const kept = await Promise.all(Array.from({ length: 10 }, () => tokenFor({})));
+      const lost = await tokenFor(await byTheOtherKey());
+      await world.writ.flush();
+      await put(at('/both'));
+      expect([await isActive(lost), asked.splice(0)]).toEqual([true, ['/both']]);
+      await put(at('/one'));
+      expect([await isActive(lost), asked.splice(0)]).toEqual([false, ['/one']]);
+      expect(await Promise.all(kept.map(isActive))).toEqual(kept.map(() => true));
+      await put(ISSUER);
+    });
+
+    it('ends what nobody can decide, by the second pass, where it does not answer, and its dry run says so', async () => {
+      const lost = await tokenFor({});
+      await world.writ.flush();
+      const tried = await world.admin('PUT', `${path}?dry_run=true`, at('/down'));
+      const { effect } = tried.body as { effect: { tokens: number; undecided: number } };
+      expect(effect.undecided).toBeGreaterThan(0);
+      expect([effect.undecided, asked.splice(0)]).toEqual([effect.tokens, []]);
+      await put(at('/down'));
+      expect([await isActive(lost), asked.splice(0)]).toEqual([false, ['/down']]);
+      await put(ISSUER);
+      expect((await world.exchange()).status).toBe(200);
+    });
   });
 
   it('takes nothing from anybody where it is widened, or its claims fill attributes otherwise', async () => {

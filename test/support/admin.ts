@@ -95,6 +95,7 @@ export async function startAdmin(): Promise<AdminServer> {
   const app = new Koa();
   app.use(catchThrown((fault) => thrown.push(fault), OUR_ISSUER));
   const routes = createAdmin({
+    publishedKeys: () => undefined,
     registry,
     writer: registry,
     sessions: openSessions(fresh.database, clock),

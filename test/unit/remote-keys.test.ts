@@ -29,6 +29,31 @@ const open = (allowLoopback = true) => {
 const outage = { name: 'Fault', code: 'issuer_keys_unavailable' };
 
 describe('keys by URL', () => {
+  it('are remembered for whoever asks nobody, for an hour, and asked for again no more often than the cooldown', async () => {
+    const published = jwks('a');
+    const { uri, asked } = await publisher((_, response) => {
+      if (asked() < 3) response.end(published);
+      else response.writeHead(500).end();
+    });
+    const { clock, remote } = open();
+    expect(remote.known(uri)).toBeUndefined();
+    await Promise.all(Array.from({ length: 50 }, () => remote.freshen(uri)));
+    const known = remote.known(uri);
+    expect([known?.thumbprints.size, known?.at, asked()]).toEqual([1, clock.at, 1]);
+    clock.at += 29;
+    await remote.freshen(uri);
+    expect(asked()).toBe(1);
+    clock.at += 1;
+    await remote.freshen(uri);
+    expect([remote.known(uri)?.at, asked()]).toEqual([clock.at, 2]);
+    const read = clock.at;
+    clock.at += 3_599;
+    await remote.freshen(uri);
+    expect([remote.known(uri), asked()]).toEqual([{ ...known, at: read }, 3]);
+    clock.at += 1;
+    expect(remote.known(uri)).toBeUndefined();
+  });
+
   it('are fetched once for many who ask at once, and again after ten minutes', async () => {
     const { uri, asked } = await publisher((_, response) => response.end(jwks('a', 'b')));
     const { clock, remote } = open();
