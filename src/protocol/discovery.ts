@@ -33,6 +33,7 @@ export const ServerMetadata = z.object({
   jwks_uri: SecureUrl,
   token_endpoint: SecureUrl,
   authorization_endpoint: SecureUrl.exactOptional(),
+  revocation_endpoint: SecureUrl.exactOptional(),
   introspection_endpoint: SecureUrl.exactOptional(),
 });
 export type ServerMetadata = z.infer<typeof ServerMetadata>;

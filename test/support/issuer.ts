@@ -10,6 +10,7 @@ import {
   jwtVerify,
   SignJWT,
 } from 'jose';
+import type { Deferrals } from './deferrals.js';
 import { digest, type Json } from '../../src/protocol/index.js';
 
 export type Claims = Record<string, unknown>;
@@ -26,6 +27,8 @@ export class TestIssuer {
   /** What stands beside it at the same address; true when it answers. */
   readonly beside: ((request: IncomingMessage, response: ServerResponse) => boolean)[] = [];
   exactTools = new Set<string>();
+  /** What of the exchange waits for a person; without it nothing does. */
+  deferrals: Deferrals | undefined;
   down = false;
   /** Seconds that its clock is ahead. */
   ahead = 0;
@@ -142,6 +145,7 @@ export class TestIssuer {
       return;
     }
     if (path === '/introspect') return this.#introspect(form, response);
+    if (path === '/revoke') return this.#revoke(form, response);
     if (path === '/token') return this.#token(request, form, response);
     response.writeHead(404).end();
   }
@@ -154,7 +158,14 @@ export class TestIssuer {
       jwks_uri: `${url}/jwks`,
       token_endpoint: `${url}/token`,
       introspection_endpoint: `${url}/introspect`,
+      revocation_endpoint: `${url}/revoke`,
     });
+  }
+
+  async #revoke(form: URLSearchParams, response: ServerResponse): Promise<void> {
+    const clientId = await this.#client(form);
+    if (clientId !== undefined) this.deferrals?.withdraw(form, clientId);
+    response.writeHead(clientId === undefined ? 401 : 200).end();
   }
 
   async #introspect(form: URLSearchParams, response: ServerResponse): Promise<void> {
@@ -203,6 +214,12 @@ export class TestIssuer {
       json(response, 401, { error: 'invalid_client', error_description: 'client authentication failed' });
       return;
     }
+    const deferred = this.deferrals?.answer(form, clientId);
+    if (deferred !== undefined && !(deferred instanceof URLSearchParams)) {
+      json(response, 400, deferred);
+      return;
+    }
+    form = deferred ?? form;
     const proof = request.headers['dpop'];
     const jkt = typeof proof === 'string' ? await proofKey(proof, `${this.url}/token`) : undefined;
     const wanted = JSON.parse(form.get('authorization_details') ?? '[]') as { identifier: string; arguments?: Json }[];

@@ -1,7 +1,11 @@
 import { OAUTH_ERRORS, type OAuthErrorCode, type PolicyAdvice, type SessionState } from '../../protocol/index.js';
 
 /** What the issuer answered, or what went wrong on the way to it. */
-export type AgentErrorCode = OAuthErrorCode | LocalCode;
+export type AgentErrorCode = OAuthErrorCode | WaitCode | LocalCode;
+
+/** How a wait for a person ends without a token: they said no, or nobody said anything in time. */
+type WaitCode = (typeof WAIT_CODES)[number];
+const WAIT_CODES = ['access_denied', 'expired_token'] as const;
 
 /**
  * `unreachable`: no answer in time. `bad_answer`: an answer that no issuer should give. `unsafe_request`: arguments
@@ -38,4 +42,5 @@ export class AgentError extends Error {
 }
 
 /** True for an error code that the issuer can answer with. */
-export const isOAuthError = (code: string): code is OAuthErrorCode => OAUTH_ERRORS.some((known) => known === code);
+export const isOAuthError = (code: string): code is OAuthErrorCode | WaitCode =>
+  [...OAUTH_ERRORS, ...WAIT_CODES].some((known) => known === code);

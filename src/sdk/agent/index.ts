@@ -1,4 +1,11 @@
 export { type Agent, createAgent, type HandOver } from './agent.js';
+export {
+  type Deferral,
+  type DeferralStore,
+  memoryDeferralStore,
+  type Waiting,
+  type WaitingOptions,
+} from './deferral.js';
 export { AgentError, type AgentErrorCode } from './errors.js';
 export type { Exchange } from './exchange.js';
 export type { CallOptions, McpFetch } from './fetch.js';

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Clock, systemClock } from '../../base/index.js';
 import { ClientId, type ClientKey, importClientKey, Issuer, PrivateJwk } from '../../protocol/index.js';
 import { generateKeyPairSync } from 'node:crypto';
+import type { WaitingOptions } from './deferral.js';
 import type { Fetch } from './http.js';
 
 const Options = z.strictObject({
@@ -14,7 +15,13 @@ const Options = z.strictObject({
 });
 
 /** How an agent is set up. `key` is its private JWK; with `dpop` every token is bound to that key or a fresh one. */
-export type AgentOptions = z.input<typeof Options> & Readonly<{ fetch?: Fetch; clock?: Clock }>;
+export type AgentOptions = z.input<typeof Options> &
+  Readonly<{
+    /** Waits where a person has to approve a call. Nothing to say: `{}`. */
+    waiting?: WaitingOptions;
+    fetch?: Fetch;
+    clock?: Clock;
+  }>;
 
 export type Settings = Readonly<{
   issuer: string;
@@ -23,12 +30,18 @@ export type Settings = Readonly<{
   dpopKey: ClientKey | undefined;
   timeoutMs: number;
   maxWaitSeconds: number;
+  waiting: WaitingOptions | undefined;
   fetch: Fetch;
   clock: Clock;
 }>;
 
 /** A wrong option is a mistake of the program: TypeError, at once. */
-export function readOptions({ fetch = globalThis.fetch, clock = systemClock, ...rest }: AgentOptions): Settings {
+export function readOptions({
+  fetch = globalThis.fetch,
+  clock = systemClock,
+  waiting,
+  ...rest
+}: AgentOptions): Settings {
   const read = Options.safeParse(rest);
   if (!read.success) {
     const flaws = read.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`);
@@ -36,7 +49,7 @@ export function readOptions({ fetch = globalThis.fetch, clock = systemClock, ...
   }
   const { key, dpop, ...plain } = read.data;
   const dpopKey = dpop === false ? undefined : keyFrom('dpop', dpop === true ? newKey() : dpop);
-  return Object.freeze({ ...plain, key: keyFrom('key', key), dpopKey, fetch, clock });
+  return Object.freeze({ ...plain, key: keyFrom('key', key), dpopKey, waiting, fetch, clock });
 }
 
 function keyFrom(name: string, jwk: PrivateJwk): ClientKey {

@@ -1,8 +1,8 @@
 import type { Seconds } from '../../base/index.js';
-import { isObject, parseJws } from '../../protocol/index.js';
 import { unlessAborted } from './abort.js';
 import { AgentError } from './errors.js';
 import type { Discovery } from './issuer.js';
+import { personOf } from './person.js';
 
 /** Why the person has to sign in again, and how (RFC 9470). */
 export type StepUp = Readonly<{
@@ -110,14 +110,6 @@ function requireSamePerson(before: string, fresh: string): void {
   const [one, other] = [personOf(before), personOf(fresh)];
   if (one !== undefined && other !== undefined && one !== other)
     throw new AgentError('other_person', 'somebody else signed in than the one whose call it is');
-}
-
-/** Of a token that nobody verified: good for telling two apart, and for nothing else. */
-function personOf(token: string): string | undefined {
-  const jws = parseJws(token);
-  if (!jws.ok || !isObject(jws.value.payload)) return undefined;
-  const { iss, sub } = jws.value.payload;
-  return typeof iss === 'string' && typeof sub === 'string' ? JSON.stringify([iss, sub]) : undefined;
 }
 
 /** One parameter of a challenge, as a quoted string without escapes (RFC 9110 section 11.2). */
