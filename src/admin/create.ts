@@ -89,7 +89,8 @@ export function createAdmin(deps: AdminDeps): readonly Route[] {
 const mountOf = (issuer: string): string => new URL(issuer).pathname.replace(/\/$/, '');
 
 function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: AdminDeps): readonly Operation[] {
-  const foresight = makeForesight({ ...deps, issuer, inTurn: makeTurns() });
+  const looking = { ...deps, issuer, inTurn: makeTurns() };
+  const foresight = makeForesight(looking);
   const us = { issuer, trustDomain, signIns: deps.signIns ?? [] };
   const changes = { ...deps, us, inTurn: makeTurns(), foresight };
   return [
@@ -104,7 +105,7 @@ function adminOperations({ sessions, keys, log, issuer, trustDomain, ...deps }: 
     agentReportOperation(deps),
     serverReportOperation(deps),
     ...shrinkOperations({ ...changes, rights: deps.rights }),
-    effectOperation({ ...deps, issuer, inTurn: makeTurns() }),
+    effectOperation(looking),
     ...replayOperations({ ...deps, inTurn: makeTurns() }),
     ...sessionOperations(sessions),
     ...personOperations(deps.persons, deps.inputs),
