@@ -1,3 +1,4 @@
+export { isCrossSite } from './cross-site.js';
 export { type BodyContext, type BodyFlaw, readText } from './body.js';
 export { checked, readQuery } from './checked.js';
 export { type HttpContext, type Step } from './context.js';

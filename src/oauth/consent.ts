@@ -1,3 +1,4 @@
+import { isCrossSite } from '../http/index.js';
 import { z } from 'zod';
 import {
   consentPage,
@@ -11,7 +12,7 @@ import {
 } from '../human/index.js';
 import { isUsable, personIdIn } from '../registry/index.js';
 import { keepSignIn } from './library.js';
-import { isCrossSite, readForm } from './requests.js';
+import { readForm } from './requests.js';
 import { finish, type Interaction, type InteractionDeps, refusal, type Step } from './step.js';
 import { answer, outdated } from './troubles.js';
 

@@ -1,5 +1,6 @@
+import { isCrossSite } from '../http/index.js';
 import { continuePage, type PasskeyFlaw, signInPage } from '../human/index.js';
-import { isCrossSite, readForm } from './requests.js';
+import { readForm } from './requests.js';
 import { type Interaction, type LocalSignIn, providerLinks, type Step } from './step.js';
 import { answer, outdated } from './troubles.js';
 import { welcome } from './welcome.js';

@@ -34,15 +34,6 @@ export async function readForm(context: ParameterizedContext): Promise<URLSearch
 }
 
 /**
- * Whether another site's page sent this. Beside the form's token and the Lax cookie: a browser sends `Origin: null` from our
- * own pages too, which have no referrer, and older ones say nothing of the site.
- */
-export function isCrossSite(context: ParameterizedContext, issuer: string): boolean {
-  const isForeign = !['', 'null', new URL(issuer).origin].includes(context.get('origin'));
-  return isForeign || !['', 'same-origin'].includes(context.get('sec-fetch-site'));
-}
-
-/**
  * Reads a form for the library and judges its client assertions first: the library clones what they hold, without a
  * bound to how deep. What it answered itself is false; what is no form is for the library to refuse.
  */

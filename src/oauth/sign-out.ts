@@ -1,6 +1,7 @@
+import { isCrossSite } from '../http/index.js';
 import { signedOutPage, type SignOutProblem, signOutPage } from '../human/index.js';
 import { clearSignIn, signInOf } from './library.js';
-import { isCrossSite, readForm } from './requests.js';
+import { readForm } from './requests.js';
 import type { Step } from './step.js';
 import { answer, NOBODY_SIGNED_IN } from './troubles.js';
 
