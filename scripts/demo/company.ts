@@ -79,6 +79,7 @@ export async function startCompany(options: CompanyOptions): Promise<Company> {
       clientId: 'writ',
       scopes: ['openid', 'profile', 'email'],
       credential: { kind: 'secret', secret: SECRET },
+      ...(strongAcr === undefined ? {} : { acrValues: [COMPANY_ACR, strongAcr] }),
     },
     stop: () => close(server),
   };

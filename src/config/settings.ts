@@ -24,6 +24,10 @@ const count = (standard: number, cap: number): z.ZodDefault<z.ZodNumber> =>
 
 const Issuer = ResourceUri.refine((text) => text.length <= 200, { error: 'must be at most 200 characters' });
 
+const AcrValue = z
+  .string()
+  .regex(/^[\x21\x23-\x5B\x5D-\x7E]{1,256}$/, { error: 'must be one word of at most 256 printable ASCII characters' });
+
 const IdentityProvider = z
   .strictObject({
     id: z.string().regex(/^[a-z0-9-]{1,32}$/, { error: 'must be 1 to 32 of a to z, 0 to 9 and -' }),
@@ -40,6 +44,7 @@ const IdentityProvider = z
       .max(32)
       .default(['openid', 'profile', 'email'])
       .refine((scopes) => scopes.includes('openid'), { error: 'must contain openid' }),
+    acrValues: z.array(AcrValue).max(32).default([]),
   })
   .refine(
     (idp) =>
@@ -297,10 +302,7 @@ export const Settings = z.strictObject({
       'Accounts of Writ itself, opened by passkey, for people whom an administrator invites (writ persons invite).',
     )
     .meta({ env: 'WRIT_LOCAL_ACCOUNTS' }),
-  passkeyAcr: z
-    .string()
-    .regex(/^[\x21\x23-\x5B\x5D-\x7E]{1,256}$/, { error: 'must be one word of at most 256 printable ASCII characters' })
-    .optional()
+  passkeyAcr: AcrValue.optional()
     .describe('What a sign-in by passkey claims as acr. Without it: nothing.')
     .meta({ env: 'WRIT_PASSKEY_ACR', example: 'phr' }),
   decisionPoints: z

@@ -13,6 +13,8 @@ export type IdentityProvider = Readonly<{
   issuer: string;
   clientId: string;
   scopes: readonly string[];
+  /** The classes that it gives, as far as they are published. */
+  acrValues?: readonly string[];
   credential: Readonly<{ kind: 'secret'; secret: string }> | Readonly<{ kind: 'private_key'; jwk: JsonObject }>;
 }>;
 

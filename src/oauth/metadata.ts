@@ -7,9 +7,11 @@ import {
   TOKEN_EXCHANGE_GRANT,
   wellKnown,
 } from '../protocol/index.js';
+import type { IdentityProvider } from '../human/index.js';
 import type { RegistryReader, RegistrySnapshot } from '../registry/index.js';
 import type { EngineSigningKey } from './ports.js';
 import { OWN_SCOPES } from './scopes.js';
+import type { LocalSignIn } from './step.js';
 
 export type Metadata = Readonly<Record<string, Json>>;
 
@@ -17,12 +19,15 @@ type MetadataDeps = Readonly<{
   issuer: string;
   registry: RegistryReader;
   keys: readonly EngineSigningKey[];
+  identityProviders: readonly Pick<IdentityProvider, 'acrValues'>[];
+  local?: Pick<LocalSignIn, 'acr'> | undefined;
   extras: Metadata;
 }>;
 
 /** RFC 8414 and OpenID Connect Discovery 1.0 in one document. What is not on is not in it. */
-export function metadataOf({ issuer, registry, keys, extras }: MetadataDeps): Metadata {
+export function metadataOf({ issuer, registry, keys, extras, identityProviders, local }: MetadataDeps): Metadata {
   const algorithms = [...SIGNATURE_ALGORITHMS];
+  const classes = new Set([...identityProviders.flatMap(({ acrValues = [] }) => acrValues), local?.acr ?? []].flat());
   const { methods, scopes } = offered(registry.current());
   return {
     issuer,
@@ -52,6 +57,8 @@ export function metadataOf({ issuer, registry, keys, extras }: MetadataDeps): Me
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: [...new Set(keys.map(({ alg }) => alg))],
     claims_supported: ['sub', 'iss', 'aud', 'exp', 'iat', 'acr', 'amr', 'auth_time', 'nonce'],
+    // RFC 9470 section 7: whoever reads it knows that acr_values is obeyed here.
+    ...(classes.size === 0 ? {} : { acr_values_supported: [...classes] }),
     ...extras,
   };
 }

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { startWrit, type Writ, type WritOptions } from '../../src/server.js';
 import { authorize, Browser } from '../support/browser.js';
-import { ALICE, type Company, type Employee, startCompany } from '../support/company.js';
+import { ALICE, type Company, type CompanyOptions, type Employee, startCompany } from '../support/company.js';
 import { type Client, startWorld, type World } from '../support/world.js';
 import { bearerAssertion, type Form, freePort, type Tokens, tokensOf } from '../support/writ.js';
 
@@ -26,11 +26,11 @@ export type SignInWorld = World &
     tokensFor(client: Client, parameters?: Record<string, string>): Promise<Tokens>;
   }>;
 
-export async function startSignInWorld(): Promise<SignInWorld> {
+export async function startSignInWorld(options: Partial<CompanyOptions> = {}): Promise<SignInWorld> {
   const world = await startWorld({ env: SHARED });
   for (const { id } of [world.a1, world.a2])
     await change(world, id, (agent) => ({ ...agent, redirect_uris: [CALLBACK] }));
-  const company = await startCompany({ writIssuer: world.issuer });
+  const company = await startCompany({ writIssuer: world.issuer, ...options });
   await world.writ.close();
   const node = await startNode(world, { port: world.config.port, company });
   const browser = new Browser();

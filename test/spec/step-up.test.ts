@@ -49,6 +49,10 @@ describe('step-up at the authorization endpoint (RFC 9470 section 5)', () => {
     expect([claims['acr'], claims['amr']]).toEqual([STRONG, ['pwd', 'otp', 'mfa']]);
   });
 
+  it('RFC 9470 §7: publishes the classes that there are', async () => {
+    expect(await running().metadata()).toMatchObject({ acr_values_supported: [COMPANY_ACR, STRONG] });
+  });
+
   it('has whoever is signed in by a weaker class sign in again, and not whoever has that class', async () => {
     const browser = new Browser();
     const weak = await authorized(browser, {});

@@ -402,6 +402,11 @@ describe('a refusal to start', () => {
       ['WRIT_PASSKEY_ACR (passkeyAcr): must be one word of at most 256 printable ASCII characters'],
     ],
     [
+      'a class of an identity provider in several words',
+      idp('clientSecret: s\n    acrValues: [two words]'),
+      ['identityProviders.0.acrValues.0: must be one word of at most 256 printable ASCII characters'],
+    ],
+    [
       'a decision point found in two ways',
       point('url: https://pdp.example/evaluation\n    discover: https://pdp.example'),
       ['decisionPoints.0: give exactly one of url and discover'],
@@ -471,6 +476,7 @@ describe('credentials in files', () => {
       {
         id: 'company',
         name: 'Company',
+        acrValues: [],
         issuer: 'https://login.example',
         clientId: 'writ',
         scopes: ['openid', 'profile', 'email'],
