@@ -57,17 +57,25 @@ const Effect = z.object({
   considered: z.number(),
   undecided: z.number(),
   tokens: z.number(),
+  next: z.string().nullable(),
 });
 
-/** What the set would end, as far as a preview has the time. */
+/** All parts of what the set would end. */
 async function previewOf(
   house: House,
   hash: string,
 ): Promise<Readonly<{ considered: number; lost: number; undecided: number }>> {
-  const { considered, tokens, undecided } = Effect.parse(
-    await asked(house, `policies/${encodeURIComponent(hash)}/effect`),
-  );
-  return { considered, lost: tokens, undecided };
+  const sum = { considered: 0, lost: 0, undecided: 0 };
+  for (let after: string | null = '0'; after !== null;) {
+    const part: z.infer<typeof Effect> = Effect.parse(
+      await asked(house, `policies/${encodeURIComponent(hash)}/effect?after=${after}`),
+    );
+    sum.considered += part.considered;
+    sum.undecided += part.undecided;
+    sum.lost += part.tokens;
+    after = part.next;
+  }
+  return sum;
 }
 
 type Busy<T> = Readonly<{ done: T; ms: number; p99: number; worst: number; mb: number }>;

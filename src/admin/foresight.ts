@@ -116,11 +116,15 @@ export const makeForesight =
     return deps.inTurn(() => effectOf(change, { ...taking, hasTime }, deps));
   };
 
-/** What these rules would end, with all else as it is. */
-export async function foreseeRules(rules: RulesOfNow, deps: ForesightDeps): Promise<ChangeEffect> {
+/** What these rules would end, with all else as it is, from a place on. */
+export async function foreseeRules(
+  rules: RulesOfNow,
+  from: string,
+  deps: ForesightDeps,
+): Promise<ChangeEffect & Readonly<{ next: string | null }>> {
   const hasTime = deadline();
-  const foreseen = await deps.inTurn(() => foresee({ cutOff: [], rules }, outlookOf(deps, hasTime)));
-  return viewOf(foreseen, { agents: [], persons: [] }, 0);
+  const foreseen = await deps.inTurn(() => foresee({ cutOff: [], rules }, outlookOf(deps, hasTime), from));
+  return { ...viewOf(foreseen, { agents: [], persons: [] }, 0), next: foreseen.next ?? null };
 }
 
 function deadline(): () => boolean {
@@ -148,7 +152,7 @@ async function effectOf(
   return viewOf(foreseen, removed, sessions);
 }
 
-const NOTHING_ENDS: Foreseen = { considered: 0, isWhole: true, ended: [] };
+const NOTHING_ENDS: Foreseen = { considered: 0, isWhole: true, ended: [], next: undefined };
 
 /** Whose sessions end. */
 type Removed = Parameters<LivePermits['sessionsOf']>[0];

@@ -43,16 +43,25 @@ export function addPolicySets(policy: Command, io: Io): void {
   });
 }
 
+/** In parts, each as it comes. */
 async function preview(
   hash: string,
   api: AdminApi,
   { options, io }: Readonly<{ options: Connected; io: Io }>,
 ): Promise<void> {
-  const effect = await api.get(`/policies/${encodeURIComponent(hash)}/effect`);
-  const lines = effectLines({ effect });
-  if (options.json === true) print(effect, options, io);
-  else io.out(lines.length === 0 ? 'no token lives' : lines.join('\n'));
+  for (let after: string | null = '0'; after !== null;) {
+    const part: z.infer<typeof Part> = Part.parse(
+      await api.get(`/policies/${encodeURIComponent(hash)}/effect?after=${after}`),
+    );
+    after = part.next === after ? null : part.next;
+    // What there was no time for follows at once.
+    const lines = effectLines({ effect: { ...part, complete: part.complete || after !== null } });
+    if (options.json === true) print(part, options, io);
+    else io.out(lines.length === 0 ? 'no token lives' : lines.join('\n'));
+  }
 }
+
+const Part = z.looseObject({ complete: z.boolean(), next: z.string().nullable() });
 
 const activation = (hash: string): string => `/policies/${encodeURIComponent(hash)}/activate`;
 const trial = ({ dryRun }: Trial): string => (dryRun === true ? '?dry_run=true' : '');

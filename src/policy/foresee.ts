@@ -11,11 +11,17 @@ export const ENDED_BECAUSE = ['cut_off', 'ceiling', 'policy', 'undecided', 'deri
 export type Ended = Loss & Readonly<{ because: (typeof ENDED_BECAUSE)[number] }>;
 
 /** `isWhole`: nothing that lives was left out. */
-export type Foreseen = Readonly<{ considered: number; isWhole: boolean; ended: readonly Ended[] }>;
+export type Foreseen = Readonly<{
+  considered: number;
+  isWhole: boolean;
+  ended: readonly Ended[];
+  /** Where to go on. */
+  next: string | undefined;
+}>;
 
 /** Where live tokens come from, when their decisions were made at the earliest, and how others get their turn. */
 export type Outlook = Readonly<{
-  live: Pick<LivePermits, 'page'>;
+  live: Pick<LivePermits, 'page' | 'among'>;
   inputs: Pick<KeptInputs, 'of'>;
   since: Seconds;
   /** So many records are read at most. */
@@ -25,6 +31,7 @@ export type Outlook = Readonly<{
   turn: () => Promise<unknown>;
 }>;
 
+const BEGINNING = '0';
 const PAGE = 200;
 /** So many are looked at before requests have their turn. */
 const AT_ONCE = 16;
@@ -33,31 +40,59 @@ const AT_ONCE = 16;
  * Which of the tokens that live now a change would end: those that it cuts off, those that the rules would let be no more,
  * those that nobody can decide again, and whatever was made from one of them. What is made meanwhile is not in it.
  */
-export async function foresee({ cutOff, rules }: Narrowing, outlook: Outlook): Promise<Foreseen> {
-  const cut = new Set(cutOff);
-  const ending = new Set<string>();
+export async function foresee({ cutOff, rules }: Narrowing, outlook: Outlook, from = BEGINNING): Promise<Foreseen> {
+  const looking = { ending: new Set<string>(), looked: new Set<string>(), cutOff: new Set(cutOff), rules };
   const ended: Ended[] = [];
   let [considered, read] = [0, 0];
-  // INVARIANT: a token's record comes after those of the tokens that it was made from.
-  for (let after: string | undefined = '0'; after !== undefined;) {
-    if (read >= outlook.most || !outlook.hasTime()) return { considered, isWhole: false, ended };
+  for (let after = from; ;) {
+    if (read >= outlook.most || !outlook.hasTime()) return { considered, isWhole: false, ended, next: after };
     const page = await outlook.live.page(Number.MAX_SAFE_INTEGER, { after, limit: PAGE });
+    // INVARIANT: a token's record comes after those of the tokens that it was made from.
+    if (from !== BEGINNING) await lookAt(await parentsOf(page.tokens, looking, outlook), looking, outlook);
+    const part = await lookAt(page.tokens, looking, outlook);
+    // What was begun is looked at by whoever goes on, and only where there is nothing else it is better than nothing.
+    if (!part.isWhole && read > 0) return { considered, isWhole: false, ended, next: after };
     read += page.read;
-    const past = rules === undefined ? new Map<string, Past[]>() : await pastOf(page.tokens, outlook);
-    for (const [index, token] of page.tokens.entries()) {
-      if (index % AT_ONCE === 0) {
-        await outlook.turn();
-        if (!outlook.hasTime()) return { considered, isWhole: false, ended };
-      }
-      considered++;
-      const end = endOf(token, past.get(token.decision) ?? [], { ending, cutOff: cut, rules });
-      if (end === undefined) continue;
-      ended.push(end);
-      ending.add(`token:${token.tokenHash}`);
-    }
+    considered += part.considered;
+    ended.push(...part.ended);
+    if (!part.isWhole || page.next === undefined) return { considered, isWhole: part.isWhole, ended, next: undefined };
     after = page.next;
   }
-  return { considered, isWhole: true, ended };
+}
+
+type Looking = Ending & Readonly<{ ending: Set<string>; looked: Set<string> }>;
+
+async function lookAt(
+  tokens: readonly LiveToken[],
+  looking: Looking,
+  outlook: Outlook,
+): Promise<Omit<Foreseen, 'next'>> {
+  const past = looking.rules === undefined ? new Map<string, Past[]>() : await pastOf(tokens, outlook);
+  const ended: Ended[] = [];
+  for (const [index, token] of tokens.entries()) {
+    if (index % AT_ONCE === 0) {
+      await outlook.turn();
+      if (!outlook.hasTime()) return { considered: index, isWhole: false, ended };
+    }
+    looking.looked.add(token.tokenHash);
+    const end = endOf(token, past.get(token.decision) ?? [], looking);
+    if (end === undefined) continue;
+    ended.push(end);
+    looking.ending.add(`token:${token.tokenHash}`);
+  }
+  return { considered: tokens.length, isWhole: true, ended };
+}
+
+/** Of whoever goes on from a place: what lives before that place, and these were made from. */
+function parentsOf(
+  tokens: readonly LiveToken[],
+  { looked }: Looking,
+  { live }: Outlook,
+): Promise<readonly LiveToken[]> {
+  const here = new Set(tokens.map(({ tokenHash }) => tokenHash));
+  const named = tokens.flatMap(({ lineage }) => lineage.filter((target) => target.startsWith('token:')));
+  const hashes = new Set(named.map((target) => target.slice('token:'.length)));
+  return live.among([...hashes].filter((hash) => !here.has(hash) && !looked.has(hash)));
 }
 
 async function pastOf(tokens: readonly LiveToken[], { inputs, since }: Outlook): Promise<Map<string, Past[]>> {

@@ -37,6 +37,8 @@ export type LivePage = Readonly<{ tokens: readonly LiveToken[]; read: number; ne
 export interface LivePermits {
   /** Of what was decided before this version of the registry, and is not revoked. */
   page(before: number, at: Readonly<{ after: string; limit: number }>): Promise<LivePage>;
+  /** Those of these, by their hashes, that live. */
+  among(hashes: readonly string[]): Promise<readonly LiveToken[]>;
   /** How many sessions are of these agents or people, or below one that is. */
   sessionsOf(whose: Readonly<{ agents: readonly string[]; persons: readonly string[] }>): Promise<number>;
 }

@@ -13,26 +13,24 @@ export function openLivePermits({ prisma }: Database): LivePermits {
   return {
     page: async (before, { after, limit }): Promise<LivePage> => {
       const rows = Rows.parse(await guarded(() => prisma.$queryRawUnsafe(PAGE, after, limit, before)));
-      const tokens = rows.filter(({ is_live: isLive }) => isLive === true).map(tokenOf);
-      return { tokens, read: rows.length, next: rows.length === limit ? rows.at(-1)?.id : undefined };
+      return { tokens: livingOf(rows), read: rows.length, next: rows.length === limit ? rows.at(-1)?.id : undefined };
+    },
+    among: async (hashes) => {
+      if (hashes.length === 0) return [];
+      const rows = await guarded(() => prisma.$queryRawUnsafe(AMONG, hashes, EVERY_VERSION));
+      return livingOf(Rows.parse(rows));
     },
     sessionsOf: (whose) => guarded(() => countTrees(prisma, whose)),
   };
 }
 
-/**
- * The page is cut before it is sifted, so that it is never long in coming. Whatever is in the log before a record of long
- * before that time was written before it too, since no statement lasts a minute: a page does not begin at the first record.
- */
-export const PAGE = `
-  WITH recent AS MATERIALIZED (
-    SELECT id, session_id, token_hash, lineage, seen, convert_from(leaf, 'UTF8')::jsonb -> 'facts' AS facts FROM log_leaf
-    WHERE kind = 'exchange' AND token_hash IS NOT NULL AND id > $1::bigint
-      AND id > coalesce((SELECT old.id FROM log_leaf old
-        WHERE old.at <= now() - make_interval(secs => ${String(LIVE_SECONDS + 60)}) ORDER BY old.at DESC LIMIT 1), 0)
-      AND at > now() - make_interval(secs => ${String(LIVE_SECONDS)})
-    ORDER BY id LIMIT $2::int
-  )
+const EVERY_VERSION = Number.MAX_SAFE_INTEGER;
+
+const FACTS = `convert_from(leaf, 'UTF8')::jsonb -> 'facts' AS facts`;
+const LATELY = `at > now() - make_interval(secs => ${String(LIVE_SECONDS)})`;
+
+/** SQL: what `recent` has, and whether that was decided before a version of the registry and lives. */
+const livesBefore = (version: string): string => `
   SELECT id::text AS id, session_id, token_hash, lineage, facts ->> 'decision' AS decision, facts #>> '{client,id}' AS agent,
     facts ->> 'person' AS person, facts #>> '{target,resource}' AS resource, facts -> 'tools' AS tools,
     coalesce(facts ->> 'scope', '') AS scope, facts #>> '{token,bound}' IS NOT NULL AS is_bound,
@@ -44,10 +42,32 @@ export const PAGE = `
           SELECT convert_from(leaf, 'UTF8')::jsonb -> 'facts' AS facts FROM log_leaf
           WHERE token_hash = ANY (ARRAY(SELECT substr(target, 7) FROM unnest(recent.lineage) AS t(target) WHERE target LIKE 'token:%'))
         ) above WHERE above.facts ? 'subject' LIMIT 1) END AS brought,
-    (facts ->> 'registry')::bigint < $3::bigint
+    (facts ->> 'registry')::bigint < ${version}
       AND to_timestamp((facts #>> '{token,exp}')::bigint) > clock_timestamp()
       AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(recent.lineage) AND ${isEnding('recent.seen')}) AS is_live
   FROM recent ORDER BY recent.id`;
+
+/**
+ * The page is cut before it is sifted, so that it is never long in coming. Whatever is in the log before a record of long
+ * before that time was written before it too, since no statement lasts a minute: a page does not begin at the first record.
+ */
+export const PAGE = `
+  WITH recent AS MATERIALIZED (
+    SELECT id, session_id, token_hash, lineage, seen, ${FACTS} FROM log_leaf
+    WHERE kind = 'exchange' AND token_hash IS NOT NULL AND id > $1::bigint
+      AND id > coalesce((SELECT old.id FROM log_leaf old
+        WHERE old.at <= now() - make_interval(secs => ${String(LIVE_SECONDS + 60)}) ORDER BY old.at DESC LIMIT 1), 0)
+      AND ${LATELY}
+    ORDER BY id LIMIT $2::int
+  )
+${livesBefore('$3::bigint')}`;
+
+export const AMONG = `
+  WITH recent AS MATERIALIZED (
+    SELECT id, session_id, token_hash, lineage, seen, ${FACTS} FROM log_leaf
+    WHERE kind = 'exchange' AND token_hash = ANY($1::text[]) AND ${LATELY}
+  )
+${livesBefore('$2::bigint')}`;
 
 const Tool = z.object({
   name: z.string(),
@@ -87,6 +107,9 @@ const Rows = z.array(
     is_live: z.boolean().nullable(),
   }),
 );
+
+const livingOf = (rows: z.infer<typeof Rows>): LivePage['tokens'] =>
+  rows.filter(({ is_live: isLive }) => isLive === true).map(tokenOf);
 
 const tokenOf = (row: z.infer<typeof Rows>[number]): LivePage['tokens'][number] => ({
   tokenHash: row.token_hash,

@@ -4,7 +4,7 @@ import { OF as INPUTS_OF, PRUNE as PRUNE_INPUTS } from '../../src/storage/decisi
 import { PRUNE as PRUNE_ENGINE } from '../../src/storage/engine-store.js';
 import { UNSEQUENCED, WITHOUT_SUMMARY } from '../../src/storage/finding-store.js';
 import { PRUNE as PRUNE_IDEMPOTENCY } from '../../src/storage/idempotency-store.js';
-import { PAGE as LIVE_PERMITS } from '../../src/storage/live-permits.js';
+import { AMONG, PAGE as LIVE_PERMITS } from '../../src/storage/live-permits.js';
 import { DERIVED } from '../../src/storage/revocation-derived.js';
 import { REMOVE_CONSENTS } from '../../src/storage/revocation-scopes.js';
 import { OF_COMPANY, REMOVE as REMOVE_OF_SIGN_IN } from '../../src/storage/sign-outs.js';
@@ -124,6 +124,7 @@ const STATEMENTS: readonly (readonly [string, string, () => readonly unknown[]])
     ],
   ],
   ['finding the permits that live', LIVE_PERMITS, () => [0, 200, 1]],
+  ['finding tokens that live by their hashes', AMONG, () => [['old1', 'new1'], 1]],
   ['finding what comes of a token without a leaf', DERIVED, () => [['token:parent']]],
   ['forgetting records of the engine', PRUNE_ENGINE.engine_record, () => [inSeconds(0)]],
   ['forgetting what was spent', PRUNE_ENGINE.replay, () => [inSeconds(0)]],

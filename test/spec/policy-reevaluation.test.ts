@@ -52,6 +52,7 @@ describe('a policy set that is activated', () => {
       200,
       {
         ...{ considered: 2, complete: true, tokens: 1, undecided: 0, sessions_ended: 0, sessions_narrowed: 1, more: 0 },
+        next: null,
         losses: [
           {
             ...{ session: writ.session, agent: world.a1.id, person: sub, because: 'policy' },
@@ -79,7 +80,9 @@ describe('a policy set that is activated', () => {
     });
   });
 
-  it('is not previewed when nobody kept it', async () => {
+  it('is not previewed when nobody kept it, or from a place that is none', async () => {
+    const lost = await world.admin('GET', '/policies/sha256%3Anone/effect?after=here');
+    expect([lost.status, (lost.body as { param: string }).param]).toEqual([400, 'after']);
     const unknown = await world.admin('GET', '/policies/sha256%3Anone/effect');
     expect([unknown.status, (unknown.body as { code: string }).code]).toEqual([404, 'not_found']);
   });

@@ -116,9 +116,13 @@ describe('a dry run of a change of the registry', () => {
         { cutOff: ['agent:agt_a1'], rules: undefined },
         { live, inputs: nothingKept, since: 0, most: 1_000, hasTime, turn: () => Promise.resolve() },
       );
-    expect(await lookingWhile(() => false)).toEqual({ considered: 0, isWhole: false, ended: [] });
+    expect(await lookingWhile(() => false)).toEqual({ considered: 0, isWhole: false, ended: [], next: '0' });
     const whole = await lookingWhile(() => true);
     expect([whole.considered, whole.isWhole, whole.ended.length]).toEqual([made.length, true, made.length]);
+    const all = whole.ended.map(({ token }) => token);
+    const [one, other] = all.map(({ tokenHash }) => tokenHash);
+    expect(await live.among([other ?? '', 'unknown', one ?? ''])).toEqual(all.slice(0, 2));
+    expect(await live.among([])).toEqual([]);
   });
 
   it('names the sessions that a narrower agent would lose tokens of, tool by tool; the change ends exactly those', async () => {
