@@ -17,8 +17,9 @@ const Effect = ChangeEffect.extend({
 export type EffectDeps = ForesightDeps & Readonly<{ policies: PolicyStore; registry: RegistryReader }>;
 
 /** What activating a set would end. */
-export const effectOperation = (deps: EffectDeps): Operation =>
-  operation({
+export const effectOperation = (deps: EffectDeps): Operation => {
+  const compiled = remembering();
+  return operation({
     id: 'previewPolicySet',
     method: 'GET',
     path: '/admin/v1/policies/:hash/effect',
@@ -39,10 +40,21 @@ export const effectOperation = (deps: EffectDeps): Operation =>
       const files = (await deps.policies.read(hash))?.files;
       if (files === undefined) return err(plainProblem('not_found', `There is no policy set ${hash}`));
       const registry = await deps.registry.refresh();
-      const set = check(files, registry);
+      const set = compiled(hash, files, registry);
       if (!set.ok) return set;
       const { issuer, clock, publishedKeys } = deps;
       const rules = { set: set.value, registry, issuer, now: clock.now(), publishedKeys };
       return ok({ status: 200, body: await foreseeRules(rules, after, deps) });
     },
   });
+};
+
+/** The set of the last call: whoever goes on has nobody wait for it to be compiled once more. */
+function remembering(): (hash: string, ...of: Parameters<typeof check>) => ReturnType<typeof check> {
+  let last: Readonly<{ key: string; set: ReturnType<typeof check> }> | undefined;
+  return (hash, files, registry) => {
+    const key = `${hash} of ${String(registry.version)}`;
+    if (last?.key !== key) last = { key, set: check(files, registry) };
+    return last.set;
+  };
+}

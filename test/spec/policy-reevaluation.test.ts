@@ -181,6 +181,23 @@ describe('a narrowed registry', () => {
     await classed('list_files', { action: 'read' });
   });
 
+  it('is what a set is previewed with, however lately the set was previewed before', async () => {
+    await activate(world, EVERYTHING);
+    await tokenFor('write_file');
+    await world.writ.flush();
+    const hash = await stage(
+      `${EVERYTHING}@id("few-writes") forbid (principal, action in Action::"write", resource) unless { action in Action::"tier:medium" };\n`,
+    );
+    const ending = async (): Promise<readonly string[]> => {
+      const { body } = await world.admin('GET', `/policies/${encodeURIComponent(hash)}/effect`);
+      return (body as { losses: { tool: string }[] }).losses.map(({ tool: name }) => name);
+    };
+    expect([await ending(), await ending()]).toEqual([[], []]);
+    await classed('write_file', { tier: 'low' });
+    expect(await ending()).toEqual([`${RS1}#write_file`]);
+    await classed('write_file', { tier: 'medium' });
+  });
+
   it('is held against what policies say of an agent that proves less who it is', async () => {
     await activate(
       world,
