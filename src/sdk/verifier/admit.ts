@@ -1,4 +1,5 @@
 import { type Clock, err, ok, type Result, type Seconds } from '../../base/index.js';
+import { approvalNeeded } from './approval.js';
 import { type Answer, type ChallengeOptions, refuse, rpcError, toolRefusal } from './answer.js';
 import type { Inbound } from './credential.js';
 import type { Decide, Denial } from './decision.js';
@@ -6,6 +7,7 @@ import type { AuthInfo, Delegation, ToolGrant } from './delegation.js';
 import { type Reason, VerifierError } from './errors.js';
 import { grantFor, scopesOf, type ToolScopes } from './grant.js';
 import type { Introspect } from './introspection.js';
+import type { McpClients } from './mcp-clients.js';
 import { type Message, readMessage, type ToolCall } from './message.js';
 import { type OnceStore, takeOnce } from './once.js';
 import type { Outcomes } from './outcomes.js';
@@ -39,6 +41,7 @@ export type GuardDeps = Readonly<{
   introspect: Introspect;
   decide: Decide;
   tools: OwnTools;
+  clients: McpClients;
   outcomes: Outcomes;
   once: OnceStore;
   uses: 'local' | 'writ';
@@ -67,6 +70,7 @@ export async function admit(
     const message = readMessage(text, request);
     if (!message.ok) return message;
     const { call } = message.value;
+    deps.clients.hear(message.value.body, authInfo.extra.writ);
     tool = call?.tool;
     const refusal = call && (await refuseCall(call, authInfo, rules, { ...deps, terms }));
     return refusal ? err(refusal) : ok({ authInfo, message: message.value });
@@ -101,7 +105,10 @@ async function refuseCall(
     if (no?.stepUp !== undefined) return signInAgain(call, no.stepUp, rules, deps);
     if (no !== undefined) {
       rules.onRefused({ reason: 'denied', tool: call.tool });
-      return denied(call, no, delegation);
+      const { reasons, page } = no;
+      if (page === undefined) return denied(call, no, delegation);
+      const elicitation = deps.clients.elicitationOf(call, delegation);
+      return approvalNeeded(call, { reasons, page }, { elicitation, delegation });
     }
     if (grant.value) await consume(grant.value, { token, delegation }, deps);
     return undefined;

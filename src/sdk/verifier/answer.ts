@@ -82,7 +82,8 @@ function unavailable(error: VerifierError): Answer {
   return json(503, { error: 'temporarily_unavailable', error_description: error.message }, { 'retry-after': '2' });
 }
 
-function json(status: number, body: Json, headers: Record<string, string> = {}): Answer {
+/** A JSON body that nobody keeps. */
+export function json(status: number, body: Json, headers: Record<string, string> = {}): Answer {
   return {
     status,
     headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Clock } from '../../base/index.js';
 import { clientOf, Confirmation, copyJson, type Json, type JsonObject, parseJws } from '../../protocol/index.js';
+import { type ApprovalPage, approvalPage } from './approval.js';
 import type { AuthInfo, Delegation, ToolGrant } from './delegation.js';
 import { VerifierError } from './errors.js';
 import { type Fetch, fetchJson } from './http.js';
@@ -8,8 +9,14 @@ import { bearerOf, type Client } from './introspection.js';
 import type { ToolCall } from './message.js';
 import { AcrValue, type StepUp } from './sign-in.js';
 
-/** Why a call that its token covers is refused all the same; `reasons` are for the agent. With `stepUp` a fresh sign-in would do. */
-export type Denial = Readonly<{ reasons: readonly string[]; remedy: string | undefined; stepUp: StepUp | undefined }>;
+/** Why a call that its token covers is refused all the same; `reasons` are for the agent. With `stepUp` a fresh sign-in would do, with
+ * `page` an approval. */
+export type Denial = Readonly<{
+  reasons: readonly string[];
+  remedy: string | undefined;
+  stepUp: StepUp | undefined;
+  page: ApprovalPage | undefined;
+}>;
 
 /** Asks whether this call may still be made; `undefined` is yes. Rejects with `decision_unavailable` when there is no answer. */
 export type Decide = (call: ToolCall, authInfo: AuthInfo, grant: ToolGrant | undefined) => Promise<Denial | undefined>;
@@ -31,6 +38,11 @@ const Answer = z.object({
     .object({
       reasons: z.array(z.string().max(512)).max(32).optional(),
       remedy: z.string().max(64).optional(),
+      // ARAP: where a person may ask for what was denied.
+      access_request: z
+        .object({ form_url: z.string().max(2_048).optional() })
+        .optional()
+        .catch(undefined),
       // RFC 9470 section 3.
       acr_values: z
         .string()
@@ -59,16 +71,18 @@ export function createDecide(options: DecisionOptions): Decide {
         timeoutMs: options.decideTimeoutMs,
       };
       const { decision, context } = Answer.parse(await fetchJson(fetch, `${issuerId}/access/v1/evaluation`, init));
-      return decision ? undefined : denialOf(context);
+      return decision ? undefined : denialOf(context, issuerId);
     } catch (cause) {
       throw new VerifierError('decision_unavailable', { cause });
     }
   };
 }
 
-function denialOf({ reasons = [], remedy, acr_values, max_age }: NonNullable<Context> = {}): Denial {
+function denialOf(context: Context, issuerId: string): Denial {
+  const { reasons = [], remedy, acr_values, max_age, access_request: request } = context ?? {};
   const stepUp = remedy === 'reauthentication' ? { acrValues: acr_values ?? [], maxAge: max_age } : undefined;
-  return { reasons, remedy, stepUp };
+  const page = remedy === 'approval' ? approvalPage(request?.form_url, issuerId) : undefined;
+  return { reasons, remedy, stepUp, page };
 }
 
 type About = Readonly<{ grant: ToolGrant | undefined; issuerId: string; resource: string }>;

@@ -1,5 +1,13 @@
 import { err, ok, type Result } from '../../base/index.js';
-import { isObject, type JsonObject, memberText, parseArguments, parseObject, ToolName } from '../../protocol/index.js';
+import {
+  isObject,
+  type Json,
+  type JsonObject,
+  memberText,
+  parseArguments,
+  parseObject,
+  ToolName,
+} from '../../protocol/index.js';
 import { type Answer, rpcError } from './answer.js';
 import type { Inbound } from './credential.js';
 
@@ -13,6 +21,12 @@ export type ToolCall = Readonly<{
   arguments: JsonObject;
   sha256: string;
   modern: boolean;
+  /** The revision that the headers name. */
+  version: string | undefined;
+  /** What the client says with this request that it can do. */
+  capabilities: Json | undefined;
+  /** It is sent again, with what the client was asked for. */
+  answersInput: boolean;
 }>;
 
 /** The first revision in which every request repeats method and name in headers. */
@@ -33,11 +47,15 @@ export function readMessage(text: string, request: Inbound): Result<Message, Ans
   const mismatch = contradiction(body, request, modern);
   if (mismatch !== undefined) return err(rpcError(400, HEADER_MISMATCH, mismatch, idOf(body)));
   if (body['method'] !== 'tools/call') return ok({ text, body, call: undefined });
-  const call = readCall(text, body, modern);
+  const call = readCall(text, body, { modern, version: request.header('mcp-protocol-version')[0] });
   return call.ok ? ok({ text, body, call: call.value }) : call;
 }
 
-function readCall(text: string, body: JsonObject, modern: boolean): Result<ToolCall, Answer> {
+function readCall(
+  text: string,
+  body: JsonObject,
+  revision: Pick<ToolCall, 'modern' | 'version'>,
+): Result<ToolCall, Answer> {
   const id = idOf(body);
   const { params } = body;
   if (id === null || !isObject(params))
@@ -46,7 +64,10 @@ function readCall(text: string, body: JsonObject, modern: boolean): Result<ToolC
   if (!tool.success) return err(rpcError(400, -32602, 'Invalid params: name', id));
   const read = parseArguments(memberText(memberText(text, 'params') ?? '{}', 'arguments') ?? '{}');
   if (!read.ok) return err(rpcError(400, -32602, `Invalid params: arguments: ${read.error}`, id));
-  return ok({ id, tool: tool.data, modern, ...read.value });
+  const meta = params['_meta'];
+  const capabilities = isObject(meta) ? meta['io.modelcontextprotocol/clientCapabilities'] : undefined;
+  const answersInput = 'inputResponses' in params;
+  return ok({ id, tool: tool.data, ...revision, capabilities, answersInput, ...read.value });
 }
 
 /** MCP 2026-07-28: a policy that reads the header while the tool runs the body would be no policy. */

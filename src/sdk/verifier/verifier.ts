@@ -9,6 +9,7 @@ import { followFeed } from './feed.js';
 import { createGuard, type Guard } from './guard.js';
 import { createIntrospect, createRenew, type Introspect } from './introspection.js';
 import { createIssuer, type Issuer } from './issuer.js';
+import { createMcpClients } from './mcp-clients.js';
 import { memoryOnceStore } from './once.js';
 import { createOutcomes } from './outcomes.js';
 import { createOwnTools, createReport } from './own-tools.js';
@@ -61,6 +62,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const introspect = createIntrospect({ ...settings, client: settings.introspection, issuerId, issuer });
   const decide = createDecide({ ...settings, client: settings.introspection, issuerId });
   const tools = createOwnTools(settings.tools, createReport({ ...settings, client: settings.introspection, issuerId }));
+  const clients = createMcpClients();
   const outcomes = createOutcomes({ ...settings, client: settings.introspection, issuerId });
   const standing = standingOf(settings, issuer, introspect);
   const admitted = new AsyncLocalStorage<AuthInfo>();
@@ -111,6 +113,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
           introspect,
           decide,
           tools,
+          clients,
           outcomes,
           once,
           uses: settings.uses,
