@@ -162,6 +162,17 @@ describe('an agent that waits for a person (Deferred Token Response)', () => {
     expect(issuer.forms.filter((form) => form.has('completion_mode'))).toHaveLength(1);
   });
 
+  it('forgets what is over', async () => {
+    const store = memoryDeferralStore();
+    const now = Math.floor(Date.now() / 1000);
+    const over = { id: 'over', code: 'c', request: 'r', tool: undefined, approvalUri: undefined, jkt: undefined };
+    await store.keep({ ...over, intervalSeconds: 1, expiresAt: now - 1 });
+    await store.keep({ ...over, id: 'open', intervalSeconds: 1, expiresAt: now + 60 });
+    issuer.deferrals = undefined;
+    await make({ waiting: { store } }).exchange(request);
+    expect((await store.all()).map(({ id }) => id)).toEqual(['open']);
+  });
+
   it.each<[string, object]>([
     ['another call', { tools: [{ name: 'write_file', arguments: { path: '/b' } }] }],
     ['another person', { subjectToken: 'another.persons.token' }],

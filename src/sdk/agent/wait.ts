@@ -55,6 +55,8 @@ export function createWaits({ onWaiting, store = memoryDeferralStore() }: Waitin
   return {
     resumed: async (request, signal) => {
       const known = await unlessAborted(store.all(), signal);
+      const now = deps.settings.clock.now();
+      for (const { id, expiresAt } of known) if (expiresAt <= now && !running.has(id)) await store.forget(id);
       const found = known.find((deferral) => deferral.request === request && usable(deferral));
       if (found === undefined) return undefined;
       try {
