@@ -34,7 +34,7 @@ it('keeps what package.json exports, and gives no server to whoever imports an S
 
 describe.each([
   ['verifier', ['VerifierError', 'challenge', 'createVerifier', 'memoryOnceStore']],
-  ['agent', ['AgentError', 'createAgent', 'rotateKey']],
+  ['agent', ['AgentError', 'createAgent', 'memoryDeferralStore', 'rotateKey']],
 ])('the packed %s', (sdk, names) => {
   it('installs in an empty folder with zod alone, and is imported', () => {
     node('.', 'dist/scripts/pack-sdk.js', join(folder, 'packages'));
