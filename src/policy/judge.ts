@@ -22,12 +22,12 @@ export type Case = Readonly<{
  */
 export function judge(
   one: Case,
-  { policies, onJudged }: Pick<Rules, 'policies' | 'onJudged'>,
+  { policies, discharged = [], onJudged }: Pick<Rules, 'policies' | 'discharged' | 'onJudged'>,
 ): Result<readonly string[], PolicyDenial | Ask> {
   const [first = ''] = one.tools;
   if (policies === undefined) return err(denial('policy_missing', 'policy', first));
   const verdicts = one.tools.map((tool) => {
-    const input = inputOf(one, tool);
+    const input = inputOf(one, tool, discharged);
     const verdict = policies.decide(input);
     onJudged?.({ set: policies, input, verdict });
     return { tool, verdict };
@@ -35,10 +35,14 @@ export function judge(
   const verdict = combine(verdicts.map((each) => each.verdict));
   if (verdict.verdict === 'allow') return ok(verdict.policies);
   const tool = verdicts.find((each) => each.verdict.verdict === verdict.verdict)?.tool ?? first;
-  return err(refusalOf(verdict, tool));
+  return err(refusalOf(verdict, tool, policies.texts));
 }
 
-function refusalOf(verdict: Exclude<Verdict, { verdict: 'allow' }>, tool: string): PolicyDenial | Ask {
+function refusalOf(
+  verdict: Exclude<Verdict, { verdict: 'allow' }>,
+  tool: string,
+  texts: ReadonlyMap<string, string>,
+): PolicyDenial | Ask {
   switch (verdict.verdict) {
     case 'broken': {
       const erring = new Set(verdict.errors.flatMap(({ policy }) => policy ?? []));
@@ -50,7 +54,16 @@ function refusalOf(verdict: Exclude<Verdict, { verdict: 'allow' }>, tool: string
       const [ask = 'approval'] = verdict.requires;
       const { policies, reasons, demands, acrValues, maxAge } = verdict;
       const approvers = [...new Set(demands.flatMap((demand) => demand.approvers))];
-      return { ask, decision: newId('dec'), tool, policies, messages: reasons, approvers, acrValues, maxAge };
+      const isForPeople = verdict.requires.every((requirement) => requirement === 'approval');
+      const demanded = isForPeople
+        ? demands.map((demand) => ({
+            policy: demand.policy,
+            text: texts.get(demand.policy) ?? '',
+            approvers: demand.approvers,
+          }))
+        : [];
+      const asked = { ask, decision: newId('dec'), tool, policies, messages: reasons, approvers, acrValues, maxAge };
+      return { ...asked, demands: demanded };
     }
   }
 }
@@ -81,6 +94,7 @@ const denial = (reason: PolicyDenial['reason'], term: PolicyDenial['term'], tool
 function inputOf(
   { delegation, client, resource, network, session, now, chainAuthentication }: Case,
   name: string,
+  discharged: readonly string[],
 ): DecisionInput {
   const { person, presenter, actors, context, subject, wanted, jkt } = delegation;
   return {
@@ -98,6 +112,6 @@ function inputOf(
     authTime: subject.authTime,
     senderConstrained: jkt !== undefined,
     arguments: wanted.tools?.find((tool) => tool.name === name)?.arguments,
-    discharged: [],
+    discharged,
   };
 }

@@ -51,6 +51,8 @@ export type Ask = Readonly<{
   policies: readonly string[];
   messages: readonly string[];
   approvers: readonly string[];
+  /** What people could grant; empty where something else has to happen first. */
+  demands: readonly Readonly<{ policy: string; text: string; approvers: readonly string[] }>[];
   /** RFC 9470 section 3. */
   acrValues: readonly string[];
   maxAge: number | undefined;
@@ -66,6 +68,8 @@ export type Rules = Readonly<{
   session?: SessionFacts | undefined;
   /** `undefined`: no other decision point is configured for the target. */
   opinions?: Opinions | undefined;
+  /** The policies that a person's grant lifts. */
+  discharged?: readonly string[] | undefined;
   /** Told what the set was asked and said of each tool. */
   onJudged?: (judged: Judged) => void;
   issuer: string;

@@ -203,7 +203,7 @@ describe('TL-01 the sighting of a changed tool', () => {
   const request = requestOf(files, undefined, DIGEST);
   const ask: Refusal = {
     ...{ ask: 'approval', decision: 'dec_1', tool: 'write', policies: [], messages: [], approvers: [] },
-    ...{ acrValues: [], maxAge: undefined },
+    ...{ demands: [], acrValues: [], maxAge: undefined },
   };
 
   it('tells what the agent itself was shown', () => {

@@ -101,7 +101,7 @@ describe('RFC 8693 §2.2.2, STANDARDS 10.4: each refusal in the words of OAuth, 
 
 const BY_POLICY = { decision: 'dec_1', tool, policies: ['no-wipe', 'office'] };
 const denied = { ...BY_POLICY, term: 'policy' as const, messages: [] };
-const asked = { ...BY_POLICY, messages: [], approvers: [], acrValues: [], maxAge: undefined };
+const asked = { ...BY_POLICY, messages: [], approvers: [], demands: [], acrValues: [], maxAge: undefined };
 const advice = (error: string, error_description: string, more: object) => ({
   error,
   error_description,

@@ -59,6 +59,8 @@ export const KeptInput = z.strictObject({
   senderConstrained: z.boolean(),
   arguments: KeptArguments.optional(),
   discharged: z.array(z.string()).readonly(),
+  /** The SHA-256 of the text of each discharged policy. */
+  lifted: z.record(z.string(), z.string()).optional(),
 });
 export type KeptInput = z.infer<typeof KeptInput>;
 
@@ -66,10 +68,16 @@ export type KeptInput = z.infer<typeof KeptInput>;
 export function keptInput(
   input: DecisionInput,
   verdict: Verdict,
-  { tool, named, fingerprint }: Readonly<{ tool: ShelvedTool; named: Mentions | undefined; fingerprint: string }>,
+  {
+    tool,
+    named,
+    fingerprint,
+    lifted,
+  }: Keeping & Readonly<{ fingerprint: string; lifted: Readonly<Record<string, string>> }>,
 ): KeptInput {
   const kept = input.arguments && keptArguments(input.arguments, verdict, { tool, named });
-  return { ...input, form: 1, outcome: outcomeOf(verdict), fingerprint, arguments: kept };
+  const more = input.discharged.length === 0 ? {} : { lifted: { ...lifted } };
+  return { ...input, form: 1, outcome: outcomeOf(verdict), fingerprint, arguments: kept, ...more };
 }
 
 /** The same without any argument: for what is too large to keep. */

@@ -1,5 +1,5 @@
 import { err, ok, type Result } from '../../base/index.js';
-import { digest } from '../../protocol/index.js';
+import { digest, sha256 } from '../../protocol/index.js';
 import { findAbsences } from './absence.js';
 import type { Application, EntityQuestion, EntityVerdict } from './application.js';
 import { compileApplications, decideEntities, splitApplications } from './applications.js';
@@ -72,6 +72,8 @@ export class PolicySet {
   readonly policies: readonly Policy[];
   /** Whether some policy wants to know of the agent session: where none does, nobody has to look. */
   readonly looksAtSession: boolean;
+  /** The policies that a person's grant may lift, each with the SHA-256 of its text: what was granted, was granted of this text. */
+  readonly texts: ReadonlyMap<string, string>;
   readonly #shelf: ToolShelf;
   readonly #applications: readonly Application[];
   readonly #slices: Slices;
@@ -88,6 +90,8 @@ export class PolicySet {
     this.hash = hashOf(files);
     this.policies = policies;
     this.looksAtSession = policies.some(({ looks }) => looks.context.members.has('session'));
+    const liftable = policies.filter(({ demand }) => demand?.requires === 'approval');
+    this.texts = new Map(liftable.map(({ id, source }) => [id, sha256(source.text)]));
     this.#shelf = shelf;
     this.#onBroken = onBroken;
     this.#applications = applications;
@@ -119,7 +123,8 @@ export class PolicySet {
     const tool = this.#shelf.at(actionOf(input.tool));
     if (tool === undefined) return undefined;
     const { fingerprint, named } = this.#keepableOf(tool);
-    return fingerprint === undefined ? undefined : keptInput(input, verdict, { tool, named, fingerprint });
+    const lifted = Object.fromEntries(input.discharged.map((id) => [id, this.texts.get(id) ?? '']));
+    return fingerprint === undefined ? undefined : keptInput(input, verdict, { tool, named, fingerprint, lifted });
   }
 
   /** What this set would have decided. Where a value that it looks at was not kept, it does not say. */
@@ -142,7 +147,7 @@ export class PolicySet {
   }
 
   #redecide(kept: KeptInput, tool: ShelvedTool): Redecided {
-    const [input, args] = [factsOf(kept), kept.arguments];
+    const [input, args] = [{ ...factsOf(kept), discharged: this.#stillLifted(kept) }, kept.arguments];
     if (args !== undefined && 'problem' in args) {
       // Whether a number fits depends on whether a policy reads it; every other flaw is one for any set.
       return args.problem === 'out_of_range' ? NOT_KEPT : deny('unreadable_arguments', 'request');
@@ -182,6 +187,11 @@ export class PolicySet {
   /** A human's grant discharges what needs an approval; the agent itself meets the other demands, or does not. */
   #discharged(ids: readonly string[]): ReadonlySet<string> {
     return new Set(ids.filter((id) => this.#byId.get(id)?.demand?.requires === 'approval'));
+  }
+
+  /** What a person granted of a text of before lifts no other. */
+  #stillLifted({ discharged, lifted = {} }: KeptInput): readonly string[] {
+    return discharged.filter((id) => this.texts.has(id) && lifted[id] === this.texts.get(id));
   }
 
   /** DESIGN 5: ask only if every policy that said no can be lifted, and with exactly those lifted both may. */
