@@ -8,6 +8,7 @@ import { agentKeys, keySource } from './client/index.js';
 import type { Config } from './config/index.js';
 import { markChanged } from './drift/index.js';
 import {
+  type Deferrals,
   type ExchangeSettings,
   rememberSignatures,
   type TokenExchangeDeps,
@@ -30,7 +31,7 @@ import {
   type Step,
   windowLimit,
 } from './http/index.js';
-import type { HandleReader, TokenStates } from './introspection/index.js';
+import type { DeferralEnder, HandleReader, TokenStates } from './introspection/index.js';
 import {
   type ApprovalsDeps,
   approvalsPrefix,
@@ -43,7 +44,14 @@ import {
   shownInTime,
 } from './human/index.js';
 import { readTools } from './mcp/index.js';
-import { type BeginningLimits, createEngine, type Engine, ENGINE_LIFETIMES, type EngineDeps } from './oauth/index.js';
+import {
+  type BeginningLimits,
+  createEngine,
+  DEFERRED_METADATA,
+  type Engine,
+  ENGINE_LIFETIMES,
+  type EngineDeps,
+} from './oauth/index.js';
 import { oauthRoutes } from './oauth-routes.js';
 import { openActivePolicies } from './policy/index.js';
 import { runningRules } from './running.js';
@@ -54,6 +62,7 @@ import {
   openChallenges,
   openCommitter,
   openDecisions,
+  openDeferrals,
   openEngineLog,
   openEngineStore,
   openFailureLog,
@@ -90,6 +99,7 @@ export function application(house: House): RequestListener {
   const approvals = approvalsOf(house, shared, { engine, local, perNetwork: beginnings.perNetwork });
   const states = openTokenStates(database, clock, config.lifetimes.sessionIdleSeconds);
   const running = runningRules(house, shared.policies);
+  const exchange = exchangeOf(house, shared);
   const introspection = {
     ...shared,
     writer: registry,
@@ -97,14 +107,16 @@ export function application(house: House): RequestListener {
     running,
     revoker: states,
     transactionOf: handleReader(transactionHandles(house.secrets.encryptionKeys)),
+    endDeferral: exchange.deferrals && deferralEnder(exchange.deferrals),
   };
   const rotation = { ...introspection, keyOverlap: config.agentKeyOverlapHours * 3_600 };
   const companySignOuts = {
     ...{ signOuts: openSignOuts(database, clock), clock, skewSeconds: config.limits.clockSkewSeconds },
     failures: failureLimit(config.limits.failuresPerNetwork),
   };
-  const exchange = exchangeOf(house, shared);
-  const oauth = oauthRoutes(house, { engine, exchange, introspection, rotation, companySignOuts });
+  const { deferrals } = exchange;
+  const deferred = deferrals && { ...exchange, deferrals, polls: states };
+  const oauth = oauthRoutes(house, { engine, exchange, deferred, introspection, rotation, companySignOuts });
   const seen = { report, networkOf: networkOf(config.trustedProxies) };
   const { decisionPoints } = house;
   const authzen = { ...shared, people: shared.persons, decisionPoints, decisions: decisionsOf(house) };
@@ -198,6 +210,14 @@ const handleReader =
     return opened.ok && opened.value.client === clientId ? opened.value.id : undefined;
   };
 
+/** RFC 7009: the request is withdrawn by the client that asked it; to whoever did not, nothing is said. */
+const deferralEnder =
+  (deferrals: Deferrals): DeferralEnder =>
+  async (code, clientId, now) => {
+    const polled = await deferrals.poll(code, clientId, now);
+    if (polled !== undefined) await deferrals.answer(polled.held.id, { event: 'withdraw', by: clientId }, { now });
+  };
+
 function exchangeOf(
   { config, operations, database, registry, clock, behind, ...house }: House,
   shared: Shared,
@@ -209,6 +229,10 @@ function exchangeOf(
     people: openPeople(shared.persons, clock, readAcquaintance(database)),
     decisionPoints: house.decisionPoints,
     inputs: house.inputs,
+    deferrals:
+      config.deferredTokenResponse === 'off'
+        ? undefined
+        : openDeferrals(database, house.approvals, house.secrets.encryptionKeys),
     committer: operations.log.guard(openCommitter(database, operations.commits, config.lifetimes.sessionIdleSeconds)),
     drift: {
       seen: (sighting) => {
@@ -240,6 +264,7 @@ function engineOf(
     clock,
     limits,
     beginnings,
+    metadataExtras: () => (config.deferredTokenResponse === 'off' ? {} : DEFERRED_METADATA),
     lifetimes: { accessToken: config.lifetimes.userAccessTokenSeconds },
     skewSeconds: config.limits.clockSkewSeconds,
     onFault: report,

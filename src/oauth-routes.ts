@@ -1,7 +1,12 @@
 import { rotationEndpoint, type RotationDeps } from './client/index.js';
 import type { Config } from './config/index.js';
 import { type ReportDeps, reportsEndpoint } from './drift/index.js';
-import { type TokenExchangeDeps, tokenExchangeEndpoint } from './exchange/index.js';
+import {
+  type DeferredDeps,
+  deferredTokenEndpoint,
+  type TokenExchangeDeps,
+  tokenExchangeEndpoint,
+} from './exchange/index.js';
 import {
   type DirectRoute,
   type FormRoute,
@@ -13,7 +18,13 @@ import {
 } from './http/index.js';
 import { introspectionEndpoint, revocationEndpoint, type RevocationDeps } from './introspection/index.js';
 import { companySignOut, type CompanySignOutDeps, type Engine } from './oauth/index.js';
-import { type FormRequest, KEY_ROTATION_PATH, TOKEN_EXCHANGE_GRANT } from './protocol/index.js';
+import {
+  DEFERRAL_CODE,
+  DEFERRED_GRANT,
+  type FormRequest,
+  KEY_ROTATION_PATH,
+  TOKEN_EXCHANGE_GRANT,
+} from './protocol/index.js';
 import type { LiveKeyRing } from './token/index.js';
 
 type Facts = Readonly<{
@@ -26,6 +37,8 @@ type Facts = Readonly<{
 export type OAuthParts = Readonly<{
   engine: Engine;
   exchange: TokenExchangeDeps;
+  /** `undefined` where exchanges do not wait for people. */
+  deferred: DeferredDeps | undefined;
   introspection: RevocationDeps & ReportDeps;
   rotation: RotationDeps;
   companySignOuts: Omit<CompanySignOutDeps, 'signIn'>;
@@ -37,7 +50,7 @@ export type OAuthParts = Readonly<{
  */
 export function oauthRoutes(
   { config, keys, report }: Facts,
-  { engine, exchange, introspection, rotation, companySignOuts }: OAuthParts,
+  { engine, exchange, deferred, introspection, rotation, companySignOuts }: OAuthParts,
 ): Readonly<{ forms: readonly DirectRoute[]; others: readonly Route[] }> {
   const at = (path: string): string => `${mountOf(config)}${path}`;
   const otherwise = async (ctx: HttpContext, raw: string): Promise<void> => {
@@ -45,12 +58,17 @@ export function oauthRoutes(
     await engine.handle(Object.assign(ctx.req, { body: raw }), ctx.res);
   };
   const isExchange = ({ form }: FormRequest): boolean => form.get('grant_type')?.[0] === TOKEN_EXCHANGE_GRANT;
+  const isPoll = ({ form }: FormRequest): boolean =>
+    deferred !== undefined && form.get('grant_type')?.[0] === DEFERRED_GRANT;
   // RFC 7009: what has the form of a JWT is ours, the engine's refresh tokens have no dots.
   const isJwt = ({ form }: FormRequest): boolean => (form.get('token')?.[0] ?? '').includes('.');
   const always = (): boolean => true;
   const token: FormRoute = {
-    ours: isExchange,
-    handle: (request) => tokenExchangeEndpoint(request, exchange),
+    ours: (request) => isExchange(request) || isPoll(request),
+    handle: (request) =>
+      deferred !== undefined && isPoll(request)
+        ? deferredTokenEndpoint(request, deferred)
+        : tokenExchangeEndpoint(request, exchange),
     otherwise,
   };
   const reports: FormRoute = {
@@ -65,7 +83,7 @@ export function oauthRoutes(
     otherwise,
   };
   const revoke: FormRoute = {
-    ours: (request) => isJwt(request) || isHandle(request),
+    ours: (request) => isJwt(request) || isHandle(request) || isDeferralCode(request),
     handle: (request) => revocationEndpoint(request, introspection),
     otherwise,
   };
@@ -88,6 +106,8 @@ export function oauthRoutes(
 }
 
 const mountOf = ({ issuer }: Config): string => new URL(issuer).pathname.replace(/\/$/, '');
+
+const isDeferralCode: FormRoute['ours'] = ({ form }) => DEFERRAL_CODE.test(form.get('token')?.[0] ?? '');
 
 /** A transaction handle; the opaque tokens of the engine have 43 characters. */
 const isHandle: FormRoute['ours'] = ({ form }) => /^[\w-]{128,}$/.test(form.get('token')?.[0] ?? '');

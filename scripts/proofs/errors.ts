@@ -70,6 +70,7 @@ export function errorFlaws(): readonly string[] {
 
 const WIRE = [
   'POST /token, token exchange',
+  'POST /token, waiting for a person',
   'POST /introspect',
   'POST /revoke',
   'POST /tools/v1/reports',

@@ -2,7 +2,7 @@ import type { Seconds } from '../base/index.js';
 import type { RegisteredAgent, RegisteredServer } from '../registry/index.js';
 
 /** A one-time thing that a request presented; the commit spends it, whatever the verdict. */
-export type Spend = Readonly<{ what: 'assertion' | 'dpop' | 'actor'; key: string; expiresAt: Seconds }>;
+export type Spend = Readonly<{ what: 'assertion' | 'dpop' | 'actor' | 'approval'; key: string; expiresAt: Seconds }>;
 
 /** An authenticated client. An MCP server is a client too: of introspection, revocation and its own exchanges. */
 export type Caller = Readonly<{

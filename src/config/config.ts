@@ -42,6 +42,7 @@ export type Config = Readonly<{
   tls: Tls | undefined;
   identityProviders: readonly IdentityProvider[];
   /** Accounts of this Writ itself, beside those of identity providers. */
+  deferredTokenResponse: 'off' | 'draft-01';
   localAccounts: boolean;
   passkeyAcr: string | undefined;
   /** Every one of them must say yes to a call at its servers. */

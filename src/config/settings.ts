@@ -353,6 +353,13 @@ export const Settings = z.strictObject({
     .optional()
     .describe('How long the content of the log is kept; its hashes and proofs stay. Without it: for ever.')
     .meta({ env: 'WRIT_LOG_RETENTION_DAYS', example: '400' }),
+  deferredTokenResponse: z
+    .enum(['off', 'draft-01'], { error: 'must be off or draft-01' })
+    .default('off')
+    .describe(
+      'Exchanges that a person has to approve wait for them, by this version of the draft OAuth 2.0 Deferred Token Response.',
+    )
+    .meta({ env: 'WRIT_DEFERRED_TOKEN_RESPONSE' }),
   auditWebhookUrl: PointUrl.optional()
     .describe('Where the log is sent on to, at least once and in order, signed as Standard Webhooks are.')
     .meta({ env: 'WRIT_AUDIT_WEBHOOK_URL', example: 'https://siem.example.com/writ' }),

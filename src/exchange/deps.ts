@@ -5,7 +5,7 @@ import type { Budget } from '../protocol/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import type { KeyRing, Lifetimes } from '../token/index.js';
 import type { TransactionHandles } from './handle.js';
-import type { Committer, Drift, People } from './ports.js';
+import type { Committer, Deferrals, Drift, People } from './ports.js';
 import type { Remembered } from './remembered.js';
 
 export type ExchangeSettings = Readonly<{
@@ -35,4 +35,6 @@ export type ExchangeDeps = Readonly<{
   committer: Committer;
   drift: Drift;
   handles: TransactionHandles;
+  /** `undefined` where exchanges do not wait for people. */
+  deferrals: Deferrals | undefined;
 }>;

@@ -1,7 +1,8 @@
 import type { Seconds } from '../base/index.js';
 import { asClient, type AsClientDeps } from '../client/index.js';
-import type { Answer, FormRequest, Notes } from '../protocol/index.js';
+import type { Answer, FormRequest, Notes, OAuthErrorBody } from '../protocol/index.js';
 import type { ExchangeDeps } from './deps.js';
+import { type Deferred, INTERVAL } from './deferral.js';
 import { exchange, type Exchanged } from './exchange.js';
 import { reasonOf, type Refusal, toWire } from './refusal.js';
 
@@ -10,16 +11,17 @@ export type TokenExchangeDeps = ExchangeDeps & AsClientDeps;
 /** POST /token for the token-exchange grant: who calls, then the main job, then the wire. */
 export function tokenExchangeEndpoint(http: FormRequest, deps: TokenExchangeDeps): Promise<Answer> {
   return asClient(http, '/token', deps, async (caller, registry, now) => {
-    const issued = await exchange(http, caller, registry, deps);
+    const issued = await exchange(http, { caller, registry }, deps);
     if (issued.ok) return answer(issued.value);
+    if ('deferred' in issued.error) return deferred(issued.error, deps.settings.issuer, now);
     return isStale(issued.error) ? 'stale' : refused(issued.error, now);
   });
 }
 
-const NO_STORE = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
+export const NO_STORE = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
 
 /** RFC 8693 section 2.2.1. Never a refresh token. */
-function answer({ token, issuedTokenType, tokenType, expiresIn, scope, details, handle }: Exchanged): Answer {
+export function answer({ token, issuedTokenType, tokenType, expiresIn, scope, details, handle }: Exchanged): Answer {
   const body = {
     access_token: token,
     issued_token_type: issuedTokenType,
@@ -33,7 +35,21 @@ function answer({ token, issuedTokenType, tokenType, expiresIn, scope, details, 
   return { status: 200, headers: NO_STORE, body, notes: { outcome: 'permitted' } };
 }
 
-function refused(refusal: Refusal, now: Seconds): Answer {
+/** STANDARDS 5.10: a 400, since there is no token yet. */
+function deferred({ deferred: { approval, code, expiresAt, number } }: Deferred, issuer: string, now: Seconds): Answer {
+  const body: OAuthErrorBody = {
+    error: 'authorization_pending',
+    error_description: 'a person has to approve this call; poll with deferral_code',
+    deferral_code: code,
+    expires_in: expiresAt - now,
+    interval: INTERVAL,
+    interaction_uri: `${issuer}/approvals/${approval}`,
+    number,
+  };
+  return { status: 400, headers: NO_STORE, body, notes: { outcome: 'asked', reason: 'approval_required' } };
+}
+
+export function refused(refusal: Refusal, now: Seconds): Answer {
   const body = toWire(refusal);
   const resetsAt = body.session_state?.resets_at;
   const headers =
@@ -42,5 +58,5 @@ function refused(refusal: Refusal, now: Seconds): Answer {
   return { status: body.error === 'invalid_client' ? 401 : 400, headers, body, notes };
 }
 
-const isStale = (error: Refusal | { readonly reason: 'stale' }): error is { readonly reason: 'stale' } =>
+export const isStale = (error: Refusal | { readonly reason: 'stale' }): error is { readonly reason: 'stale' } =>
   'reason' in error && error.reason === 'stale';

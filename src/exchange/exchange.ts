@@ -1,5 +1,4 @@
-import { ok, type Result } from '../base/index.js';
-import type { Caller } from '../client/index.js';
+import { err, ok, type Result } from '../base/index.js';
 import { delegate, type Delegation, type Presenter } from '../delegation/index.js';
 import {
   decide,
@@ -11,7 +10,6 @@ import {
   questionOf,
 } from '../policy/index.js';
 import { type FormRequest, TokenType } from '../protocol/index.js';
-import type { RegistrySnapshot } from '../registry/index.js';
 import type { SessionSeen } from '../session/index.js';
 import { type Issued, type Recorded, sign } from '../token/index.js';
 import { verifyActor } from './actor.js';
@@ -25,26 +23,30 @@ import type { Refusal } from './refusal.js';
 import { type ExchangeRequest, parseRequest } from './request.js';
 import { checkRequestedType } from './requested-type.js';
 import { sessionFacts } from './session-facts.js';
-import { record, refuse } from './settle.js';
+import { askPeople, type Deferred } from './deferral.js';
+import { differsFrom, liftedBy } from './redeeming.js';
+import { record } from './settle.js';
 import { type Decided, learn, type Step, type Story } from './story.js';
 
 /** RFC 8693 section 2: decide, record, sign. Nothing is signed that is not durably recorded, and the commit may still refuse. */
 export async function exchange(
   http: FormRequest,
-  caller: Caller,
-  registry: RegistrySnapshot,
+  { caller, registry, redeeming }: Pick<Step, 'caller' | 'registry' | 'redeeming'>,
   deps: ExchangeDeps,
-): Promise<Result<Exchanged, Refusal | Stale>> {
+): Promise<Result<Exchanged, Refusal | Stale | Deferred>> {
   const now = deps.clock.now();
   const judged: Judged[] = [];
   const story: Story = {
     spends: [...caller.spends],
     judged,
-    known: { http, now, registryVersion: registry.version, policy: policyVersion(registry.policies), caller, judged },
+    known: {
+      ...{ http, now, registryVersion: registry.version, policy: policyVersion(registry.policies), caller, judged },
+      approval: redeeming?.held.id,
+    },
   };
-  const decided = await decideExchange(http, { caller, registry, now, story }, deps);
-  if (!decided.ok) return refuse(decided.error, story, deps);
-  const kept = await http.trace('commit', () => record(decided.value, { ...story, registry }, deps));
+  const decided = await decideExchange(http, { caller, registry, now, story, redeeming }, deps);
+  if (!decided.ok) return askPeople(decided.error, http, { caller, registry, now, story, redeeming }, deps);
+  const kept = await http.trace('commit', () => record(decided.value, { ...story, registry, redeeming }, deps));
   if (!kept.ok) return kept;
   const issued = http.trace('sign', () => sign(kept.value, deps.keys)); // takes a Recorded, which only storage can make
   return ok({ ...issued, handle: handleOf(kept.value, decided.value, { ...story.known, handles: deps.handles }) });
@@ -60,6 +62,8 @@ async function decideExchange(http: FormRequest, step: Step, deps: ExchangeDeps)
   if (!acting.ok) return acting;
   const fits = checkRequestedType(asked.value.request, step.registry);
   if (!fits.ok) return fits;
+  const differs = step.redeeming && differsFrom(step.redeeming, acting.value.delegation, step);
+  if (differs !== undefined) return err(differs);
   const permit = await judge(http, { ...step, ...acting.value }, deps);
   return permit.ok ? ok({ ...acting.value, permit: permit.value }) : permit;
 }
@@ -69,12 +73,16 @@ type Asked = Readonly<{ request: ExchangeRequest; presenter: Presenter }>;
 /** What is asked, by whom: the form, the proof of possession and the actor's token. */
 async function readRequest(
   http: FormRequest,
-  { caller, now, story }: Step,
+  { caller, now, story, redeeming }: Step,
   { settings: { tokenEndpoint, trustDomain, issuer, skew }, clientKeys }: ExchangeDeps,
 ): Promise<Result<Asked, Refusal>> {
   const proof = verifyRequestProof(http, { uri: tokenEndpoint, now, clientId: caller.clientId });
   if (!proof.ok) return proof;
   story.spends.push(...proof.value.spends);
+  if (redeeming !== undefined) {
+    learn(story, { request: redeeming.request });
+    return ok({ request: redeeming.request, presenter: { ...redeeming.presenter, jkt: proof.value.jkt } });
+  }
   const request = parseRequest(http.form, trustDomain);
   if (!request.ok) return request;
   learn(story, { request: request.value });
@@ -82,6 +90,7 @@ async function readRequest(
   const actor = await verifyActor(request.value.actor?.token, caller, rules);
   if (!actor.ok) return actor;
   story.spends.push(...actor.value.spends);
+  learn(story, { presenter: actor.value.presenter });
   return ok({ request: request.value, presenter: actor.value.presenter });
 }
 
@@ -112,7 +121,7 @@ async function readDelegation(
 /** Every decision point has to say yes. */
 async function judge(
   http: FormRequest,
-  { delegation, session, ...step }: Step & Acting,
+  { delegation, session, redeeming, ...step }: Step & Acting,
   deps: ExchangeDeps,
 ): Promise<Result<Permit, Refusal>> {
   const { registry, now, story } = step;
@@ -121,6 +130,7 @@ async function judge(
   const facts = {
     registry,
     policies: deps.policies(registry),
+    discharged: redeeming && liftedBy(redeeming, deps.policies(registry)),
     opinions,
     network: http.network,
     session: session && sessionFacts(session, delegation, now),

@@ -1,9 +1,10 @@
+import type { Approvals, Held } from '../approval/index.js';
 import type { RecordHead } from '../audit/index.js';
 import type { Result, Seconds } from '../base/index.js';
 import type { Spend } from '../client/index.js';
 import type { Reservation, SessionSeen, SessionWish } from '../session/index.js';
 import type { Subject } from '../delegation/index.js';
-import type { PreparedToken, Recorded } from '../token/index.js';
+import type { PreparedToken, Recorded, SignableToken } from '../token/index.js';
 import type { CommitRefusal } from './refusal.js';
 
 /** What every exchange brings to its commit, permitted or not. */
@@ -98,4 +99,28 @@ export interface People {
   find(issuer: string, subject: string): Promise<string | undefined>;
   /** Forgets what it remembers of the pair first. */
   findAnew(issuer: string, subject: string): Promise<string | undefined>;
+}
+
+/** A token that a redemption records, and since when its transaction lasts where it gets a handle. */
+export type Redeemed = Readonly<{ token: SignableToken; beganAt: Seconds | undefined }>;
+
+/** Exchanges that wait for people. */
+export interface Deferrals extends Pick<Approvals, 'ask' | 'answer'> {
+  /** When the session of a run or of this id ends, if there is one. */
+  endOf(run: Subject['run']): Promise<Seconds | undefined>;
+  /**
+   * `undefined`: unknown, or another client's. `soon`: it was polled for already within its interval, which is longer now.
+   * `isCutOff`: its server or its tool was revoked since it was asked.
+   */
+  poll(
+    code: string,
+    client: string,
+    now: Seconds,
+  ): Promise<Readonly<{ held: Held; soon: boolean; isCutOff: boolean }> | undefined>;
+  /** Keeps the token sealed before it is recorded: after a crash it is found again, and no other one is made. */
+  prepare(approval: string, requestId: string, redeemed: Redeemed, now: Seconds): Promise<void>;
+  /** One approval, one token: it is over, whatever became of its redemption. */
+  used(approval: string, now: Seconds): Promise<void>;
+  /** What its redemption recorded. */
+  recorded(approval: string): Promise<Readonly<{ recorded: Recorded; beganAt: Seconds | undefined }> | undefined>;
 }

@@ -2,7 +2,7 @@ import type { RecordHead } from '../audit/index.js';
 import { recordHead } from '../audit/index.js';
 import type { Seconds } from '../base/index.js';
 import type { Caller } from '../client/index.js';
-import type { Delegation } from '../delegation/index.js';
+import type { Delegation, Presenter } from '../delegation/index.js';
 import { ClientId, type FormRequest, type Json, ResourceUri, sha256 } from '../protocol/index.js';
 import { inputDigest, type Judged, type Opinion, toldOf } from '../policy/index.js';
 import type { Reservation } from '../session/index.js';
@@ -19,6 +19,7 @@ export type Known = Readonly<{
   opinions?: readonly Opinion[] | undefined;
   caller: Caller;
   request?: ExchangeRequest | undefined;
+  presenter?: Presenter | undefined;
   delegation?: Delegation | undefined;
   token?: PreparedToken | undefined;
   reservation?: Reservation | undefined;
@@ -28,6 +29,8 @@ export type Known = Readonly<{
   /** What the policy set was asked. */
   judged?: readonly Judged[];
   decision?: string | undefined;
+  /** The request to people that it redeems. */
+  approval?: string | undefined;
   evidence?: Readonly<Record<string, string | number>>;
 }>;
 
@@ -56,7 +59,7 @@ export function exchangeRecord(known: Known): RecordHead {
     authn: delegation?.subject.acr ?? null,
     decision: known.decision ?? token?.receipt.decision ?? null,
     input: inputDigest(known.judged ?? [], delegation?.wanted.tools ?? []),
-    approval: null,
+    approval: known.approval ?? null,
     policy: known.policy,
     policies: known.token === undefined ? undefined : known.token.grant.policies.slice(0, MOST_POLICIES),
     opinions: toldOf(known.opinions),

@@ -10,10 +10,16 @@ import type { RequestRefusal } from './request.js';
 
 /** What the commit itself may refuse: what was true when it was decided is no longer. */
 export type CommitRefusal =
-  | Readonly<{ reason: 'replayed'; what: 'assertion' | 'dpop' | 'actor' }>
+  | Readonly<{ reason: 'replayed'; what: 'assertion' | 'dpop' | 'actor' | 'approval' }>
   | Readonly<{ reason: 'revoked' | 'person_disabled' | 'session_of_another_key' | 'transaction_over' }>
   | Readonly<{ reason: 'session_paused' | 'session_ended'; standing?: SessionStanding }>
   | BudgetExhausted;
+
+/** What a person approved is not what would be done now, or nobody can be asked. */
+export type ApprovalFlaw = Readonly<{
+  reason: 'approved_another_call' | 'approval_not_asked' | 'too_many_approvals';
+  cause?: string;
+}>;
 
 /** A budget has not enough left; `session` is the one that there is. */
 export type BudgetExhausted = Readonly<{ reason: 'budget_exhausted'; session: string | undefined }> & Breach;
@@ -27,6 +33,7 @@ export type Refusal =
   | CommitRefusal
   | BudgetFlaw
   | Ask
+  | ApprovalFlaw
   | Readonly<{ reason: 'subject_invalid'; cause: SubjectFlaw }>
   | Readonly<{ reason: 'issuer_not_allowed' }>
   | HandleRefusal
@@ -52,6 +59,8 @@ const wire = (error: Wire['error'], error_description: string): Wire => ({ error
 
 // One sentence for unknown, expired, revoked and somebody else's: which it was is told to the log alone.
 const SUBJECT = wire('invalid_request', 'subject_token is not acceptable');
+/** STANDARDS 5.10: unknown, another client's and redeemed are one answer. */
+export const CODE = wire('invalid_grant', 'deferral_code is not acceptable');
 const TARGET = wire('invalid_target', 'resource or audience does not name a target that this client may ask for');
 
 /** The border between our words and OAuth's: rich inside, mute outside. RFC 8693 section 2.2.2, STANDARDS 10.4. */
@@ -184,6 +193,12 @@ export function toWire(refusal: Refusal): Wire {
       return wire('transaction_denied', `the tool ${refusal.tool} spends in a currency that has no budget here`);
     case 'budget_exhausted':
       return exhausted(refusal);
+    case 'approved_another_call':
+      return wire('access_denied', 'what was approved is not what would be done now; ask again');
+    case 'approval_not_asked':
+      return wire('transaction_denied', 'a person has to approve this call, and cannot be asked for it like this');
+    case 'too_many_approvals':
+      return wire('transaction_denied', 'too many calls wait for an approval already; wait for those');
     case 'replayed':
       return replayed(refusal.what);
     case 'handle_invalid':
@@ -248,7 +263,7 @@ function exhausted({ session, budget, onBreach, resetsAt }: BudgetExhausted): Wi
   };
 }
 
-function replayed(what: 'assertion' | 'dpop' | 'actor'): Wire {
+function replayed(what: 'assertion' | 'dpop' | 'actor' | 'approval'): Wire {
   switch (what) {
     case 'assertion':
       return wire('invalid_client', 'client authentication failed');
@@ -256,5 +271,7 @@ function replayed(what: 'assertion' | 'dpop' | 'actor'): Wire {
       return wire('invalid_dpop_proof', 'the DPoP proof is not acceptable');
     case 'actor':
       return wire('invalid_request', 'actor_token is not acceptable');
+    case 'approval':
+      return CODE;
   }
 }

@@ -10,12 +10,13 @@ import { exchangeRecord } from './record.js';
 import { evidenceOf, type Refusal, reasonOf } from './refusal.js';
 import { sessionOf, wishOf } from './session-wish.js';
 import { sightingOf } from './sighting.js';
+import { keepForRedemption, spendOf } from './redeeming.js';
 import type { Decided, Step, Story } from './story.js';
 
 /** The permit is spent, the person gets a stable id, and the record is made durable before anything is signed. */
 export async function record(
   { permit, delegation, joined }: Decided,
-  story: Story & Pick<Step, 'registry'>,
+  story: Story & Pick<Step, 'registry' | 'redeeming'>,
   deps: ExchangeDeps,
 ): Promise<Result<Recorded, Refusal | Stale>> {
   const { settings } = deps;
@@ -27,6 +28,7 @@ export async function record(
     kid: deps.keys.active().kid,
     now,
     lifetimes: settings.lifetimes,
+    approval: story.redeeming?.held.id,
   });
   const reserved = reserve(token.grant, {
     ...{ delegation, personId, registry: story.registry, now },
@@ -35,11 +37,12 @@ export async function record(
   if (!reserved.ok) return refuse(reserved.error, story, deps);
   const reservation = reserved.value;
   const { subject } = delegation;
+  await keepForRedemption(story, { token, joined }, deps);
   const kept = await deps.committer.permit({
     decision: 'permit',
     requestId: http.requestId,
     record: exchangeRecord({ ...story.known, delegation, token, personId, met, reservation }),
-    spends: story.spends,
+    spends: [...story.spends, ...spendOf(story.redeeming)],
     registryVersion,
     now,
     acr: subject.acr,

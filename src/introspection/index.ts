@@ -8,4 +8,4 @@ export type {
   TokenState,
   TokenStates,
 } from './ports.js';
-export { revocationEndpoint, type RevocationDeps } from './revoke.js';
+export { type DeferralEnder, revocationEndpoint, type RevocationDeps } from './revoke.js';

@@ -1,10 +1,15 @@
 import { asClient, type Caller } from '../client/index.js';
-import { type Answer, type FormRequest, sha256 } from '../protocol/index.js';
+import type { Seconds } from '../base/index.js';
+import { type Answer, DEFERRAL_CODE, type FormRequest, sha256 } from '../protocol/index.js';
 import type { IntrospectionDeps } from './introspect.js';
 import { type OwnToken, readOwnToken } from './own-token.js';
 import type { HandleReader, TokenRevoker } from './ports.js';
 
-export type RevocationDeps = IntrospectionDeps & Readonly<{ revoker: TokenRevoker; transactionOf: HandleReader }>;
+/** Ends a request to people, if this client asked it; `undefined` where exchanges do not wait for people. */
+export type DeferralEnder = (code: string, clientId: string, now: Seconds) => Promise<void>;
+
+export type RevocationDeps = IntrospectionDeps &
+  Readonly<{ revoker: TokenRevoker; transactionOf: HandleReader; endDeferral: DeferralEnder | undefined }>;
 
 const HEADERS = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
 /** RFC 7009 section 2.2: done, unknown and not yours look the same. */
@@ -28,6 +33,7 @@ export function revocationEndpoint(http: FormRequest, deps: RevocationDeps): Pro
     }
     const txn = own === undefined ? deps.transactionOf(text, caller.clientId, now) : undefined;
     if (txn !== undefined) await deps.revoker.revokeTransaction(txn, caller.clientId);
+    if (DEFERRAL_CODE.test(text)) await deps.endDeferral?.(text, caller.clientId, now);
     return DONE;
   });
 }

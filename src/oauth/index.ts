@@ -6,3 +6,4 @@ export { createEngine, type Engine, type EngineDeps, ENGINE_LIFETIMES } from './
 export type { LocalSignIn } from './step.js';
 export type { Metadata } from './metadata.js';
 export type { EngineLog, EngineRecord, EngineSigningKey, EngineStore, SignOuts, StoredEngineRecord } from './ports.js';
+export { DEFERRED_METADATA } from './metadata.js';

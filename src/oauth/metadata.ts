@@ -1,5 +1,7 @@
 import { perObject } from '../base/index.js';
 import {
+  DEFERRAL_CODE_TYPE,
+  DEFERRED_GRANT,
   formatScope,
   type Json,
   MCP_TOOL_CALL,
@@ -40,7 +42,7 @@ export function metadataOf({ issuer, registry, keys, extras, identityProviders, 
     scopes_supported: scopes,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
-    grant_types_supported: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE_GRANT],
+    grant_types_supported: [...GRANTS],
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
     request_parameter_supported: false,
@@ -62,6 +64,15 @@ export function metadataOf({ issuer, registry, keys, extras, identityProviders, 
     ...extras,
   };
 }
+
+const GRANTS = ['authorization_code', 'refresh_token', TOKEN_EXCHANGE_GRANT] as const;
+
+/** Deferred Token Response (draft -01). */
+export const DEFERRED_METADATA: Metadata = {
+  deferred_token_response_supported: true,
+  grant_types_supported: [...GRANTS, DEFERRED_GRANT],
+  revocation_endpoint_token_type_values_supported: [DEFERRAL_CODE_TYPE],
+};
 
 /** MCP clients look in three places when the issuer has a path (RFC 8414 section 3.1; OpenID Connect Discovery section 4). */
 export function metadataPaths(issuer: string): ReadonlySet<string> {

@@ -17,6 +17,10 @@ export const OAUTH_ERRORS = [
   'invalid_txn_handle',
   'insufficient_user_authentication',
   'unsupported_token_type',
+  'authorization_pending',
+  'slow_down',
+  'access_denied',
+  'expired_token',
   'temporarily_unavailable',
   'server_error',
 ] as const;
@@ -29,7 +33,19 @@ export type OAuthErrorBody = Readonly<{
   error_uri?: string;
   session_state?: SessionState;
 }> &
+  Partial<Deferral> &
   Partial<PolicyAdvice>;
+
+/** Deferred Token Response (draft -01): the token may be polled for. `interaction_uri` is where people answer. */
+export type Deferral = Readonly<{
+  deferral_code: string;
+  /** Seconds. */
+  expires_in: number;
+  interval: number;
+  interaction_uri: string;
+  /** Two digits that the agent's host shows to the person. */
+  number: string;
+}>;
 
 /** A decision by policy, for the agent's program: which policies decided, whose word is missing, what would change it. */
 export type PolicyAdvice = Readonly<{

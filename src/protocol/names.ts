@@ -1,4 +1,9 @@
 /** Grant types of the token endpoint that Writ itself answers (RFC 8693 section 2.1). */
+/** Deferred Token Response (draft -01). */
+export const DEFERRED_GRANT = 'urn:ietf:params:oauth:grant-type:deferred';
+export const DEFERRAL_CODE_TYPE = 'urn:ietf:params:oauth:token-type:deferral-code';
+/** Tells a deferral code from every other thing that may be revoked. */
+export const DEFERRAL_CODE = /^dfr_[\w-]{43}$/;
 export const TOKEN_EXCHANGE_GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
 /** RFC 8693 section 3, the transaction token draft section 5, and the Txn-AT draft. */

@@ -18,7 +18,8 @@ export const approvalKeys = (keys: EncryptionKeys): ApprovalKeys =>
 const derived = (key: Uint8Array, name: string): Uint8Array => new Uint8Array(hkdfSync('sha256', key, '', name, 32));
 
 /** 256 bits: whoever asks the same again gets the same code, which is kept nowhere. */
-export const codeOf = (id: string, key: Uint8Array): string => createHmac('sha256', key).update(id).digest('base64url');
+export const codeOf = (id: string, key: Uint8Array): string =>
+  `dfr_${createHmac('sha256', key).update(id).digest('base64url')}`;
 
 /** One of these boxes cannot stand in for another. */
 export const sealFor = (id: string, plain: JsonObject, [current]: ApprovalKeys): string => {

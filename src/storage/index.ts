@@ -53,3 +53,4 @@ export { leafOf } from './records.js';
 export { type Cosignatures, openCosignatures } from './cosignature-store.js';
 export { openEntryFinder } from './entry-finder.js';
 export { approvalKey, type ApprovalStore, openApprovals } from './approvals.js';
+export { openDeferrals } from './deferrals.js';

@@ -15,7 +15,7 @@ export type PreparedToken = Readonly<{
   issuedTokenType: TokenType;
   tokenType: 'Bearer' | 'DPoP' | 'N_A';
   claims: Readonly<Record<string, Writable>>;
-  receipt: Readonly<{ decision: string; policy: string; bind?: true; uses?: 'local' }>;
+  receipt: Readonly<{ decision: string; policy: string; approval?: string; bind?: true; uses?: 'local' }>;
   grant: Grant;
   scope: string;
   transaction: string;
@@ -25,7 +25,18 @@ export type PreparedToken = Readonly<{
   expiresAt: Seconds;
 }>;
 
-type Making = Readonly<{ issuer: string; personId: string; kid: string; now: Seconds; lifetimes: Lifetimes }>;
+/** What is recorded and signed, once nobody has to look at the grant any more. */
+export type SignableToken = Omit<PreparedToken, 'grant'>;
+
+type Making = Readonly<{
+  issuer: string;
+  personId: string;
+  kid: string;
+  now: Seconds;
+  lifetimes: Lifetimes;
+  /** Of a person, that it was made by. */
+  approval?: string | undefined;
+}>;
 
 /** Spends the permit. Life is the least of all: shape, subject, actor, agent (and, in the commit, session). */
 export function prepare(permit: Permit, making: Making): PreparedToken {
@@ -41,13 +52,33 @@ export function prepare(permit: Permit, making: Making): PreparedToken {
     tokenType,
     kid: making.kid,
     claims: claimsOf(grant, making, { jti, transaction, expiresAt, scope }),
-    receipt: receiptOf(grant),
+    receipt: { ...receiptOf(grant), ...(making.approval === undefined ? {} : { approval: making.approval }) },
     grant,
     scope,
     transaction,
     personId: making.personId,
     tokenHash: sha256(jti),
     issuedAt: making.now,
+    expiresAt,
+  };
+}
+
+/** The token without its grant. */
+export function signable(token: PreparedToken): SignableToken {
+  const { typ, kid, issuedTokenType, tokenType, claims, receipt, scope } = token;
+  const { transaction, personId, tokenHash, issuedAt, expiresAt } = token;
+  return {
+    typ,
+    kid,
+    issuedTokenType,
+    tokenType,
+    claims,
+    receipt,
+    scope,
+    transaction,
+    personId,
+    tokenHash,
+    issuedAt,
     expiresAt,
   };
 }

@@ -1,4 +1,4 @@
-import type { PreparedToken } from './prepare.js';
+import type { SignableToken } from './prepare.js';
 
 /** What the commit knew and nobody before it: closes the token's receipt. */
 export type Commitment = Readonly<{ session: string; seen: number; leaf: string }>;
@@ -8,15 +8,15 @@ export type Commitment = Readonly<{ session: string; seen: number; leaf: string 
  * module. Nothing is signed that is not one.
  */
 export class Recorded {
-  readonly #token: PreparedToken;
+  readonly #token: SignableToken;
   readonly #commitment: Commitment;
 
-  constructor(token: PreparedToken, commitment: Commitment) {
+  constructor(token: SignableToken, commitment: Commitment) {
     this.#token = token;
     this.#commitment = commitment;
   }
 
-  get token(): PreparedToken {
+  get token(): SignableToken {
     return this.#token;
   }
 

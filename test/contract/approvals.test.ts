@@ -100,7 +100,7 @@ describe.each(databaseKinds)('requests to people (%s)', (kind) => {
         ...{ askedAt: NOW, expiresAt: one.frozen.binding.expiresAt, endedAt: undefined, request: one.request },
         approval: { frozen: one.frozen, state: 'asked', answers: [] },
       };
-      expect(asked).toEqual({ ok: true, value: { held, code: expect.stringMatching(/^[\w-]{43}$/) } });
+      expect(asked).toEqual({ ok: true, value: { held, code: expect.stringMatching(/^dfr_[\w-]{43}$/) } });
       expect(await store.byId(one.id, NOW)).toEqual(held);
       expect(await store.byId('apr_unknown', NOW)).toBeUndefined();
       const text = await textOf(database);

@@ -184,6 +184,7 @@ export async function startReplica(
       WRIT_REQUESTS_PER_CLIENT: '1000000',
       WRIT_FAILURES_PER_NETWORK: '1000000',
       WRIT_TRUST_DOMAIN: first.config.trustDomain,
+      WRIT_DEFERRED_TOKEN_RESPONSE: first.config.deferredTokenResponse,
       WRIT_DATA_DIR: first.config.dataDir,
       DATABASE_URL: first.config.databaseUrl,
     },

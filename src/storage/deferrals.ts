@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import type { Deferrals, Redeemed } from '../exchange/index.js';
+import { copyJson, feedTarget, type JsonObject, sha256, TokenType, Typ } from '../protocol/index.js';
+import type { EncryptionKeys } from '../token/index.js';
+import { Recorded } from '../token/recorded.js';
+import { approvalKeys, sealFor, unsealFor } from './approval-rows.js';
+import { approvalKey, type ApprovalStore } from './approvals.js';
+import type { Database } from './database.js';
+import { guarded } from './outage.js';
+
+/** The exchange's side of requests to people. */
+export function openDeferrals(database: Database, approvals: ApprovalStore, encryptionKeys: EncryptionKeys): Deferrals {
+  const { prisma } = database;
+  const keys = approvalKeys(encryptionKeys);
+  const query = (sql: string, ...values: unknown[]): Promise<readonly unknown[]> =>
+    guarded(() => prisma.$queryRawUnsafe(sql, ...values));
+  return {
+    ask: (asking, now) => approvals.ask(asking, now),
+    answer: (id, event, at) => approvals.answer(id, event, at),
+    endOf: async (run) => {
+      const found = await query(ENDS, 'session' in run ? run.session : null, 'session' in run ? null : run.key);
+      return Ends.parse(found)[0]?.at;
+    },
+    poll: async (code, client, now) => {
+      const [row] = Polled.parse(await query(POLL, sha256(code), client, now));
+      if (row === undefined) return undefined;
+      const held = await approvals.byId(row.id, now);
+      if (held === undefined) return undefined;
+      const { server, tool, askedAt } = held;
+      const targets = [feedTarget.server(server), feedTarget.tool(server, tool)];
+      const cut = held.state === 'granted' ? await query(CUT_OFF, targets, askedAt) : [];
+      return { held, soon: row.soon, isCutOff: cut.length > 0 };
+    },
+    prepare: async (approval, requestId, { token, beganAt }, now) => {
+      const { claims, receipt, ...rest } = token;
+      const plain: JsonObject = {
+        ...rest,
+        claims: copyJson(claims),
+        receipt: { ...receipt },
+        beganAt: beganAt ?? null,
+      };
+      const sealed = sealFor(contextOf(approval, requestId), plain, keys);
+      await guarded(() => prisma.$executeRawUnsafe(PREPARE, requestId, approval, sealed, now));
+    },
+    used: async (approval, now) => {
+      await guarded(() => prisma.$executeRawUnsafe(USED, approval, now));
+    },
+    recorded: async (approval) => {
+      const [kept] = Kept.parse(await query(PREPARED, approvalKey(approval), approval));
+      const plain = kept && unsealFor(contextOf(approval, kept.request), kept.sealed, keys);
+      const read = Prepared.safeParse(plain).data;
+      if (read === undefined) return undefined;
+      const { beganAt, ...token } = read;
+      // DANGER: a redemption may have spent the approval and been refused; what is not in the log is no token.
+      const [leaf] = Leaves.parse(await query(LEAF, token.tokenHash));
+      if (leaf === undefined) return undefined;
+      const commitment = { session: leaf.session, seen: leaf.seen, leaf: leaf.hash.toString('base64url') };
+      return { recorded: new Recorded(tokenOf(token), commitment), beganAt: beganAt ?? undefined };
+    },
+  };
+}
+
+/** The token of one redemption cannot stand in for that of another. */
+const contextOf = (approval: string, requestId: string): string => `${approval} ${requestId}`;
+
+const Prepared = z.object({
+  typ: z.enum(Typ),
+  kid: z.string(),
+  issuedTokenType: z.enum(TokenType),
+  tokenType: z.enum(['Bearer', 'DPoP', 'N_A']),
+  claims: z.record(z.string(), z.json()),
+  receipt: z.object({
+    decision: z.string(),
+    policy: z.string(),
+    approval: z.string().optional(),
+    bind: z.literal(true).optional(),
+    uses: z.literal('local').optional(),
+  }),
+  scope: z.string(),
+  transaction: z.string(),
+  personId: z.string(),
+  tokenHash: z.string(),
+  issuedAt: z.number().int(),
+  expiresAt: z.number().int(),
+  beganAt: z.number().int().nullable(),
+});
+
+function tokenOf({ receipt, ...token }: Omit<z.infer<typeof Prepared>, 'beganAt'>): Redeemed['token'] {
+  const { decision, policy, approval, bind, uses } = receipt;
+  const more = {
+    ...(approval === undefined ? {} : { approval }),
+    ...(bind === undefined ? {} : { bind }),
+    ...(uses === undefined ? {} : { uses }),
+  };
+  return { ...token, receipt: { decision, policy, ...more } };
+}
+
+const Ends = z.array(z.object({ at: z.coerce.number().int() }));
+const Polled = z.array(z.object({ id: z.string(), soon: z.boolean() }));
+const Kept = z.array(z.object({ request: z.string(), sealed: z.instanceof(Uint8Array) }));
+const Leaves = z.array(
+  z.object({
+    session: z.string(),
+    seen: z.coerce.number().int(),
+    hash: z.instanceof(Uint8Array).transform((bytes) => Buffer.from(bytes)),
+  }),
+);
+
+const ENDS = `
+  SELECT extract(epoch FROM expires_at)::bigint::text AS at FROM agent_session
+  WHERE (id = $1::text OR run_key = $2::text) AND status <> 'ended'`;
+
+const POLL = `
+  WITH before AS MATERIALIZED (
+    SELECT id, coalesce(polled_at > to_timestamp($3::float8) - make_interval(secs => pause), false) AS soon
+    FROM approval WHERE code_hash = $1 AND client_id = $2 FOR UPDATE
+  )
+  UPDATE approval a SET polled_at = to_timestamp($3::float8), pause = a.pause + CASE WHEN before.soon THEN 5 ELSE 0 END
+  FROM before WHERE a.id = before.id RETURNING a.id, before.soon`;
+
+/** Seconds are whole where requests are kept. */
+const CUT_OFF = `SELECT 1 FROM revocation WHERE target = ANY($1::text[]) AND revoked_at >= to_timestamp($2::float8)`;
+
+const PREPARE = `
+  INSERT INTO approval_token (request_id, approval_id, sealed, made_at) VALUES ($1, $2, decode($3, 'base64'), to_timestamp($4::float8))
+  ON CONFLICT (request_id) DO UPDATE SET sealed = EXCLUDED.sealed, made_at = EXCLUDED.made_at`;
+
+const USED = `
+  UPDATE approval SET state = 'used', ended_at = to_timestamp($2::float8), sealed = NULL WHERE id = $1 AND state = 'granted'`;
+
+const PREPARED = `
+  SELECT t.request_id AS request, t.sealed FROM replay r JOIN approval_token t ON t.request_id = r.spender
+  WHERE r.key = $1 AND t.approval_id = $2`;
+
+const LEAF = `
+  SELECT session_id AS session, seen::text AS seen, leaf_hash AS hash FROM log_leaf
+  WHERE token_hash = $1 AND session_id IS NOT NULL AND seen IS NOT NULL`;
