@@ -31,34 +31,25 @@ export type DeferredDeps = TokenExchangeDeps & Readonly<{ deferrals: Deferrals; 
 /** POST /token for the deferred grant (STANDARDS 5.10): the client that asked, by the key that it asked with. */
 export function deferredTokenEndpoint(http: FormRequest, deps: DeferredDeps): Promise<Answer> {
   return asClient(http, '/token', deps, async (caller, registry, now) => {
-    for (const [name, values] of http.form)
-      if (values.length > 1) return refuse('invalid_request', `${name} must be sent once`);
-    if (http.form.has('completion_mode'))
-      return refuse('invalid_request', 'completion_mode goes with the first request only');
+    const flaw = flawOf(http.form);
     const code = http.form.get('deferral_code')?.[0] ?? '';
-    if (code === '') return refuse('invalid_request', 'deferral_code is missing');
-    const uri = deps.settings.tokenEndpoint;
-    const proof = verifyRequestProof(http, { uri, now, clientId: caller.clientId });
-    if (!proof.ok) return refused(proof.error, now);
-    const polled = DEFERRAL_CODE.test(code) ? await deps.deferrals.poll(code, caller.clientId, now) : undefined;
-    const isTheirs = polled?.held.jkt === proof.value.jkt;
+    const proof = verifyRequestProof(http, { uri: deps.settings.tokenEndpoint, now, clientId: caller.clientId });
+    const isReadable = flaw === undefined && proof.ok && DEFERRAL_CODE.test(code);
+    const polled = isReadable ? await deps.deferrals.poll(code, caller.clientId, now) : undefined;
     // RFC 9449: the key of the first request, or none as then.
+    const isTheirs = proof.ok && polled?.held.jkt === proof.value.jkt;
     const isGranted = polled?.held.state === 'granted';
     if (polled !== undefined && isTheirs && isGranted && !polled.isCutOff)
       return redeem(http, { caller, registry, now, held: polled.held }, deps);
-    const spends = [...caller.spends, ...proof.value.spends];
+    const spends = [...caller.spends, ...(proof.ok ? proof.value.spends : [])];
     const spent = await deps.polls.ask({
-      ...{
-        requestId: http.requestId,
-        registryVersion: registry.version,
-        spends,
-        tokenHash: undefined,
-        consume: undefined,
-      },
-      keyThumbprint: caller.keyThumbprint,
+      ...{ requestId: http.requestId, registryVersion: registry.version, spends },
+      ...{ keyThumbprint: caller.keyThumbprint, tokenHash: undefined, consume: undefined },
     });
     if (spent.registryVersion !== registry.version) return 'stale';
     if (spent.replayed) return 'replayed';
+    if (flaw !== undefined) return flaw;
+    if (!proof.ok) return refused(proof.error, now);
     if (polled === undefined) return refuse(CODE.error, CODE.error_description);
     if (!isTheirs) return refuse('invalid_dpop_proof', 'the DPoP proof is by another key than the first request');
     if (isGranted) return refuse('access_denied', 'what was approved has been revoked since');
@@ -67,6 +58,14 @@ export function deferredTokenEndpoint(http: FormRequest, deps: DeferredDeps): Pr
       ? refuse('slow_down', 'poll five seconds later than before')
       : stateOf(polled.held.state);
   });
+}
+
+function flawOf(form: FormRequest['form']): Answer | undefined {
+  for (const [name, values] of form)
+    if (values.length > 1) return refuse('invalid_request', `${name} must be sent once`);
+  if (form.has('completion_mode')) return refuse('invalid_request', 'completion_mode goes with the first request only');
+  const code = form.get('deferral_code')?.[0] ?? '';
+  return code === '' ? refuse('invalid_request', 'deferral_code is missing') : undefined;
 }
 
 type Redemption = Readonly<{ caller: Caller; registry: RegistrySnapshot; now: Seconds; held: Held }>;

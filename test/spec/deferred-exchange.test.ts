@@ -135,6 +135,23 @@ describe('STANDARDS 5.10 an exchange that a person has to approve', () => {
     expect(deferralOf(await asking({ subject_token })).expires_in).toBeLessThanOrEqual(60);
   });
 
+  it('ends no later than the session of its run, unless that is over already and another one comes', async () => {
+    const subject_token = await world.personToken('alice', { sid: `run-${String(run)}` });
+    expect((await world.exchange({ subject_token })).status).toBe(200);
+    const { prisma } = world.writ.database;
+    const endAt = (seconds: number) =>
+      prisma.$executeRawUnsafe(
+        `UPDATE agent_session SET expires_at = now() + make_interval(secs => $1::float8)
+         WHERE id = (SELECT id FROM agent_session ORDER BY opened_at DESC LIMIT 1)`,
+        seconds,
+      );
+    await endAt(100);
+    expect(deferralOf(await asking({ subject_token })).expires_in).toBeLessThanOrEqual(100);
+    await endAt(-1);
+    const details = tools(tool('write_file', { arguments: { path: '/after' } }));
+    expect(deferralOf(await asking({ subject_token, authorization_details: details })).expires_in).toBeGreaterThan(100);
+  });
+
   it.each([
     ['a tool without its exact arguments', () => tools(tool('write_file'))],
     ['arguments that nobody can read', () => tools(tool('write_file', { arguments: { text: 'x'.repeat(16_500) } }))],
@@ -186,6 +203,14 @@ describe('STANDARDS 5.10 polling', () => {
   ])('with %s is malformed', async (_what, changes, error_description) => {
     const answered = answerOf(await poll(await asking(), { changes }));
     expect(answered).toEqual([400, { error: 'invalid_request', error_description }]);
+  });
+
+  it('spends the assertion even where it is malformed', async () => {
+    const credentials = await bearerAssertion(world.issuer, world.a1);
+    const asked = await asking();
+    const malformed = await poll(asked, { changes: { ...credentials, deferral_code: undefined } });
+    expect(malformed.body).toMatchObject({ error: 'invalid_request' });
+    expect((await poll(asked, { changes: credentials })).body).toMatchObject({ error: 'invalid_client' });
   });
 
   it('spends the assertion once', async () => {
