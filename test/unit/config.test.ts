@@ -73,6 +73,7 @@ describe('the configuration', () => {
       agentKeyOverlapHours: 24,
       decisionInputDays: 7,
       decisionPoints: [],
+      deferredTokenResponse: 'off',
       budgets: [],
       lifetimes: {
         userAccessTokenSeconds: 600,
