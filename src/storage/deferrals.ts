@@ -108,7 +108,7 @@ const Leaves = z.array(
 
 /** A run whose session is over by its time gets another one. */
 const ENDS = `
-  SELECT extract(epoch FROM expires_at)::bigint::text AS at FROM agent_session
+  SELECT floor(extract(epoch FROM expires_at))::bigint::text AS at FROM agent_session
   WHERE (id = $1::text OR run_key = $2::text) AND status <> 'ended' AND expires_at > clock_timestamp()`;
 
 const POLL = `
