@@ -13,13 +13,16 @@ export {
 export { discharged, type PolicyTexts } from './discharge.js';
 export {
   type About,
+  approvalKey,
   type Approvals,
   type Asked,
   type Asking,
   type Difference,
   type Held,
+  KEY_KEPT,
   MOST_OF_AGENT,
   MOST_OF_PERSON,
+  POLL_INTERVAL,
 } from './ports.js';
 export {
   type Answer,

@@ -62,6 +62,13 @@ export type Difference = Readonly<{
   missing: number;
 }>;
 
+/** What a redemption spends, and whoever takes a grant back: one approval, one token. */
+export const approvalKey = (id: string): string => `approval:${id}`;
+/** For so long after its request a spent key is kept: longer than anything may bring it again. */
+export const KEY_KEPT: Seconds = 3_600;
+/** Seconds between two polls, and those that are added for whoever comes too soon. */
+export const POLL_INTERVAL: Seconds = 5;
+
 /** Open requests of one agent for one person, and of one person in all: whoever asks for more is refused. */
 export const MOST_OF_AGENT = 16;
 export const MOST_OF_PERSON = 64;

@@ -19,8 +19,6 @@ export type Deferred = Readonly<{
   deferred: Readonly<{ approval: string; code: string; expiresAt: Seconds; number: string }>;
 }>;
 
-/** Seconds between two polls. */
-export const INTERVAL: Seconds = 5;
 /** DESIGN 8: how long an approval waits at most. */
 const LIFE: Seconds = 300;
 

@@ -1,8 +1,9 @@
+import { POLL_INTERVAL } from '../approval/index.js';
 import type { Seconds } from '../base/index.js';
 import { asClient, type AsClientDeps } from '../client/index.js';
 import type { Answer, FormRequest, Notes, OAuthErrorBody } from '../protocol/index.js';
 import type { ExchangeDeps } from './deps.js';
-import { type Deferred, INTERVAL } from './deferral.js';
+import type { Deferred } from './deferral.js';
 import { exchange, type Exchanged } from './exchange.js';
 import { reasonOf, type Refusal, toWire } from './refusal.js';
 
@@ -42,7 +43,7 @@ function deferred({ deferred: { approval, code, expiresAt, number } }: Deferred,
     error_description: 'a person has to approve this call; poll with deferral_code',
     deferral_code: code,
     expires_in: expiresAt - now,
-    interval: INTERVAL,
+    interval: POLL_INTERVAL,
     interaction_uri: `${issuer}/approvals/${approval}`,
     number,
   };

@@ -1,4 +1,4 @@
-import { callDigest, type Call, discharged, transition } from '../approval/index.js';
+import { approvalKey, type Call, callDigest, discharged, KEY_KEPT, transition } from '../approval/index.js';
 import type { Seconds } from '../base/index.js';
 import type { Spend } from '../client/index.js';
 import type { Delegation } from '../delegation/index.js';
@@ -61,9 +61,7 @@ export const liftedBy = ({ approval }: Redeeming, policies: PolicySet | undefine
 export const spendOf = (redeeming: Redeeming | undefined): readonly Spend[] =>
   redeeming === undefined
     ? []
-    : [{ what: 'approval', key: `approval:${redeeming.held.id}`, expiresAt: redeeming.held.expiresAt + KEPT }];
-
-const KEPT: Seconds = 3_600;
+    : [{ what: 'approval', key: approvalKey(redeeming.held.id), expiresAt: redeeming.held.expiresAt + KEY_KEPT }];
 
 /** DANGER: before the commit, or a crash after it would leave a spent approval and nobody who knows its token. */
 export async function keepForRedemption(

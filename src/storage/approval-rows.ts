@@ -1,6 +1,15 @@
 import { createHmac, hkdfSync } from 'node:crypto';
 import { z } from 'zod';
-import { type Answer, type Approval, type Asking, Binding, freeze, type Held, STATES } from '../approval/index.js';
+import {
+  type Answer,
+  type Approval,
+  type Asking,
+  Binding,
+  freeze,
+  type Held,
+  POLL_INTERVAL,
+  STATES,
+} from '../approval/index.js';
 import { Fault } from '../base/index.js';
 import { canonicalize, copyJson, type Json, type JsonObject, parseObject, sha256, Tier } from '../protocol/index.js';
 import { type EncryptionKeys, seal, unseal } from '../token/index.js';
@@ -123,7 +132,7 @@ export const INSERT = `
   INSERT INTO approval (id, state, person_id, client_id, jkt, server, tool, call, sha256, policy, code_hash, is_own, groups,
     about, members, sealed, asked_at, expires_at, pause)
   VALUES ($1, 'asked', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text[], $13::jsonb, $14::jsonb, decode($15, 'base64'),
-    to_timestamp($16::float8), to_timestamp($17::float8), 5)
+    to_timestamp($16::float8), to_timestamp($17::float8), ${POLL_INTERVAL})
   RETURNING ${COLUMNS}`;
 
 /** As the row has them, so that whoever writes can compare. */

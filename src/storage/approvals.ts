@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import {
   type Approval,
+  approvalKey,
   type Approvals,
   type Asked,
   type Asking,
   type Held,
+  KEY_KEPT,
   MOST_OF_AGENT,
   MOST_OF_PERSON,
   transition,
@@ -91,15 +93,13 @@ export function openApprovals(database: Database, encryptionKeys: EncryptionKeys
         if (due.length < AT_ONCE) break;
       }
       await pruneAll(database, PRUNE.over, now - REMEMBERED);
-      await pruneAll(database, PRUNE.tokens, now - TOKENS_KEPT);
+      await pruneAll(database, PRUNE.tokens, now - KEY_KEPT);
     },
   };
 }
 
 /** As often another writer may win before this one. */
 const TRIES = 64;
-/** Longer than any token is signed again. */
-const TOKENS_KEPT: Seconds = 3_600;
 
 type Transaction = Prisma.TransactionClient;
 type Facts = Readonly<Record<string, DoneRecord['facts'][string]>>;
@@ -176,10 +176,7 @@ async function moveWithin(
 }
 
 const spend = async (transaction: Transaction, { id, expiresAt }: Held): Promise<boolean> =>
-  (await transaction.$executeRawUnsafe(SPEND, approvalKey(id), expiresAt + TOKENS_KEPT)) > 0;
-
-/** What a redemption spends: one approval, one token. */
-export const approvalKey = (id: string): string => `approval:${id}`;
+  (await transaction.$executeRawUnsafe(SPEND, approvalKey(id), expiresAt + KEY_KEPT)) > 0;
 
 function saying(
   event: Parameters<Approvals['answer']>[1],
@@ -253,7 +250,7 @@ const MOVE = `
     sealed = CASE WHEN $6::float8 IS NULL THEN sealed END
   WHERE id = $1 AND state = $2 AND answers = $3::jsonb RETURNING ${COLUMNS}`;
 
-const USED = `
+export const USED = `
   UPDATE approval SET state = 'used', ended_at = to_timestamp($2::float8), sealed = NULL WHERE id = $1 AND state = 'granted'`;
 
 const SPEND = `

@@ -1,10 +1,11 @@
 import { z } from 'zod';
+import { approvalKey, POLL_INTERVAL } from '../approval/index.js';
 import type { Deferrals, Redeemed } from '../exchange/index.js';
 import { copyJson, feedTarget, type JsonObject, sha256, TokenType, Typ } from '../protocol/index.js';
 import type { EncryptionKeys } from '../token/index.js';
 import { Recorded } from '../token/recorded.js';
 import { approvalKeys, sealFor, unsealFor } from './approval-rows.js';
-import { approvalKey, type ApprovalStore } from './approvals.js';
+import { type ApprovalStore, USED } from './approvals.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 
@@ -116,7 +117,7 @@ const POLL = `
     SELECT id, coalesce(polled_at > to_timestamp($3::float8) - make_interval(secs => pause), false) AS soon
     FROM approval WHERE code_hash = $1 AND client_id = $2 FOR UPDATE
   )
-  UPDATE approval a SET polled_at = to_timestamp($3::float8), pause = a.pause + CASE WHEN before.soon THEN 5 ELSE 0 END
+  UPDATE approval a SET polled_at = to_timestamp($3::float8), pause = a.pause + CASE WHEN before.soon THEN ${POLL_INTERVAL} ELSE 0 END
   FROM before WHERE a.id = before.id RETURNING a.id, before.soon`;
 
 /** Seconds are whole where requests are kept. */
@@ -125,9 +126,6 @@ const CUT_OFF = `SELECT 1 FROM revocation WHERE target = ANY($1::text[]) AND rev
 const PREPARE = `
   INSERT INTO approval_token (request_id, approval_id, sealed, made_at) VALUES ($1, $2, decode($3, 'base64'), to_timestamp($4::float8))
   ON CONFLICT (request_id) DO UPDATE SET sealed = EXCLUDED.sealed, made_at = EXCLUDED.made_at`;
-
-const USED = `
-  UPDATE approval SET state = 'used', ended_at = to_timestamp($2::float8), sealed = NULL WHERE id = $1 AND state = 'granted'`;
 
 const PREPARED = `
   SELECT t.request_id AS request, t.sealed FROM replay r JOIN approval_token t ON t.request_id = r.spender

@@ -52,5 +52,5 @@ export { openTokenStates } from './token-states.js';
 export { leafOf } from './records.js';
 export { type Cosignatures, openCosignatures } from './cosignature-store.js';
 export { openEntryFinder } from './entry-finder.js';
-export { approvalKey, type ApprovalStore, openApprovals } from './approvals.js';
+export { type ApprovalStore, openApprovals } from './approvals.js';
 export { openDeferrals } from './deferrals.js';

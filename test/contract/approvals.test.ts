@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import {
+  approvalKey,
   type Approver,
   type Asking,
   type Call,
@@ -11,7 +12,7 @@ import {
 } from '../../src/approval/index.js';
 import { readRecord } from '../../src/audit/index.js';
 import { sha256 } from '../../src/protocol/index.js';
-import { type ApprovalStore, approvalKey, type Database, openApprovals } from '../../src/storage/index.js';
+import { type ApprovalStore, type Database, openApprovals } from '../../src/storage/index.js';
 import { aBinding, anArguments, frozen, NOW, TEXT } from '../support/approvals.js';
 import { databaseKinds, freshDatabase } from '../support/databases.js';
 
