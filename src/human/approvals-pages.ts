@@ -1,7 +1,7 @@
 import type { Seconds } from '../base/index.js';
 import type { AgentSession } from '../session/index.js';
 import { APPROVALS } from './approvals-words.js';
-import { html, type Markup, type Page, page } from './html.js';
+import { hiddenFields, html, type Markup, type Page, page } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
 
@@ -10,6 +10,8 @@ export type OwnSignInProblem = keyof typeof APPROVALS.signInProblems;
 
 type SignInForms = Readonly<{
   action: string;
+  /** Where it leads below /approvals. */
+  to: string | undefined;
   /** What a passkey is asked for, where there are local accounts. */
   options: object | undefined;
   providers: readonly Readonly<{ id: string; name: string }>[];
@@ -19,20 +21,21 @@ type SignInForms = Readonly<{
 const T = APPROVALS;
 
 /** Every way leads through a form of ours: a link that somebody follows begins nothing. */
-export function ownSignInPage({ action, options, providers, problem }: SignInForms): Page {
+export function ownSignInPage({ action, to, options, providers, problem }: SignInForms): Page {
   const said = problem === undefined ? undefined : T.signInProblems[problem];
   return page(
     T.signIn.title,
     html`<h1>${T.signIn.title}</h1>
       <p class="soft">${T.signIn.lead}</p>
       ${said === undefined || options !== undefined ? undefined : html`<p class="warn" role="alert">${said}</p>`}
-      ${options === undefined ? undefined : passkeyForm('get', { action, options, said }, T.signIn.byPasskey)}
+      ${options === undefined ? undefined : passkeyForm('get', { action, options, said, hidden: { to } }, T.signIn.byPasskey)}
       ${options === undefined && providers.length === 0 ? html`<p>${T.signIn.nobody}</p>` : undefined}
       <div class="choices">
         ${providers.map(
           ({ id, name }) =>
             html`<form method="post" action="${action}">
               <input type="hidden" name="provider" value="${id}" />
+              ${hiddenFields({ to })}
               <div class="actions"><button type="submit">${T.signIn.at} ${name}</button></div>
             </form>`,
         )}

@@ -1,6 +1,4 @@
-import type { Context } from 'koa';
 import { isFresh } from '../approval/index.js';
-import type { Clock } from '../base/index.js';
 import type { PathParams, Route } from '../http/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import type { AgentSession, SessionsAdmin } from '../session/index.js';
@@ -8,24 +6,21 @@ import { type ApprovalsProblem, approvalsPage } from './approvals-pages.js';
 import { APPROVALS } from './approvals-words.js';
 import { sendPage } from './html.js';
 import { readOwnForm } from './own-form.js';
-import type { OwnSession, OwnSessions } from './own-session.js';
-import { beginOwnSignIn, type OwnSignInDeps, showOwnSignIn } from './own-sign-in.js';
+import { beginOwnSignIn, showOwnSignIn } from './own-sign-in.js';
+import { postedBy, seeOther, signedIn, type Visit as VisitOf, type VisitDeps } from './own-visit.js';
 import { troublePage } from './pages.js';
-import type { Person } from './people.js';
-import type { PageSecrets } from './secrets.js';
 
-export type ApprovalsDeps = OwnSignInDeps &
+export type ApprovalsDeps = VisitDeps &
   Readonly<{
-    secrets: PageSecrets;
-    sessions: OwnSessions;
     /** Ends one sign-in, on the record. */
     endSignIn(signIn: string, person: string): Promise<void>;
     /** Ends every sign-in of the person, with all that agents hold in their name. */
     endAll(person: string): Promise<void>;
     acting: Pick<SessionsAdmin, 'list' | 'get' | 'pause' | 'resume' | 'end'>;
     registry: RegistryReader;
-    clock: Clock;
   }>;
+
+type Visit = VisitOf<ApprovalsDeps>;
 
 /** Where everything of /approvals begins, for the router. */
 export const approvalsPrefix = (issuer: string): string => `${new URL(issuer).pathname.replace(/\/$/, '')}/approvals`;
@@ -41,35 +36,24 @@ export function approvalsRoutes(deps: ApprovalsDeps): readonly Route[] {
       path: `${path}/sign-in`,
       handle: async (ctx) => beginOwnSignIn(ctx, await readOwnForm(ctx, origin), deps),
     },
-    { method: 'POST', path: `${path}/sign-out`, handle: (ctx) => posted(ctx, deps, signOut) },
+    { method: 'POST', path: `${path}/sign-out`, handle: (ctx) => postedBy(ctx, deps, here(signOut)) },
     {
       method: 'POST',
       path: `${path}/sessions/:id`,
-      handle: (ctx, params) => posted(ctx, deps, (visit, form) => change(visit, form, params)),
+      handle: (ctx, params) =>
+        postedBy(
+          ctx,
+          deps,
+          here((visit, form) => change(visit, form, params)),
+        ),
     },
   ];
 }
 
-type Visit = Readonly<{ ctx: Context; session: OwnSession; person: Person; deps: ApprovalsDeps }>;
-
-async function signedIn(ctx: Context, deps: ApprovalsDeps, go: (visit: Visit) => Promise<void>): Promise<void> {
-  const session = await deps.sessions.current(ctx);
-  const person = session === undefined ? undefined : await deps.people.byId(session.person);
-  if (session === undefined || person?.status !== 'active') await showOwnSignIn(ctx, deps);
-  else await go({ ctx, session, person, deps });
-}
-
-const posted = (
-  ctx: Context,
-  deps: ApprovalsDeps,
-  go: (visit: Visit, form: URLSearchParams) => Promise<void>,
-): Promise<void> =>
-  signedIn(ctx, deps, async (visit) => {
-    const form = await readOwnForm(ctx, new URL(deps.issuer).origin);
-    const isOurs = deps.secrets.isPlaceToken(form?.get('token') ?? '', visit.session.uid);
-    if (form === undefined || !isOurs) await show(visit, 'not_from_here');
-    else await go(visit, form);
-  });
+const here =
+  (go: (visit: Visit, form: URLSearchParams) => Promise<void>) =>
+  (visit: Visit, form: URLSearchParams | undefined): Promise<void> =>
+    form === undefined ? show(visit, 'not_from_here') : go(visit, form);
 
 const PAGE = 10;
 
@@ -100,7 +84,8 @@ async function change(visit: Visit, form: URLSearchParams, { id = '' }: PathPara
   const action = form.get('action');
   const approver = { person: person.id, groups: [], verifiedAt: session.verifiedAt };
   if (action !== 'pause' && action !== 'resume' && action !== 'end') await show(visit, 'not_from_here');
-  else if (action === 'resume' && !isFresh(approver, deps.clock.now())) await showOwnSignIn(ctx, deps, 'confirm');
+  else if (action === 'resume' && !isFresh(approver, deps.clock.now()))
+    await showOwnSignIn(ctx, deps, { problem: 'confirm' });
   else if (await isDone(action, found, visit)) seeOther(ctx, `${deps.issuer}/approvals`);
   else await show(visit, 'changed');
 }
@@ -134,11 +119,4 @@ async function signOut({ ctx, session, person, deps }: Visit, form: URLSearchPar
   else await deps.endSignIn(session.uid, person.id);
   await deps.sessions.clear(ctx);
   seeOther(ctx, `${deps.issuer}/approvals`);
-}
-
-/** RFC 9700 section 4.12: 303, so that no browser repeats a form at the next address. */
-function seeOther(ctx: Context, address: string): void {
-  ctx.status = 303;
-  ctx.set({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' });
-  ctx.redirect(address);
 }

@@ -47,6 +47,12 @@ export function visible(text: string): string {
   );
 }
 
+/** What a form brings back unseen; what is `undefined` is left out. */
+export const hiddenFields = (fields: Readonly<Record<string, string | undefined>>): readonly Markup[] =>
+  Object.entries(fields).map(([name, value]) =>
+    value === undefined ? html`` : html`<input type="hidden" name="${name}" value="${value}" />`,
+  );
+
 /** A whole page and the headers it must be sent with. */
 export type Page = Readonly<{ status: number; headers: Readonly<Record<string, string>>; body: string }>;
 

@@ -30,8 +30,14 @@ export type OwnSignInDeps = Readonly<{
   report: (thrown: unknown) => void;
 }>;
 
+/** Where below /approvals a sign-in leads: one request to people, or the page that makes a passkey. It is never an address. */
+export const Place = z.string().regex(/^(apr_[\w-]{22}|passkey)$/);
+export type Place = string;
+
+export type Asking = Readonly<{ problem?: OwnSignInProblem | undefined; to?: Place | undefined }>;
+
 /** Asks who is there, afresh, and for Writ itself: no client opens this, and it leads to /approvals and nowhere else. */
-export async function showOwnSignIn(ctx: Context, deps: OwnSignInDeps, problem?: OwnSignInProblem): Promise<void> {
+export async function showOwnSignIn(ctx: Context, deps: OwnSignInDeps, { problem, to }: Asking = {}): Promise<void> {
   const { issuer, passkeys, signIns } = deps;
   const wait = await deps.perNetwork.take(networkSeen(ctx.req));
   if (wait !== undefined) {
@@ -44,7 +50,7 @@ export async function showOwnSignIn(ctx: Context, deps: OwnSignInDeps, problem?:
   const options =
     passkeys === undefined || browser === '' ? undefined : await passkeys.requestOptions(purposeOf(browser));
   const providers = [...signIns.values()].map(({ provider: { id, name } }) => ({ id, name }));
-  sendPage(ctx, ownSignInPage({ action: `${issuer}/approvals/sign-in`, options, providers, problem }));
+  sendPage(ctx, ownSignInPage({ action: `${issuer}/approvals/sign-in`, to, options, providers, problem }));
 }
 
 /** The one form of that page: the answer of a passkey, or the provider to go to. */
@@ -55,27 +61,33 @@ export async function beginOwnSignIn(
 ): Promise<void> {
   const browser = ctx.cookies.get(ownCookie(deps.issuer, BROWSER)) ?? '';
   const chosen = deps.signIns.get(form?.get('provider') ?? '');
-  if (form === undefined || !SECRET.test(browser)) await showOwnSignIn(ctx, deps, 'not_from_here');
+  const to = Place.safeParse(form?.get('to')).data;
+  if (form === undefined || !SECRET.test(browser)) await showOwnSignIn(ctx, deps, { problem: 'not_from_here', to });
   else if (form.has('answer') && deps.passkeys !== undefined)
-    await signInByPasskey(ctx, { answer: form.get('answer') ?? '', browser, passkeys: deps.passkeys }, deps);
-  else if (chosen === undefined) await showOwnSignIn(ctx, deps, 'not_from_here');
-  else await goToProvider(ctx, { chosen, browser }, deps);
+    await signInByPasskey(ctx, { answer: form.get('answer') ?? '', browser, to, passkeys: deps.passkeys }, deps);
+  else if (chosen === undefined) await showOwnSignIn(ctx, deps, { problem: 'not_from_here', to });
+  else await goToProvider(ctx, { chosen, browser, to }, deps);
 }
 
 async function signInByPasskey(
   ctx: Context,
-  { answer, browser, passkeys }: Readonly<{ answer: string; browser: string; passkeys: Passkeys }>,
+  {
+    answer,
+    browser,
+    to,
+    passkeys,
+  }: Readonly<{ answer: string; browser: string; to: Place | undefined; passkeys: Passkeys }>,
   deps: OwnSignInDeps,
 ): Promise<void> {
   const seen = await deps.records.lastRevocation(); // before anybody is authenticated: what is revoked meanwhile ends it
   const proved = await passkeys.verified(answer, purposeOf(browser));
-  if (!proved.ok) return showOwnSignIn(ctx, deps, proved.error);
+  if (!proved.ok) return showOwnSignIn(ctx, deps, { problem: proved.error, to });
   const { account, amr, authTime } = proved.value;
-  if (account.status !== 'active') return showOwnSignIn(ctx, deps, 'account');
+  if (account.status !== 'active') return showOwnSignIn(ctx, deps, { problem: 'account', to });
   const { issuer, passkeyAcr: acr } = deps;
   const how = { verifiedAt: authTime, acr, amr };
   await deps.sessions.begin(ctx, { person: account.id, issuer, ...how, seen, sessions: [] });
-  sendPage(ctx, continuePage(`${issuer}/approvals`));
+  sendPage(ctx, continuePage(addressOf(issuer, to)));
 }
 
 /** What binds a sign-in on its way to this browser and this place. */
@@ -84,13 +96,14 @@ const Begun = z.strictObject({
   provider: z.string(),
   browser: z.string(),
   seen: z.number(),
+  to: Place.optional(),
 });
 type Begun = z.infer<typeof Begun>;
 
 /** OpenID Connect Core section 3.1.2.1: the provider asks again, whoever is signed in there, and says when it did. */
 async function goToProvider(
   ctx: Context,
-  { chosen, browser }: Readonly<{ chosen: SignInAt; browser: string }>,
+  { chosen, browser, to }: Readonly<{ chosen: SignInAt; browser: string; to: Place | undefined }>,
   deps: OwnSignInDeps,
 ): Promise<void> {
   const secrets = deps.secrets.newSignIn();
@@ -98,9 +111,9 @@ async function goToProvider(
   const started = await chosen.start(secrets, { maxAge: AT_MOST_SECONDS, afresh: true });
   if (!started.ok) {
     deps.report(started.error.cause);
-    return showOwnSignIn(ctx, deps, 'unavailable');
+    return showOwnSignIn(ctx, deps, { problem: 'unavailable', to });
   }
-  const begun: Begun = { place: 'approvals', provider: chosen.provider.id, browser: sha256(browser), seen };
+  const begun: Begun = { place: 'approvals', provider: chosen.provider.id, browser: sha256(browser), seen, to };
   await deps.challenges.keep(secrets.state, JSON.stringify(begun), ON_ITS_WAY_SECONDS);
   sendPage(ctx, continuePage(started.value));
 }
@@ -121,8 +134,8 @@ export function ownCallback(deps: OwnSignInDeps): Middleware {
     const chosen = deps.signIns.get(ctx.path.slice(prefix.length));
     if (begun === undefined || typeof state !== 'string') await next();
     else if (chosen?.provider.id !== begun.provider || begun.browser !== sha256(browser))
-      await showOwnSignIn(ctx, deps, 'stale');
-    else await answerInTime(() => finish(ctx, { chosen, state, seen: begun.seen }, deps), ctx.req, SIGN_IN_WITHIN_MS);
+      await showOwnSignIn(ctx, deps, { problem: 'stale', to: begun.to });
+    else await answerInTime(() => finish(ctx, { chosen, state, begun }, deps), ctx.req, SIGN_IN_WITHIN_MS);
   };
 }
 
@@ -133,24 +146,27 @@ function begunOf(purpose: string | undefined): Begun | undefined {
 
 async function finish(
   ctx: Context,
-  { chosen, state, seen }: Readonly<{ chosen: SignInAt; state: string; seen: number }>,
+  { chosen, state, begun: { seen, to } }: Readonly<{ chosen: SignInAt; state: string; begun: Begun }>,
   deps: OwnSignInDeps,
 ): Promise<void> {
   const signedIn = await chosen.finish(ctx.search, deps.secrets.signInOf(state), AT_MOST_SECONDS);
   if (!signedIn.ok) {
     const { reason, cause } = signedIn.error;
     if (reason !== 'denied') deps.report(cause);
-    return showOwnSignIn(ctx, deps, reason === 'invalid' ? 'unverified' : reason);
+    return showOwnSignIn(ctx, deps, { problem: reason === 'invalid' ? 'unverified' : reason, to });
   }
   const { issuer, subject, attributes, acr, amr, authTime, sid } = signedIn.value;
   if (authTime === undefined) throw new Fault('internal', `${issuer} was asked when, and its answer passed without it`);
   const person = await deps.people.ensure(issuer, subject, attributes);
-  if (person.status !== 'active') return showOwnSignIn(ctx, deps, 'account');
+  if (person.status !== 'active') return showOwnSignIn(ctx, deps, { problem: 'account', to });
   const sessions = sid === undefined ? [] : [companySession(issuer, sid)];
   await deps.sessions.begin(ctx, { person: person.id, issuer, verifiedAt: authTime, acr, amr, seen, sessions });
   // Not a redirect: of a chain that another site began, the browser would keep the cookie and not yet send it.
-  sendPage(ctx, continuePage(`${deps.issuer}/approvals`));
+  sendPage(ctx, continuePage(addressOf(deps.issuer, to)));
 }
+
+const addressOf = (issuer: string, to: Place | undefined): string =>
+  `${issuer}/approvals${to === undefined ? '' : `/${to}`}`;
 
 /** AZ-14, AZ-16, AZ-20: what is begun in one browser is finished in no other. */
 function browserOf(ctx: Context, issuer: string): string {

@@ -1,4 +1,4 @@
-import { html, type Markup, type Page, page } from './html.js';
+import { hiddenFields, html, type Markup, type Page, page } from './html.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
 import type { PasskeyFlaw } from './passkeys.js';
 import { troublePage } from './pages.js';
@@ -81,10 +81,20 @@ const saying = ({ problem, ...form }: Form) => ({
   said: problem === undefined ? undefined : PROBLEMS[problem],
 });
 
-/** `said`: what is wrong, where something is. */
+type PasskeyForm = Readonly<{
+  action: string;
+  options: object;
+  /** What is wrong, where something is. */
+  said: string | undefined;
+  hidden?: Readonly<Record<string, string | undefined>>;
+  /** What else the person fills in. */
+  fields?: Markup | undefined;
+}>;
+
+/** One button that asks the browser for a passkey. */
 export const passkeyForm = (
   method: 'create' | 'get',
-  { action, options, said }: Readonly<{ action: string; options: object; said: string | undefined }>,
+  { action, options, said, hidden = {}, fields }: PasskeyForm,
   label: string,
 ): Markup =>
   html`<p class="warn" role="alert" ${said === undefined ? HIDDEN : undefined}>${said ?? ''}</p>
@@ -98,6 +108,7 @@ export const passkeyForm = (
       data-missing="This browser knows no passkeys. Open the page in a newer one."
     >
       <input type="hidden" name="answer" value="" />
+      ${hiddenFields(hidden)} ${fields}
       <div class="actions"><button type="submit" class="primary">${label}</button></div>
     </form>`;
 
