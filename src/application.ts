@@ -5,7 +5,7 @@ import { auditPrefix, auditRoutes } from './audit-routes.js';
 import { logSigner, outcomesRoute, sessionClosesAfter } from './audit/index.js';
 import { authzenRoutes, type DecisionLog } from './authzen/index.js';
 import { agentKeys, keySource } from './client/index.js';
-import type { Config } from './config/index.js';
+import { type Config, isAddress } from './config/index.js';
 import { markChanged } from './drift/index.js';
 import {
   type Deferrals,
@@ -33,11 +33,14 @@ import {
 } from './http/index.js';
 import type { DeferralEnder, HandleReader, TokenStates } from './introspection/index.js';
 import {
+  type ApprovalDeps,
+  approvalRoutes,
   type ApprovalsDeps,
   approvalsPrefix,
   approvalsRoutes,
   enrolmentRoutes,
   ownCallback,
+  ownPasskeyRoutes,
   OwnSessions,
   pageSecrets,
   Passkeys,
@@ -76,6 +79,7 @@ import {
   openKeyLives,
   openLog,
   openLogRecovery,
+  openOwnPasskeys,
   openOutcomes,
   openPeople,
   readAcquaintance,
@@ -138,7 +142,9 @@ export function application(house: House): RequestListener {
       ? []
       : enrolmentRoutes({ ...local, issuer: config.issuer, perNetwork: beginnings.perNetwork })
     ).map(shownInTime(report)),
-    ...approvalsRoutes(approvals).map(shownInTime(report)),
+    ...[...approvalsRoutes(approvals), ...ownPasskeyRoutes(approvals), ...approvalRoutes(approvals)].map(
+      shownInTime(report),
+    ),
     ...adminOf(house, shared).map(answeredInTime),
   ];
   const koa = koaOf(house, steps);
@@ -272,23 +278,29 @@ function engineOf(
 }
 
 /** Nothing where there are no local accounts. */
-function localOf({ config, clock, database }: House) {
-  if (!config.localAccounts) return undefined;
-  const accounts = openLocalAccounts(database, clock);
-  const passkeys = new Passkeys({ issuer: config.issuer, accounts, challenges: openChallenges(database), clock });
-  return { accounts, passkeys, acr: config.passkeyAcr };
-}
+const localOf = (house: House) =>
+  house.config.localAccounts
+    ? {
+        accounts: openLocalAccounts(house.database, house.clock),
+        passkeys: passkeysOf(house),
+        acr: house.config.passkeyAcr,
+      }
+    : undefined;
+
+const passkeysOf = ({ config: { issuer }, clock, database }: House): Passkeys =>
+  new Passkeys({ issuer, accounts: openLocalAccounts(database, clock), challenges: openChallenges(database), clock });
 
 /** The people's own place. Its sign-ins are kept beside those of the engine, and end with whatever ends those. */
 function approvalsOf(
-  { config, secrets, clock, report, database, registry }: House,
+  house: House,
   { persons }: Pick<Shared, 'persons'>,
   {
     engine,
     local,
     perNetwork,
   }: Pick<ApprovalsDeps, 'perNetwork'> & Readonly<{ engine: Engine; local: ReturnType<typeof localOf> }>,
-): ApprovalsDeps {
+): ApprovalsDeps & ApprovalDeps {
+  const { config, secrets, clock, report, database, registry } = house;
   const records = openEngineStore(database, clock);
   const signOuts = openSignOuts(database, clock);
   return {
@@ -304,6 +316,10 @@ function approvalsOf(
     endSignIn: (signIn, person) => signOuts.here(signIn, person),
     endAll: (person) => signOuts.everywhere(person),
     acting: openSessions(database, clock),
+    approvals: house.approvals,
+    confirming: isAddress(config.issuer)
+      ? undefined
+      : { passkeys: passkeysOf(house), own: openOwnPasskeys(database, clock) },
   };
 }
 
@@ -322,12 +338,8 @@ function adminOf(house: House, { failures, persons }: Pick<Shared, 'failures' | 
     revocations: openRevocations(database, clock),
     persons: openPersonNames(database, clock),
     people: openAccountablePeople(database, persons, clock),
-    ...(config.localAccounts
-      ? {
-          invitations: openInvitations(database, { issuer: config.issuer, clock }),
-          passkeys: openHeldPasskeys(database, { issuer: config.issuer, clock }),
-        }
-      : {}),
+    ...(config.localAccounts ? { invitations: openInvitations(database, { issuer: config.issuer, clock }) } : {}),
+    ...(isAddress(config.issuer) ? {} : { passkeys: openHeldPasskeys(database, clock) }),
     agentKeys: openKeyLives(database),
     agentKeyAge: config.agentKeyDays * 86_400,
     agentLife: config.agentLifetimeDays * 86_400,

@@ -5,7 +5,7 @@ import { ADMINISTRATOR } from './change.js';
 import { NoBody, NoQuery, type Operation, operation } from './operation.js';
 import { instant } from './shapes.js';
 
-/** A passkey of a local account as administrators see it: nothing of it opens anything. */
+/** A passkey as administrators see it: nothing of it opens anything. */
 export type HeldPasskey = Readonly<{
   id: string;
   createdAt: Seconds;
@@ -14,9 +14,9 @@ export type HeldPasskey = Readonly<{
   isBackedUp: boolean;
 }>;
 
-/** The passkeys of local accounts, for administrators. */
+/** The passkeys by which local accounts sign in, and everybody approves, for administrators. */
 export interface HeldPasskeys {
-  /** `undefined` when there is no such person of our own issuer. */
+  /** `undefined` when there is no such person. */
   of(person: string): Promise<readonly HeldPasskey[] | undefined>;
   /**
    * Removes one of a person's passkeys, or without `id` all of them with their open links, and in the same transaction cuts the
@@ -57,14 +57,14 @@ const REMOVED = { person: EXAMPLE.person, passkeys: [EXAMPLE.passkey.id], sessio
 
 type Deps = Readonly<{ passkeys: HeldPasskeys | undefined }>;
 
-/** Without local accounts they refuse and say which setting is missing. */
+/** Where browsers keep no passkeys they refuse and say why. */
 export const passkeyOperations = ({ passkeys }: Deps): readonly Operation[] => [
   operation({
     id: 'listPasskeys',
     method: 'GET',
     path: '/admin/v1/persons/:person/passkeys',
     params: { person: 'The id of the person.' },
-    about: 'Lists the passkeys of a local account.',
+    about: 'Lists the passkeys of a person.',
     query: NoQuery,
     body: NoBody,
     answers: [
@@ -77,10 +77,10 @@ export const passkeyOperations = ({ passkeys }: Deps): readonly Operation[] => [
     ],
     problems: ['not_found', 'conflict'],
     run: async ({ params: { person = '' } }) => {
-      if (passkeys === undefined) return err(NO_LOCAL_ACCOUNTS);
+      if (passkeys === undefined) return err(NO_PASSKEYS);
       const held = await passkeys.of(person);
       return held === undefined
-        ? err(plainProblem('not_found', `There is no local account of a person ${person}`))
+        ? err(plainProblem('not_found', `There is no person ${person}`))
         : ok({ status: 200, body: { items: held.map(viewOf) } });
     },
   }),
@@ -96,7 +96,7 @@ export const passkeyOperations = ({ passkeys }: Deps): readonly Operation[] => [
     answers: [{ status: 200, about: 'It is gone.', schema: Removed, example: REMOVED }],
     problems: ['not_found', 'conflict'],
     run: async ({ params: { person = '', passkey = '' } }) => {
-      if (passkeys === undefined) return err(NO_LOCAL_ACCOUNTS);
+      if (passkeys === undefined) return err(NO_PASSKEYS);
       const removed = await passkeys.remove({ person, id: passkey, by: ADMINISTRATOR });
       return removed === undefined
         ? err(plainProblem('not_found', `The person ${person} has no passkey ${passkey}`))
@@ -108,6 +108,11 @@ export const passkeyOperations = ({ passkeys }: Deps): readonly Operation[] => [
 export const NO_LOCAL_ACCOUNTS: Problem = plainProblem(
   'conflict',
   'There are no local accounts here: localAccounts (WRIT_LOCAL_ACCOUNTS) is off',
+);
+
+const NO_PASSKEYS: Problem = plainProblem(
+  'conflict',
+  'There are no passkeys here: the issuer is an IP address, and browsers keep passkeys for host names',
 );
 
 const viewOf = ({ id, createdAt, lastUsedAt, mayBeCopied, isBackedUp }: HeldPasskey): z.infer<typeof PasskeyView> => ({

@@ -5,6 +5,7 @@ export { environmentExample } from './example.js';
 export { type ReadFile, readTextFile } from './file.js';
 export { loadConfig } from './load.js';
 export { type ConfigProblem, describeProblem } from './problem.js';
+export { isAddress } from './together.js';
 export { Settings } from './settings.js';
 export { parseYaml } from './yaml.js';
 export { readPolicyFiles } from './policy-files.js';

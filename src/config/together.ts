@@ -85,8 +85,8 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** WebAuthn section 5.1.3: the RP ID is a domain. */
-function isAddress(issuer: string): boolean {
+/** WebAuthn section 5.1.3: the RP ID is a domain, so browsers keep no passkeys for an address. */
+export function isAddress(issuer: string): boolean {
   const { hostname } = new URL(issuer);
   return isIP(hostname.replace(/^\[(.*)\]$/, '$1')) !== 0;
 }

@@ -42,10 +42,13 @@ export function ownSignInPage({ action, to, options, providers, problem }: SignI
       </div>`,
     {
       ...(options === undefined ? {} : { script: PASSKEY_SCRIPT }),
-      status: problem === undefined ? 200 : problem === 'confirm' ? 403 : 400,
+      status: problem === undefined ? 200 : AGAIN.has(problem) ? 403 : 400,
     },
   );
 }
+
+/** What needs a sign-in of just now. */
+const AGAIN: ReadonlySet<OwnSignInProblem> = new Set<OwnSignInProblem>(['confirm', 'approve', 'passkey']);
 
 /** A live session of an agent as its person sees it. */
 export type Acting = Readonly<{ session: AgentSession; agent: string; owner: string | undefined }>;

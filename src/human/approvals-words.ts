@@ -13,6 +13,8 @@ export const APPROVALS = {
   signInProblems: {
     not_from_here: 'That did not come from this page as it is now, so nothing has changed. Please sign in here.',
     confirm: 'To let an agent go on, sign in again first. Nothing has changed yet.',
+    approve: 'To approve, sign in again first. Nothing has changed yet.',
+    passkey: 'To make a passkey, sign in again first.',
     denied: 'The sign-in was not completed. You can try again.',
     unverified: 'What your identity provider answered could not be verified. Please try again.',
     unavailable: 'Your identity provider cannot be reached right now. Try again in a few minutes.',

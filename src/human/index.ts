@@ -1,3 +1,4 @@
+export { type ApprovalDeps, approvalRoutes } from './approval.js';
 export { approvalsPrefix, type ApprovalsDeps, approvalsRoutes } from './approvals.js';
 export { type ConsentRequest, consentRequest, type ConsentTool } from './consent.js';
 export { enrolmentRoutes, type EnrolmentDeps } from './enrolment.js';
@@ -10,10 +11,11 @@ export {
   type SignInSecrets,
   type SignInWish,
 } from './identity-provider.js';
-export type { Challenges, Invited, LocalAccount, LocalAccounts, NewPasskey } from './local-accounts.js';
+export type { Challenges, Invited, LocalAccount, LocalAccounts, NewPasskey, OwnPasskeys } from './local-accounts.js';
 export { type CompanyLogout, type LogoutFlaw, readLogoutToken } from './logout-token.js';
 export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
 export { shownInTime } from './in-trouble.js';
+export { ownPasskeyRoutes } from './own-passkey.js';
 export { OwnSessions, type SignInRecords } from './own-session.js';
 export { ownCallback } from './own-sign-in.js';
 export { chooserPage, consentPage, type ConsentProblem, continuePage, type Trouble, troublePage } from './pages.js';

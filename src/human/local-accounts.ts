@@ -12,8 +12,8 @@ export type NewPasskey = Readonly<{
   isBackedUp: boolean;
 }>;
 
-/** The account of this Writ itself: `subject` is also the user handle of its passkeys. */
-export type LocalAccount = Person & Readonly<{ subject: string }>;
+/** A person for whom this Writ itself vouches: `issuer` is ours. */
+export type LocalAccount = Person;
 
 /** Whom a link invites, with the passkeys that they have already. */
 export type Invited = Readonly<{
@@ -27,9 +27,20 @@ export interface LocalAccounts {
   invited(tokenHash: string): Promise<Invited | undefined>;
   /** Spends the link and keeps the passkey, both or neither: neither when the link is `over`, or the passkey is `taken`. */
   enrol(tokenHash: string, passkey: NewPasskey): Promise<'done' | 'over' | 'taken'>;
-  passkey(id: string): Promise<Readonly<{ passkey: NewPasskey; account: LocalAccount }> | undefined>;
+  /** Anybody's, also of those for whom a company vouches. */
+  passkey(id: string): Promise<Readonly<{ passkey: NewPasskey; account: Person }> | undefined>;
   /** Counts a use. False for a counter that was seen before: then there are two of this key (WebAuthn section 6.1.1). */
   used(id: string, use: Readonly<{ counter: number; isBackedUp: boolean }>): Promise<boolean>;
+}
+
+/**
+ * Passkeys by which people confirm what they approve, whoever vouches for them. They sign in nobody but local accounts: at the
+ * company's provider somebody may be gone whose passkey still works.
+ */
+export interface OwnPasskeys {
+  has(person: string): Promise<boolean>;
+  /** The first one of a person, on the record. Later ones would be as good as it, by a sign-in alone. */
+  first(person: string, passkey: NewPasskey): Promise<'done' | 'has_one' | 'taken'>;
 }
 
 /** Challenges that are good once, each for what it was made for. */

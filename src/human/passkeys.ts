@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Clock, err, ok, randomText, type Result, type Seconds } from '../base/index.js';
-import type { Challenges, LocalAccount, LocalAccounts, NewPasskey } from './local-accounts.js';
+import type { Challenges, LocalAccounts, NewPasskey } from './local-accounts.js';
+import type { Person } from './people.js';
 
 /**
  * `unreadable`: no answer of an authenticator. `stale`: its challenge is unknown, used, over or made for something else.
@@ -9,7 +10,7 @@ import type { Challenges, LocalAccount, LocalAccounts, NewPasskey } from './loca
 export type PasskeyFlaw = 'unreadable' | 'stale' | 'unknown' | 'invalid' | 'copied';
 
 /** Who proved just now to be there, by a passkey and what opens it. */
-export type Verified = Readonly<{ account: LocalAccount; amr: readonly string[]; authTime: Seconds }>;
+export type Verified = Readonly<{ account: Person; amr: readonly string[]; authTime: Seconds }>;
 
 type Deps = Readonly<{ issuer: string; accounts: LocalAccounts; challenges: Challenges; clock: Clock }>;
 
@@ -33,13 +34,13 @@ export class Passkeys {
   }
 
   /** What `navigator.credentials.create` takes, in JSON: a key that is found without a name and opened by its person. */
-  async creationOptions(account: LocalAccount, passkeys: readonly string[], purpose: string): Promise<object> {
-    const name = account.attributes.email ?? account.attributes.name ?? account.subject;
+  async creationOptions(account: Person, passkeys: readonly string[], purpose: string): Promise<object> {
+    const name = account.attributes.email ?? account.attributes.name ?? account.id;
     return {
       challenge: await this.challenge(purpose),
       rp: { id: this.rpId, name: 'Writ' },
       user: {
-        id: Buffer.from(account.subject).toString('base64url'),
+        id: this.#handleOf(account),
         name,
         displayName: account.attributes.name ?? name,
       },
@@ -52,9 +53,9 @@ export class Passkeys {
   }
 
   /** What `navigator.credentials.get` takes: no list of keys, so that it tells nobody who has an account. */
-  async requestOptions(purpose: string): Promise<object> {
+  async requestOptions(purpose: string, challenge?: string): Promise<object> {
     return {
-      challenge: await this.challenge(purpose),
+      challenge: await this.challenge(purpose, challenge),
       rpId: this.rpId,
       userVerification: 'required',
       allowCredentials: [],
@@ -81,8 +82,11 @@ export class Passkeys {
     return ok({ id, publicKey, counter, transports, mayBeCopied: credentialDeviceType === 'multiDevice', isBackedUp });
   }
 
-  /** WebAuthn section 7.2: fresh user verification, for this purpose and no other. */
-  async verified(answer: string, purpose: string): Promise<Result<Verified, PasskeyFlaw>> {
+  /**
+   * WebAuthn section 7.2: fresh user verification, for this purpose and no other. `person`: theirs only, whoever vouches for
+   * them. Without it a local account's, since only those are signed in by it.
+   */
+  async verified(answer: string, purpose: string, person?: string): Promise<Result<Verified, PasskeyFlaw>> {
     const { accounts, clock } = this.#deps;
     const response = read(Assertion, answer);
     if (response === undefined) return err('unreadable');
@@ -91,7 +95,9 @@ export class Passkeys {
     const known = await accounts.passkey(response.id);
     if (known === undefined) return err('unknown');
     const { account, passkey } = known;
-    if (response.response.userHandle !== Buffer.from(account.subject).toString('base64url')) return err('invalid');
+    const isTheirs = person === undefined ? account.issuer === this.#deps.issuer : account.id === person;
+    if (!isTheirs) return err('unknown');
+    if (response.response.userHandle !== this.#handleOf(account)) return err('invalid');
     const { verifyAuthenticationResponse } = await library();
     // The counter is judged by the database below, which two processes cannot pass at once; here it is asked for nothing.
     const credential = { id: passkey.id, publicKey: new Uint8Array(passkey.publicKey), counter: 0 };
@@ -105,6 +111,11 @@ export class Passkeys {
     const { newCounter: counter, credentialBackedUp: isBackedUp } = proof.authenticationInfo;
     if (!(await accounts.used(passkey.id, { counter, isBackedUp }))) return err('copied');
     return ok({ account, amr: methodsOf(passkey), authTime: clock.now() });
+  }
+
+  /** WebAuthn section 5.4.3: at most 64 bytes that say nothing of who it is, as a company's subject may. */
+  #handleOf({ id, issuer, subject }: Person): string {
+    return Buffer.from(issuer === this.#deps.issuer ? subject : id).toString('base64url');
   }
 
   /** The challenge that the answer is to, if it is one for this purpose. DANGER: it is spent whatever else is wrong. */

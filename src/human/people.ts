@@ -1,7 +1,14 @@
 /** What an identity provider told us of a person. It describes, and never identifies. */
 export type PersonAttributes = Readonly<{ name?: string; email?: string }>;
 
-export type Person = Readonly<{ id: string; status: string; attributes: PersonAttributes }>;
+/** `id` is ours; issuer and subject are who vouches for them, and how they are called there. */
+export type Person = Readonly<{
+  id: string;
+  issuer: string;
+  subject: string;
+  status: string;
+  attributes: PersonAttributes;
+}>;
 
 /** People by who vouches for them: identity is the pair of issuer and subject, never an e-mail address. */
 export interface PersonDirectory {

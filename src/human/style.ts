@@ -34,6 +34,13 @@ button:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outlin
 select { font: inherit; min-height: 44px; padding: 8px; border-radius: 8px; border: 1px solid var(--line); background: var(--paper); color: var(--ink); }
 summary { cursor: pointer; padding: 8px 0; color: var(--soft); }
 input:focus-visible, select:focus-visible, summary:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.sentence { font-size: 1.125rem; font-weight: 600; }
+.arguments > div { grid-template-columns: 1fr; }
+.arguments dt { font: .875em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: .875em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+.mark { border-radius: 6px; padding: 1px 7px; background: var(--warn-back); color: var(--warn); font: 600 .8125rem/1.4 system-ui, sans-serif; }
+.field { display: grid; gap: 4px; margin-top: 24px; }
+.field input { font: inherit; font-size: 1.5rem; letter-spacing: .2em; width: 5.5rem; min-height: 48px; padding: 8px 12px; border-radius: 10px; border: 1px solid var(--soft); background: var(--paper); color: var(--ink); }
 .choices { display: grid; gap: 10px; margin-top: 20px; }
 @media (max-width: 480px) {
   body { padding: 0; place-items: start stretch; }

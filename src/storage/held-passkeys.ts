@@ -8,14 +8,10 @@ import { append } from './records.js';
 import { revokeScope } from './revocation-scopes.js';
 import { endInGroups } from './session-tree.js';
 
-/** `issuer` is our own: nobody else's people have passkeys here. */
-export function openHeldPasskeys(
-  { prisma }: Database,
-  { issuer, clock }: Readonly<{ issuer: string; clock: Clock }>,
-): HeldPasskeys {
+export function openHeldPasskeys({ prisma }: Database, clock: Clock): HeldPasskeys {
   return {
     of: async (person) => {
-      const [row] = Held.parse(await guarded(() => prisma.$queryRawUnsafe(HELD, person, issuer)));
+      const [row] = Held.parse(await guarded(() => prisma.$queryRawUnsafe(HELD, person)));
       return row?.passkeys.map(({ lastUsedAt, ...passkey }) => ({ ...passkey, lastUsedAt: lastUsedAt ?? undefined }));
     },
     remove: async ({ person, id, by }) => {
@@ -46,7 +42,7 @@ const HELD = `
       'id', k.id, 'mayBeCopied', k.may_be_copied, 'isBackedUp', k.is_backed_up,
       'createdAt', extract(epoch FROM k.created_at), 'lastUsedAt', extract(epoch FROM k.last_used_at))
     ORDER BY k.created_at, k.id) FROM passkey k WHERE k.person_id = p.id), '[]') AS passkeys
-  FROM person p WHERE p.id = $1 AND p.issuer = $2`;
+  FROM person p WHERE p.id = $1`;
 
 /** $2: the one passkey; without it all of them, and the links that are open. */
 const REMOVE = `

@@ -26,8 +26,11 @@ export type SignInWorld = World &
     tokensFor(client: Client, parameters?: Record<string, string>): Promise<Tokens>;
   }>;
 
-export async function startSignInWorld(options: Partial<CompanyOptions> = {}): Promise<SignInWorld> {
-  const world = await startWorld({ env: SHARED });
+export async function startSignInWorld({
+  env = {},
+  ...options
+}: Partial<CompanyOptions> & Readonly<{ env?: Record<string, string> }> = {}): Promise<SignInWorld> {
+  const world = await startWorld({ env: { ...SHARED, ...env } });
   for (const { id } of [world.a1, world.a2])
     await change(world, id, (agent) => ({ ...agent, redirect_uris: [CALLBACK] }));
   const company = await startCompany({ writIssuer: world.issuer, ...options });

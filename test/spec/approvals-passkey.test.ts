@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Authenticator, type Misdeed, passkeyOptions } from '../support/authenticator.js';
 import { Browser, type Seen } from '../support/browser.js';
-import { startLocalWorld } from '../support/local-world.js';
+import { authorizationOf, startLocalWorld } from '../support/local-world.js';
 
 const world = await startLocalWorld();
 const place = `${world.issuer}/approvals`;
@@ -76,6 +76,19 @@ describe('signing in at /approvals by passkey', () => {
     expect([refused.status, titleOf(refused)]).toEqual([400, 'Sign in to Writ']);
     expect(alertOf(refused)).toBe(said);
     expect(titleOf(await browser.get(place))).toBe('Sign in to Writ');
+  });
+
+  it('is refused by the passkey of somebody for whom a company vouches: it alone says who is still there', async () => {
+    const { passkey, person } = await enrolled();
+    await world.rows(`UPDATE person SET issuer = 'https://company.example' WHERE id = '${person}' RETURNING id`);
+    const browser = new Browser();
+    const shown = await browser.get(place);
+    const refused = await browser.submit(shown, answer(passkey, shown));
+    expect([refused.status, titleOf(refused), alertOf(refused)]).toEqual([400, 'Sign in to Writ', NOT_GOOD]);
+    const link = (await authorizationOf(world)).link;
+    const interaction = await browser.get(link);
+    const again = await browser.submit(interaction, answer(passkey, interaction));
+    expect([again.status, titleOf(again)]).toEqual([400, 'Sign in']);
   });
 
   it('is refused to a person who was erased, whose session ends too', async () => {

@@ -379,8 +379,8 @@ describe('a passkey that is lost', () => {
     (await world.admin('POST', `/persons/${person}/invitation${query}`)).body as Invitation;
   const isSignedIn = async (browser: Browser): Promise<boolean> =>
     titleOf((await browser.get(`${world.issuer}/sign-out`)).body) === 'Sign out';
-  const NO_ACCOUNT = (person: string): unknown =>
-    expect.objectContaining({ code: 'not_found', detail: `There is no local account of a person ${person}` });
+  const NOBODY = (person: string): unknown =>
+    expect.objectContaining({ code: 'not_found', detail: `There is no person ${person}` });
 
   it('is in the list of those that the person has', async () => {
     const { id, passkey } = await enrolled({ mayBeCopied: true });
@@ -392,7 +392,7 @@ describe('a passkey that is lost', () => {
       { id: unused.id, created_at: time, last_used_at: null, may_be_copied: false, is_backed_up: false },
     ]);
     const nobody = await world.admin('GET', '/persons/prs_nobody/passkeys');
-    expect([nobody.status, nobody.body]).toEqual([404, NO_ACCOUNT('prs_nobody')]);
+    expect([nobody.status, nobody.body]).toEqual([404, NOBODY('prs_nobody')]);
   });
 
   it('is taken away, with every sign-in and all that agents hold, and the others stay', async () => {

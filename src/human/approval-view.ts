@@ -1,0 +1,112 @@
+import { type Approver, type Demand, type Difference, type Held, mayAnswer } from '../approval/index.js';
+import type { Seconds } from '../base/index.js';
+import { clientOf, type Json, type JsonObject, type Tier } from '../protocol/index.js';
+import { type RegistrySnapshot, sentenceFor, visible } from '../registry/index.js';
+import type { PersonDirectory } from './people.js';
+import { nameOf, responsible } from './responsible.js';
+
+/** One argument of the call, in full. `text` is what it is, with all that has no shape of its own spelled out. */
+export type ShownArgument = Readonly<{
+  name: string;
+  text: string;
+  characters: number;
+  isSensitive: boolean;
+  mark: 'changed' | 'added' | undefined;
+}>;
+
+/** All that is said of a request before somebody decides. */
+export type ApprovalView = Readonly<{
+  agent: Readonly<{ id: string; name: string; owner: string | undefined }>;
+  /** The other agents and servers of the chain, the nearest first. */
+  chain: readonly string[];
+  /** `undefined`: whoever looks. */
+  person: string | undefined;
+  purpose: string | null;
+  task: string | null;
+  askedAt: Seconds;
+  network: string | null;
+  server: Readonly<{ name: string; resource: string }>;
+  tool: string;
+  sentence: string;
+  arguments: readonly ShownArgument[];
+  difference: Difference | undefined;
+  tier: Tier;
+  reasons: readonly string[];
+}>;
+
+/** A request with what is in it, which is erased when it is over. */
+export type Open = Held & Readonly<{ approval: NonNullable<Held['approval']> }>;
+
+export const isOpen = (held: Held | undefined): held is Open =>
+  held?.approval !== undefined && (held.state === 'asked' || held.state === 'granted');
+
+/** The demands that somebody may answer and nobody has. */
+export function openTo(by: Omit<Approver, 'verifiedAt'>, { approval, person, answers }: Open): readonly Demand[] {
+  const answered = new Set(answers.map(({ policy }) => policy));
+  const { demands } = approval.frozen.binding;
+  return demands.filter((demand) => !answered.has(demand.policy) && mayAnswer(by, demand, person));
+}
+
+export async function viewOf(
+  held: Open,
+  looks: string,
+  {
+    registry,
+    people,
+    difference,
+  }: Readonly<{ registry: RegistrySnapshot; people: PersonDirectory; difference: Difference | undefined }>,
+): Promise<ApprovalView> {
+  const { call } = held.approval.frozen.binding;
+  const agent = registry.agent(held.client);
+  const server = registry.serverByResource(held.server);
+  const tool = server?.tools.find(({ name }) => name === held.tool);
+  const { sensitive = [] } = tool ?? {};
+  const person = held.person === looks ? undefined : await people.byId(held.person);
+  return {
+    agent: {
+      id: held.client,
+      name: agent?.name ?? held.client,
+      owner: agent === undefined ? undefined : await responsible(agent.owner, people),
+    },
+    chain: call.chain.slice(1).map((id) => nameIn(registry, id)),
+    person: person && nameOf(person),
+    ...{ purpose: held.about.purpose, task: held.about.task, askedAt: held.askedAt, network: held.about.network },
+    server: { name: server?.name ?? held.server, resource: held.server },
+    tool: held.tool,
+    sentence: sentenceFor(tool ?? { name: held.tool, sentence: undefined, sensitive: [] }, call.arguments),
+    arguments: argumentsOf(call.arguments, sensitive, difference),
+    difference,
+    tier: held.about.tier,
+    reasons: held.about.reasons,
+  };
+}
+
+const nameIn = (registry: RegistrySnapshot, id: string): string =>
+  registry.agent(clientOf(id))?.name ?? registry.serverByClientId(clientOf(id))?.name ?? id;
+
+function argumentsOf(
+  given: JsonObject,
+  sensitive: readonly string[],
+  difference: Difference | undefined,
+): readonly ShownArgument[] {
+  return Object.entries(given).map(([name, value]) => {
+    const text = textOf(value);
+    return {
+      ...{ name: visible(name), text, characters: text.length },
+      isSensitive: sensitive.includes(name),
+      mark: markOf(name, difference),
+    };
+  });
+}
+
+function markOf(name: string, difference: Difference | undefined): ShownArgument['mark'] {
+  if (difference === undefined) return undefined;
+  if (difference.changed.includes(name)) return 'changed';
+  return difference.added.includes(name) ? 'added' : undefined;
+}
+
+/** As JSON writes it, so that a number is no text and a blank at an end stands inside the quotes (ATTACKS AP-01). */
+const textOf = (value: Json): string =>
+  typeof value === 'string'
+    ? `"${visible(value.replaceAll(/["\\]/g, '\\$&'))}"`
+    : visible(JSON.stringify(value, undefined, 2));
