@@ -1,4 +1,4 @@
-/** All text of the page of one request, and of the list of those that wait. */
+/** All text of the page of one request. */
 export const APPROVAL = {
   title: 'Approve this one call?',
   titleOther: 'This call waits for somebody else',
@@ -81,6 +81,19 @@ export const APPROVAL = {
   },
   takeBack: 'Take it back',
   toAll: 'All that waits, and all that can act for you',
+} as const;
+
+/** All text of the list of requests that wait. */
+export const WAITING = {
+  title: 'What waits for me',
+  nothing: 'Nothing waits for your answer.',
+  tiers: { low: 'Low risk', medium: 'Medium risk', high: 'High risk', critical: 'Critical risk' },
+  asked: 'asked',
+  times: 'times',
+  decide: 'Read and decide',
+  since: 'since',
+  minutesLeft: 'min left',
+  lessThanAMinute: 'less than a minute left',
 } as const;
 
 /** All text of the page that makes a passkey for approving. */

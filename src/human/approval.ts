@@ -1,4 +1,4 @@
-import { type Approver, type Approvals, type Held, isFresh, MOST_OF_AGENT } from '../approval/index.js';
+import { type Approvals, type Held, isFresh, MOST_OF_AGENT } from '../approval/index.js';
 import { randomText } from '../base/index.js';
 import type { PathParams, Route } from '../http/index.js';
 import { sha256 } from '../protocol/index.js';
@@ -18,7 +18,7 @@ import { APPROVALS } from './approvals-words.js';
 import { sendPage } from './html.js';
 import type { OwnPasskeys } from './local-accounts.js';
 import { Place, showOwnSignIn } from './own-sign-in.js';
-import { postedBy, signedIn, type Visit as VisitOf, type VisitDeps } from './own-visit.js';
+import { approverOf, postedBy, signedIn, type Visit as VisitOf, type VisitDeps } from './own-visit.js';
 import { troublePage } from './pages.js';
 import type { Passkeys } from './passkeys.js';
 
@@ -48,12 +48,6 @@ export function approvalRoutes(deps: ApprovalDeps): readonly Route[] {
 }
 
 const placeOf = (id: string): Place | undefined => Place.safeParse(id).data;
-
-const approverOf = ({ session, person }: Visit): Approver => ({
-  person: person.id,
-  groups: [],
-  verifiedAt: session.verifiedAt,
-});
 
 /** AP-09: what is somebody else's is answered as what was never there. */
 async function heldFor(visit: Visit, id: string): Promise<Held | undefined> {

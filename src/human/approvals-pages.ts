@@ -1,9 +1,11 @@
 import type { Seconds } from '../base/index.js';
 import type { AgentSession } from '../session/index.js';
+import { WAITING } from './approval-words.js';
 import { APPROVALS } from './approvals-words.js';
 import { hiddenFields, html, type Markup, type Page, page } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
+import { type Group, waitingList } from './waiting.js';
 
 /** Why somebody is asked to sign in (again). */
 export type OwnSignInProblem = keyof typeof APPROVALS.signInProblems;
@@ -57,6 +59,8 @@ export type ApprovalsProblem = keyof typeof T.problems;
 
 export type ApprovalsView = Readonly<{
   person: Readonly<{ id: string; name: string; email: string | undefined }>;
+  waiting: readonly Group[];
+  now: Seconds;
   acting: readonly Acting[];
   /** The last session of this page, where there are more. */
   next: string | undefined;
@@ -65,7 +69,7 @@ export type ApprovalsView = Readonly<{
 }>;
 
 /** What agents can do in the person's name now, and how to stop it. */
-export function approvalsPage({ person, acting, next, isFirst, form }: ApprovalsView): Page {
+export function approvalsPage({ person, waiting, now, acting, next, isFirst, form }: ApprovalsView): Page {
   const { issuer, token, problem } = form;
   return page(
     T.title,
@@ -74,6 +78,12 @@ export function approvalsPage({ person, acting, next, isFirst, form }: Approvals
         ${T.signedInAs} <strong>${person.name}</strong>${person.email === undefined ? '' : html` (${person.email})`}.
       </p>
       ${problem === undefined ? undefined : html`<p class="warn" role="alert">${T.problems[problem]}</p>`}
+      ${
+        isFirst
+          ? html`<h2>${WAITING.title}</h2>
+              ${waitingList(waiting, issuer, now)}`
+          : undefined
+      }
       <h2>${T.acting}</h2>
       ${
         acting.length === 0

@@ -1,13 +1,14 @@
-import { isFresh } from '../approval/index.js';
+import { type Approvals, isFresh, MOST_OF_PERSON } from '../approval/index.js';
 import type { PathParams, Route } from '../http/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import type { AgentSession, SessionsAdmin } from '../session/index.js';
+import { groupsOf } from './waiting.js';
 import { type ApprovalsProblem, approvalsPage } from './approvals-pages.js';
 import { APPROVALS } from './approvals-words.js';
 import { sendPage } from './html.js';
 import { readOwnForm } from './own-form.js';
 import { beginOwnSignIn, showOwnSignIn } from './own-sign-in.js';
-import { postedBy, seeOther, signedIn, type Visit as VisitOf, type VisitDeps } from './own-visit.js';
+import { approverOf, postedBy, seeOther, signedIn, type Visit as VisitOf, type VisitDeps } from './own-visit.js';
 import { troublePage } from './pages.js';
 
 export type ApprovalsDeps = VisitDeps &
@@ -18,6 +19,7 @@ export type ApprovalsDeps = VisitDeps &
     endAll(person: string): Promise<void>;
     acting: Pick<SessionsAdmin, 'list' | 'get' | 'pause' | 'resume' | 'end'>;
     registry: RegistryReader;
+    approvals: Pick<Approvals, 'waitingFor'>;
   }>;
 
 type Visit = VisitOf<ApprovalsDeps>;
@@ -67,22 +69,30 @@ async function show({ ctx, session, person, deps }: Visit, problem?: ApprovalsPr
     const agent = registry.agent(one.agentId);
     return { session: one, agent: agent?.name ?? one.agentId, owner: agent?.owner };
   });
+  const now = deps.clock.now();
+  const waiting = groupsOf(
+    await deps.approvals.waitingFor(approverOf({ session, person }), now, MOST_OF_PERSON),
+    registry,
+  );
   const { name, email } = person.attributes;
   const form = { issuer: deps.issuer, token: deps.secrets.placeToken(session.uid), problem };
   const who = { id: person.id, name: name ?? email ?? person.id, email };
-  sendPage(ctx, approvalsPage({ person: who, acting, next: found.next, isFirst: after === undefined, form }));
+  sendPage(
+    ctx,
+    approvalsPage({ person: who, waiting, now, acting, next: found.next, isFirst: after === undefined, form }),
+  );
 }
 
 /** What is somebody else's is answered as what was never there. */
 async function change(visit: Visit, form: URLSearchParams, { id = '' }: PathParams): Promise<void> {
-  const { ctx, session, person, deps } = visit;
+  const { ctx, person, deps } = visit;
   const found = await deps.acting.get(id);
   if (found?.personId !== person.id) {
     sendPage(ctx, troublePage(APPROVALS.unknown));
     return;
   }
   const action = form.get('action');
-  const approver = { person: person.id, groups: [], verifiedAt: session.verifiedAt };
+  const approver = approverOf(visit);
   if (action !== 'pause' && action !== 'resume' && action !== 'end') await show(visit, 'not_from_here');
   else if (action === 'resume' && !isFresh(approver, deps.clock.now()))
     await showOwnSignIn(ctx, deps, { problem: 'confirm' });

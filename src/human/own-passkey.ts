@@ -6,7 +6,7 @@ import type { ApprovalDeps } from './approval.js';
 import { madePage, makePasskeyPage, type OwnPasskeyProblem } from './own-passkey-pages.js';
 import { sendPage } from './html.js';
 import { showOwnSignIn } from './own-sign-in.js';
-import { postedBy, signedIn, type Visit as VisitOf } from './own-visit.js';
+import { approverOf, postedBy, signedIn, type Visit as VisitOf } from './own-visit.js';
 
 type Visit = VisitOf<ApprovalDeps>;
 
@@ -39,18 +39,16 @@ async function show(visit: Visit, problem?: OwnPasskeyProblem): Promise<void> {
     sendPage(ctx, madePage('has_one', issuer));
     return;
   }
-  const by = { person: person.id, groups: [], verifiedAt: session.verifiedAt };
-  if (!isFresh(by, clock.now())) return showOwnSignIn(ctx, deps, { problem: 'passkey', to: 'passkey' });
+  if (!isFresh(approverOf(visit), clock.now())) return showOwnSignIn(ctx, deps, { problem: 'passkey', to: 'passkey' });
   const options = ctx.method === 'HEAD' ? {} : await confirming.passkeys.creationOptions(person, [], purposeOf(visit));
   const token = deps.secrets.placeToken(session.uid);
   sendPage(ctx, makePasskeyPage({ action: `${issuer}/approvals/passkey`, token, options, problem }));
 }
 
 async function make(visit: Visit, form: URLSearchParams): Promise<void> {
-  const { ctx, person, session, deps } = visit;
+  const { ctx, person, deps } = visit;
   const { confirming, issuer, clock } = deps;
-  const by = { person: person.id, groups: [], verifiedAt: session.verifiedAt };
-  if (confirming === undefined || !isFresh(by, clock.now())) return show(visit);
+  if (confirming === undefined || !isFresh(approverOf(visit), clock.now())) return show(visit);
   const made = await confirming.passkeys.registered(form.get('answer') ?? '', purposeOf(visit));
   if (!made.ok) return show(visit, made.error === 'unreadable' || made.error === 'stale' ? made.error : 'invalid');
   const done = await confirming.own.first(person.id, made.value);

@@ -1,4 +1,5 @@
 import type { Context } from 'koa';
+import type { Approver } from '../approval/index.js';
 import type { Clock } from '../base/index.js';
 import { readOwnForm } from './own-form.js';
 import type { OwnSession } from './own-session.js';
@@ -41,6 +42,13 @@ export const postedBy = <Deps extends VisitDeps>(
     },
     to,
   );
+
+/** Who they are to a request to people. */
+export const approverOf = ({ session, person }: Pick<Visit<unknown>, 'session' | 'person'>): Approver => ({
+  person: person.id,
+  groups: [],
+  verifiedAt: session.verifiedAt,
+});
 
 /** RFC 9700 section 4.12: 303, so that no browser repeats a form at the next address. */
 export function seeOther(ctx: Context, address: string): void {

@@ -5,7 +5,8 @@ import { type AskingWorld, type Asked, formOf, signInFrom, startAskingWorld } fr
 import { Browser, type Seen } from '../support/browser.js';
 import { OWNER } from '../support/accountable.js';
 import { ALICE, BOB } from '../support/company.js';
-import { type Reply, request, tokenOf } from '../support/writ.js';
+import { dpopProof } from '../support/jws.js';
+import { makeKey, type Reply, request, tokenOf } from '../support/writ.js';
 import { change } from '../abuse/sign-in.js';
 import { RS1 } from '../support/world.js';
 
@@ -180,13 +181,14 @@ describe('what a person reads on it (ATTACKS AP-01, AP-22)', () => {
     ['a control character', 'a\u0007', '"a\\u{0007}"'],
     ['what looks like such a spelling', 'r\\u{200B}m', '"r\\\\\\u{200B}m"'],
     ['a quote that would end the value', 'a" path: "b', '"a\\" path: \\"b"'],
-    ['a number that is no text', 1, 'path changed 1 '],
+    ['a number that is no text', 1, 'path 1 '],
     ['markup', '<b>x</b>', '"&lt;b&gt;x&lt;/b&gt;"'],
   ])('%s is there to be seen', async (_what, path, seen) => {
     const asked = await world.ask({ path, n: ++count });
     const { body } = await alice.get(asked.page);
     const [, args = ''] = /class="arguments">([^]*?)<h2>/.exec(body) ?? [];
     const readable = args
+      .replace(/<span class="mark">[^<]*<\/span>/g, '')
       .replace(/<[^>]+>/g, ' ')
       .replaceAll('&quot;', '"')
       .replace(/\s*\n\s*/g, ' ');
@@ -426,5 +428,43 @@ describe('of several answers', () => {
       items: { status: string; agent: string }[];
     };
     expect(sessions.items.map(({ status }) => status)).not.toContain('active');
+  });
+});
+
+describe('what waits, at /approvals', () => {
+  const listed = async (browser: Browser): Promise<string> => {
+    const [, list = ''] = /What waits for me<\/h2>([^]*?)<h2>/.exec((await browser.get(world.place)).body) ?? [];
+    return list;
+  };
+
+  it('is nothing, or what this person may answer, with a link to each', async () => {
+    alice = await world.signedIn();
+    expect(textOf(await listed(alice))).toBe('Nothing waits for your answer.');
+    const asked = await world.ask({ path: '/tmp/one' });
+    const list = await listed(alice);
+    expect(textOf(list)).toMatch(
+      /^agt_a1 Write the file "\/tmp\/one" Medium risk Read and decide since 20.* UTC , [45] min left$/,
+    );
+    expect(list).toContain(`href="${asked.page}"`);
+    expect(list).not.toContain('<form');
+    expect(textOf(await listed(await world.signedIn(BOB)))).toBe('Nothing waits for your answer.');
+  });
+
+  it('is one entry for the same call, however often it is asked', async () => {
+    const asked = await Promise.all(
+      [makeKey(), makeKey()].map((key) =>
+        world.ask({ path: '/tmp/two' }, { headers: { dpop: dpopProof(key.privateKey, `${world.issuer}/token`) } }),
+      ),
+    );
+    const list = await listed(alice);
+    expect(list.match(/<li/g)).toHaveLength(1);
+    expect(textOf(list)).toContain('Medium risk · asked 2 times Read and decide');
+    for (const { page } of asked) expect(list).toContain(`href="${page}"`);
+  });
+
+  it('is not what is answered', async () => {
+    const asked = await world.ask({ path: '/tmp/three' });
+    await press(alice, await alice.get(asked.page), 'approve');
+    expect(textOf(await listed(alice))).toBe('Nothing waits for your answer.');
   });
 });

@@ -1,0 +1,71 @@
+import type { Held } from '../approval/index.js';
+import type { Seconds } from '../base/index.js';
+import { type RegistrySnapshot, sentenceFor } from '../registry/index.js';
+import { isOpen } from './approval-view.js';
+import { timeOf } from './approval-page.js';
+import { WAITING } from './approval-words.js';
+import { html, type Markup } from './html.js';
+
+/** Requests for the same call, the oldest first: a flood of one thing is one thing. */
+export type Group = Readonly<{
+  agent: string;
+  sentence: string;
+  tier: Held['about']['tier'];
+  requests: readonly Pick<Held, 'id' | 'askedAt' | 'expiresAt'>[];
+}>;
+
+/** Each in its place by its first request. What cannot be opened is not shown, for it cannot be answered. */
+export function groupsOf(all: readonly Held[], registry: RegistrySnapshot): readonly Group[] {
+  const groups = new Map<string, Held[]>();
+  for (const held of all) {
+    if (!isOpen(held)) continue;
+    const { server, tool, argumentsSha256 } = held.approval.frozen.binding.call;
+    const key = JSON.stringify([held.client, held.person, server, tool, argumentsSha256]);
+    groups.set(key, [...(groups.get(key) ?? []), held]);
+  }
+  return [...groups.values()].map((requests) => groupOf(requests, registry));
+}
+
+function groupOf(requests: readonly Held[], registry: RegistrySnapshot): Group {
+  const [first] = requests;
+  if (!isOpen(first)) throw new TypeError('a group has a request');
+  const tool = registry.serverByResource(first.server)?.tools.find(({ name }) => name === first.tool);
+  const { arguments: given } = first.approval.frozen.binding.call;
+  return {
+    agent: registry.agent(first.client)?.name ?? first.client,
+    sentence: sentenceFor(tool ?? { name: first.tool, sentence: undefined, sensitive: [] }, given),
+    tier: first.about.tier,
+    requests,
+  };
+}
+
+/** Links only: on a list nobody reads what they approve. */
+export const waitingList = (groups: readonly Group[], issuer: string, now: Seconds): Markup =>
+  groups.length === 0
+    ? html`<p>${WAITING.nothing}</p>`
+    : html`<ul>
+        ${groups.map(
+          ({ agent, sentence, tier, requests }) =>
+            html`<li class="server">
+              <h3>${agent}</h3>
+              <p>${sentence}</p>
+              <p class="small soft">
+                ${WAITING.tiers[tier]}${requests.length === 1 ? '' : html` · ${WAITING.asked} ${requests.length} ${WAITING.times}`}
+              </p>
+              ${requests.map((request) => link(request, agent, { issuer, now }))}
+            </li>`,
+        )}
+      </ul>`;
+
+const link = (
+  { id, askedAt, expiresAt }: Group['requests'][number],
+  agent: string,
+  { issuer, now }: Readonly<{ issuer: string; now: Seconds }>,
+): Markup =>
+  html`<p>
+    <a href="${issuer}/approvals/${id}" aria-label="${WAITING.decide} ${agent}">${WAITING.decide}</a>
+    <span class="small soft">${WAITING.since} ${timeOf(askedAt)}, ${minutes(expiresAt - now)}</span>
+  </p>`;
+
+const minutes = (left: Seconds): string =>
+  left < 60 ? WAITING.lessThanAMinute : `${String(Math.floor(left / 60))} ${WAITING.minutesLeft}`;
