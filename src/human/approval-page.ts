@@ -2,6 +2,7 @@ import { sha256 } from '../protocol/index.js';
 import type { Seconds } from '../base/index.js';
 import type { ApprovalView, ShownArgument } from './approval-view.js';
 import { APPROVAL } from './approval-words.js';
+import { visible } from '../registry/index.js';
 import { hiddenFields, html, Markup, type Page, page } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
@@ -86,14 +87,14 @@ function answers(facts: Facts, form: ApprovalForm, said: string | undefined): Ma
   const approves = decision.by === 'button' && facts.isWhole;
   return html`<form method="post" action="${action}">
       ${hiddenFields(hidden)}
-      <div class="actions">
+      <div class="actions in-order">
         <button type="submit" name="action" value="deny">${T.deny}</button>
         ${approves ? html`<button type="submit" name="action" value="approve" class="primary">${T.approve}</button>` : undefined}
       </div>
       ${
         mayPause
-          ? html`<div class="actions">
-              <button type="submit" name="action" value="deny_and_pause">${T.denyAndPause}</button>
+          ? html`<div class="actions in-order">
+              <button type="submit" name="action" value="deny_and_pause" class="small">${T.denyAndPause}</button>
             </div>`
           : undefined
       }
@@ -153,10 +154,9 @@ type Row = readonly [string, string | Markup | undefined];
 function factsMarkup(view: ApprovalView, args: Markup): Markup {
   const { agent, chain, person, purpose, task, network, server } = view;
   return html`<h2>${T.asks}</h2>
+    <p class="sentence">${agent.name}</p>
+    <p class="small soft"><code>${agent.id}</code> · ${agent.owner === undefined ? T.unregistered : T.registered}</p>
     ${rows([
-      [T.fields.agent, html`<strong>${agent.name}</strong>`],
-      [T.fields.id, html`<code>${agent.id}</code>`],
-      [T.fields.known, agent.owner === undefined ? T.unregistered : T.registered],
       [T.fields.owner, agent.owner],
       [T.fields.chain, chain.length === 0 ? undefined : chain.join(' ← ')],
       [T.fields.person, person ?? T.you],
@@ -167,10 +167,7 @@ function factsMarkup(view: ApprovalView, args: Markup): Markup {
     ])}
     <h2>${T.would}</h2>
     <p class="sentence">${view.sentence}</p>
-    ${rows([
-      [T.fields.server, html`${server.name} <span class="small soft">${server.resource}</span>`],
-      [T.fields.tool, html`<code>${view.tool}</code>`],
-    ])}
+    <p class="small soft"><code>${view.tool}</code> · ${server.name} · ${server.resource}</p>
     <h2>${T.with}</h2>
     ${args}
     <h2>${T.difference}</h2>
@@ -180,7 +177,7 @@ function factsMarkup(view: ApprovalView, args: Markup): Markup {
 }
 
 const rows = (all: readonly Row[]): Markup =>
-  html`<dl>
+  html`<dl class="compact">
     ${all.flatMap(([name, value]) =>
       value === undefined
         ? []
@@ -201,7 +198,7 @@ function argumentList(all: readonly ShownArgument[]): Markup {
 /** Longer ones are folded away: they are there, and do not bury the rest. */
 const LONG = 400;
 
-const argument = ({ name, text, characters, isSensitive, mark }: ShownArgument): Markup =>
+const argument = ({ name, text, isText, characters, isSensitive, mark }: ShownArgument): Markup =>
   html`<div>
     <dt>${name}${mark === undefined ? undefined : html` <span class="mark">${T[mark]}</span>`}</dt>
     <dd>
@@ -209,9 +206,9 @@ const argument = ({ name, text, characters, isSensitive, mark }: ShownArgument):
         isSensitive || characters > LONG
           ? html`<details>
               <summary>${isSensitive ? T.sensitive : start(text)} (${characters} ${T.characters})</summary>
-              <pre>${lines(text)}</pre>
+              <pre>${isText ? lines(text) : inLines(text)}</pre>
             </details>`
-          : html`<pre>${lines(text)}</pre>`
+          : html`<pre>${isText ? lines(text) : inLines(text)}</pre>`
       }
     </dd>
   </div>`;
@@ -228,18 +225,21 @@ const lines = (text: string): readonly Markup[] =>
 
 const LF = new Markup('\n');
 
+const inLines = (text: string): readonly Markup[] => text.split('\n').map((line) => html`${line}${LF}`);
+
 function difference({ difference: one }: ApprovalView): Markup {
   if (one === undefined) return html`<p>${T.first}</p>`;
   const { at, changed, added, missing } = one;
   const isSame = changed.length + added.length + missing === 0;
   if (isSame) return html`<p>${T.same} ${timeOf(at)}.</p>`;
-  return html`<p>${T.differs} ${timeOf(at)}.</p>
-    <ul>
-      ${[...changed.map((name) => [name, T.changed]), ...added.map((name) => [name, T.added])].map(
-        ([name, what]) => html`<li><strong>${name}</strong> <span class="mark">${what}</span></li>`,
-      )}
-      ${missing === 0 ? undefined : html`<li>${T.gone} ${missing} ${T.values}</li>`}
-    </ul>`;
+  const parts = [
+    ...changed.map((name) => html`<strong>${visible(name)}</strong> ${T.changed}`),
+    ...added.map((name) => html`<strong>${visible(name)}</strong> ${T.added}`),
+    ...(missing === 0 ? [] : [html`${missing} ${T.gone}`]),
+  ];
+  return html`<p>
+    ${T.differs} ${timeOf(at)}: ${parts.map((part, index) => (index === 0 ? part : html`, ${part}`))}.
+  </p>`;
 }
 
 export type Ended = keyof typeof T.ended;

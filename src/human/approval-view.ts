@@ -9,6 +9,8 @@ import { nameOf, responsible } from './responsible.js';
 export type ShownArgument = Readonly<{
   name: string;
   text: string;
+  /** Its line feeds are its own, and not those of how we write JSON. */
+  isText: boolean;
   characters: number;
   isSensitive: boolean;
   mark: 'changed' | 'added' | undefined;
@@ -92,7 +94,7 @@ function argumentsOf(
   return Object.entries(given).map(([name, value]) => {
     const text = textOf(value);
     return {
-      ...{ name: visible(name), text, characters: text.length },
+      ...{ name: visible(name), text, isText: typeof value === 'string', characters: text.length },
       isSensitive: sensitive.includes(name),
       mark: markOf(name, difference),
     };

@@ -34,6 +34,11 @@ button:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outlin
 select { font: inherit; min-height: 44px; padding: 8px; border-radius: 8px; border: 1px solid var(--line); background: var(--paper); color: var(--ink); }
 summary { cursor: pointer; padding: 8px 0; color: var(--soft); }
 input:focus-visible, select:focus-visible, summary:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+time { white-space: nowrap; }
+.compact { margin-top: 12px; border: 0; }
+.compact > div { grid-template-columns: 8.5rem 1fr; padding: 3px 0; border: 0; }
+.actions.in-order { margin-top: 12px; }
+button.small { min-height: 44px; padding: 9px 16px; }
 .sentence { font-size: 1.125rem; font-weight: 600; }
 .arguments > div { grid-template-columns: 1fr; }
 .arguments dt { font: .875em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
@@ -45,7 +50,8 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: .875em/1.
 @media (max-width: 480px) {
   body { padding: 0; place-items: start stretch; }
   main { border: 0; border-radius: 0; min-height: 100vh; padding: 24px 18px; }
-  dl > div { grid-template-columns: 1fr; gap: 0; }
+  dl:not(.compact) > div { grid-template-columns: 1fr; gap: 0; }
   .actions { flex-direction: column-reverse; }
+  .actions.in-order { flex-direction: row; }
 }
 `;

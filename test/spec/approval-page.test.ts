@@ -3,7 +3,6 @@ import { leafFlaws } from '../../src/audit/index.js';
 import { Authenticator, type Misdeed, passkeyOptions } from '../support/authenticator.js';
 import { type AskingWorld, type Asked, formOf, signInFrom, startAskingWorld } from '../support/asking-world.js';
 import { Browser, type Seen } from '../support/browser.js';
-import { OWNER } from '../support/accountable.js';
 import { ALICE, BOB } from '../support/company.js';
 import { dpopProof } from '../support/jws.js';
 import { makeKey, type Reply, request, tokenOf } from '../support/writ.js';
@@ -75,22 +74,17 @@ describe('the page of one request', () => {
   });
 
   it('says who asks, what, with what, how it differs, how bad it is and until when, in this order', async () => {
-    const { prisma } = world.writ.database;
-    await prisma.$executeRawUnsafe(`UPDATE person SET attributes = '{"name":"Olivia Owner"}' WHERE id = '${OWNER}'`);
     const asked = await world.ask({ path: '/tmp/notes', text: 'hello' });
     const { body, headers, status } = await alice.get(asked.page);
     expect(status).toBe(200);
     const text = textOf(body);
     const order = [
-      'Who asks',
-      'Agent agt_a1',
-      'Known here Registered by an administrator',
+      'Who asks Planner agt_a1 · Registered by an administrator',
       'Responsible Olivia Owner',
       'In the name of you',
-      'From the network 127.0.0.1',
+      'Network 127.0.0.1',
       'What it would do Write the file "/tmp/notes"',
-      'Server srv_one https://mcp1.example',
-      'Tool write_file',
+      'write_file · Files · https://mcp1.example',
       'With exactly this path "/tmp/notes" text "hello"',
       'Compared with the last approved call',
       'Risk Medium. A person approves each write.',
@@ -166,9 +160,7 @@ describe('the page of one request', () => {
     const second = await world.ask({ path: '/tmp/b', text: 'same', fresh: true });
     const text = textOf((await alice.get(second.page)).body);
     expect(text).toContain('With exactly this fresh new true path changed "/tmp/b" text "same"');
-    expect(text).toMatch(
-      /Not the same as what was approved at .* UTC \. path changed fresh new Left out this time: 1 value/,
-    );
+    expect(text).toMatch(/Not the same as what was approved at .* UTC : path changed, fresh new, 1 left out\./);
   });
 });
 
@@ -286,7 +278,7 @@ describe('only a form of the page answers (ATTACKS AP-13, AP-20)', () => {
     const say = (name: string): Promise<void> => change(world, RS1, (server) => ({ ...server, name }), 'servers');
     await say('Another name');
     const refused = await press(alice, page, 'approve');
-    await say('srv_one');
+    await say('Files');
     expect([refused.status, alertOf(refused)]).toEqual([
       409,
       'What this page says has changed meanwhile. Please read it again.',
@@ -443,7 +435,7 @@ describe('what waits, at /approvals', () => {
     const asked = await world.ask({ path: '/tmp/one' });
     const list = await listed(alice);
     expect(textOf(list)).toMatch(
-      /^agt_a1 Write the file "\/tmp\/one" Medium risk Read and decide since 20.* UTC , [45] min left$/,
+      /^Planner Write the file "\/tmp\/one" Medium risk Read and decide since 20.* UTC , [45] min left$/,
     );
     expect(list).toContain(`href="${asked.page}"`);
     expect(list).not.toContain('<form');

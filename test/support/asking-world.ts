@@ -4,6 +4,7 @@ import type { Held } from '../../src/approval/index.js';
 import { openSecrets } from '../../src/config/index.js';
 import { openApprovals } from '../../src/storage/index.js';
 import { change, type SignInWorld, startSignInWorld } from '../abuse/sign-in.js';
+import { OWNER } from './accountable.js';
 import { Authenticator, passkeyOptions } from './authenticator.js';
 import { Browser, type Seen } from './browser.js';
 import { ALICE, type CompanyOptions, type Employee } from './company.js';
@@ -44,6 +45,7 @@ export type AskingWorld = SignInWorld &
     signedIn(employee?: Employee, browser?: Browser): Promise<Browser>;
     /** Makes the passkey by which this person approves, in a browser that is signed in. */
     withPasskey(browser: Browser): Promise<Authenticator>;
+    forgetPasskeys(): Promise<void>;
     personOf(employee: Employee): Promise<string>;
     /** As if everybody had signed in that long ago. */
     ageSignIns(seconds: number): Promise<void>;
@@ -69,10 +71,14 @@ export async function startAskingWorld(options: Partial<CompanyOptions> = {}): P
     RS1,
     (server) => ({
       ...server,
+      name: 'Files',
       tools: (server['tools'] as Record<string, unknown>[]).map((one) => (one['name'] === 'write_file' ? WRITE : one)),
     }),
     'servers',
   );
+  await change(world, world.a1.id, (agent) => ({ ...agent, name: 'Planner' }));
+  const { prisma } = world.writ.database;
+  await prisma.$executeRawUnsafe(`UPDATE person SET attributes = '{"name":"Olivia Owner"}' WHERE id = '${OWNER}'`);
   const approvals = openApprovals(world.writ.database, openSecrets(world.config).encryptionKeys);
   const place = `${issuer}/approvals`;
   const tokens = new Map<string, string>();
@@ -135,9 +141,12 @@ export async function startAskingWorld(options: Partial<CompanyOptions> = {}): P
       if (!made.body.includes('Your passkey is ready')) throw new Error(made.body);
       return passkey;
     },
+    forgetPasskeys: async () => {
+      await prisma.$executeRawUnsafe('DELETE FROM passkey');
+    },
     personOf: async (employee) => decodeJwt<{ sub: string }>(await tokenFor(employee, world.a1)).sub,
     ageSignIns: async (seconds) => {
-      await world.writ.database.prisma.$executeRawUnsafe(`
+      await prisma.$executeRawUnsafe(`
         UPDATE engine_record SET payload = jsonb_set(payload, '{verifiedAt}', to_jsonb((payload ->> 'verifiedAt')::int - ${String(seconds)}))
         WHERE payload ? 'verifiedAt'`);
     },
