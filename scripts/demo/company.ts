@@ -35,6 +35,8 @@ export type CompanyOptions = Readonly<{
   saysWhen?: boolean;
   /** A class that it gives to whoever signs in where it was asked for. */
   strongAcr?: string;
+  /** What it says of whose members people are, in the claim `groups` of userinfo. */
+  groupsOf?: (subject: string) => unknown;
 }>;
 
 /** A company identity provider on loopback: OpenID Connect, with accounts of its own and a page to sign in at. */
@@ -51,14 +53,23 @@ export type Company = Readonly<{
 const SECRET = 'a secret between the company and writ, for tests and the demo';
 
 export async function startCompany(options: CompanyOptions): Promise<Company> {
-  const { writIssuer, id = 'company', port = 0, employees = [ALICE, BOB], saysWhen = true, app, strongAcr } = options;
+  const {
+    writIssuer,
+    id = 'company',
+    port = 0,
+    employees = [ALICE, BOB],
+    saysWhen = true,
+    app,
+    strongAcr,
+    groupsOf,
+  } = options;
   const server = createServer();
   const issuer = await listen(server, port);
   const { privateKey: key } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const provider = await silently(() =>
     makeCompany(issuer, {
       ...{ redirectUri: `${writIssuer}/interaction/callback/${id}`, logoutUri: `${writIssuer}/sign-out/${id}` },
-      ...{ key, employees, saysWhen, app, strongAcr },
+      ...{ key, employees, saysWhen, app, strongAcr, groupsOf },
     }),
   );
   let last: string | undefined;
@@ -80,6 +91,7 @@ export async function startCompany(options: CompanyOptions): Promise<Company> {
       scopes: ['openid', 'profile', 'email'],
       credential: { kind: 'secret', secret: SECRET },
       ...(strongAcr === undefined ? {} : { acrValues: [COMPANY_ACR, strongAcr] }),
+      ...(groupsOf === undefined ? {} : { groupsClaim: 'groups' }),
     },
     stop: () => close(server),
   };
@@ -95,6 +107,7 @@ async function makeCompany(
     saysWhen: boolean;
     app: CompanyOptions['app'];
     strongAcr: string | undefined;
+    groupsOf: CompanyOptions['groupsOf'];
   }>,
 ): Promise<Provider> {
   const { Provider } = await import('oidc-provider');
@@ -120,7 +133,7 @@ async function makeCompany(
           ]),
     ],
     acrValues: setup.strongAcr === undefined ? [COMPANY_ACR] : [COMPANY_ACR, setup.strongAcr],
-    claims: { openid: ['sub', 'amr'], profile: ['name'], email: ['email'] },
+    claims: { openid: ['sub', 'amr'], profile: ['name', 'groups'], email: ['email'] },
     cookies: {
       keys: ['a key of the company for its own cookies'],
       names: { session: 'company_session', interaction: 'company_interaction', resume: 'company_resume' },
@@ -134,7 +147,7 @@ async function makeCompany(
       const employee = setup.employees.find((one) => one.subject === subject);
       if (employee === undefined) return undefined;
       const { name, email } = employee;
-      return { accountId: subject, claims: () => ({ sub: subject, name, email }) };
+      return { accountId: subject, claims: () => ({ sub: subject, name, email, groups: setup.groupsOf?.(subject) }) };
     },
     // The company trusts Writ: its own people are not asked whether Writ may know them.
     loadExistingGrant: async ({ oidc }) => {
@@ -143,7 +156,7 @@ async function makeCompany(
       if (accountId === undefined || clientId === undefined) return undefined;
       const grant = new oidc.provider.Grant({ accountId, clientId });
       grant.addOIDCScope('openid profile email');
-      grant.addOIDCClaims(['name', 'email', 'acr', 'auth_time']);
+      grant.addOIDCClaims(['name', 'email', 'groups', 'acr', 'auth_time']);
       await grant.save();
       return grant;
     },

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { err, ok, type Result, type Seconds } from '../base/index.js';
 import { plainProblem, type Problem } from '../http/index.js';
-import { Text } from '../protocol/index.js';
+import { GroupName, Text } from '../protocol/index.js';
 import { ADMINISTRATOR } from './change.js';
 import { type HeldPasskeys, NO_LOCAL_ACCOUNTS } from './passkeys.js';
 import { type Answer, NoBody, NoQuery, type Operation, operation } from './operation.js';
@@ -16,10 +16,18 @@ export type Invitation = Readonly<{
 
 /** Makes local accounts, and the links by which their people make passkeys. Only a hash of a link is kept. */
 export interface Invitations {
-  invite(attributes: Readonly<{ name: string; email?: string }>, by: string): Promise<Invitation>;
+  invite(whom: Readonly<{ name: string; email?: string; groups?: readonly string[] }>, by: string): Promise<Invitation>;
+  /** On the record. False where there is no such person of our own issuer. */
+  setGroups(person: string, groups: readonly string[], by: string): Promise<boolean>;
   /** One more link. `undefined` when there is no such active person of our own issuer. */
   again(person: string, by: string): Promise<Invitation | undefined>;
 }
+
+const Groups = z
+  .array(GroupName)
+  .max(256)
+  .refine((all) => new Set(all).size === all.length, { error: 'names one group twice' })
+  .describe('As whose member they may approve for others: what policies name in `@approvers`.');
 
 const InvitationView = z.strictObject({
   id: z.string().describe('How tokens and the log name this person.'),
@@ -69,8 +77,9 @@ export const invitationOperations = ({ issuer, invitations, passkeys }: Deps): r
         .regex(/^[^\s@]+@[^\s@]+$/, { error: 'must be an e-mail address' })
         .exactOptional()
         .describe('Shown beside the name. Identifies nobody.'),
+      groups: Groups.exactOptional(),
     }),
-    bodyExample: { name: 'Ada Lovelace', email: 'ada@example.com' },
+    bodyExample: { name: 'Ada Lovelace', email: 'ada@example.com', groups: ['finance'] },
     answers: [ANSWER],
     problems: ['conflict'],
     run: async ({ body }) =>
@@ -96,7 +105,35 @@ export const invitationOperations = ({ issuer, invitations, passkeys }: Deps): r
       return made === undefined ? err(nobody(person)) : invited(made, issuer);
     },
   }),
+  operation({
+    id: 'setGroups',
+    method: 'PUT',
+    path: '/admin/v1/persons/:person/groups',
+    params: { person: 'The id of the person.' },
+    about:
+      'Says of which groups a local account is a member: as one of them they may approve for others. Of anybody else their identity provider says it.',
+    query: NoQuery,
+    body: z.strictObject({ groups: Groups }),
+    bodyExample: { groups: ['finance'] },
+    answers: [
+      {
+        status: 200,
+        about: 'They are.',
+        schema: z.strictObject({ id: z.string(), groups: z.array(z.string()) }),
+        example: { id: EXAMPLE.id, groups: ['finance'] },
+      },
+    ],
+    problems: ['not_found', 'conflict'],
+    run: async ({ params: { person = '' }, body: { groups } }) => {
+      if (invitations === undefined) return err(NO_LOCAL_ACCOUNTS);
+      const isDone = await invitations.setGroups(person, groups, ADMINISTRATOR);
+      return isDone ? ok({ status: 200, body: { id: person, groups } }) : err(noAccount(person));
+    },
+  }),
 ];
+
+const noAccount = (person: string): Problem =>
+  plainProblem('not_found', `There is no local account of a person ${person}`);
 
 const nobody = (person: string): Problem =>
   plainProblem('not_found', `There is no active local account of a person ${person}`);

@@ -12,6 +12,7 @@ const PersonView = z.strictObject({
   issuer: z.string(),
   subject: z.string(),
   status: z.string(),
+  groups: z.array(z.string()).describe('As whose member they may approve for others.'),
 });
 
 const EXAMPLE = {
@@ -19,6 +20,7 @@ const EXAMPLE = {
   issuer: 'https://idp.example.com',
   subject: '8c1f0c6e',
   status: 'active',
+  groups: ['finance'],
 };
 
 /** Find and erase people. */
@@ -46,7 +48,11 @@ export const personOperations = (persons: PersonNames, inputs: Pick<KeptInputs, 
       const person = await persons.find(issuer, subject);
       // DANGER: who it is beside the id would stay in the log when the person is erased.
       const noted: Record<string, string> = person === undefined ? {} : { person: person.id };
-      return ok({ status: 200, body: { items: person === undefined ? [] : [{ ...person }] }, noted });
+      return ok({
+        status: 200,
+        body: { items: person === undefined ? [] : [{ ...person, groups: [...person.groups] }] },
+        noted,
+      });
     },
   }),
   operation({

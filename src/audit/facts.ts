@@ -122,6 +122,12 @@ const Authentication = z.union([
     person: id,
     credential: digest.optional().describe('SHA-256 of the id of the passkey.'),
   }),
+  z.strictObject({
+    what: z.literal('groups_set'),
+    person: id,
+    groups: z.array(z.string()).describe('As whose member they may approve for others.'),
+    by,
+  }),
   z.strictObject({ what: z.literal('passkeys_removed'), person: id, credentials: z.array(digest), by }),
 ]);
 

@@ -66,7 +66,13 @@ export interface OutcomeLog {
 /** How a commitment of the log is opened: who the person is, with the salt. */
 export type Opening = Readonly<{ issuer: string; subject: string; salt: string }>;
 
-export type KnownPerson = Readonly<{ id: string; issuer: string; subject: string; status: string }>;
+export type KnownPerson = Readonly<{
+  id: string;
+  issuer: string;
+  subject: string;
+  status: string;
+  groups: readonly string[];
+}>;
 
 /** Who the people of the log are, and how that is forgotten. */
 export interface PersonNames {

@@ -105,7 +105,7 @@ function addApply(writ: Command, io: Io): void {
     .action((options: Connected & ApplyOptions) => apply(options, connect(options, io), io));
 }
 
-type Invited = Readonly<{ name?: string; email?: string; replace?: boolean }>;
+type Invited = Readonly<{ name?: string; email?: string; group?: string[]; replace?: boolean }>;
 
 function addPersons(writ: Command, io: Io): void {
   const group = writ
@@ -117,16 +117,23 @@ function addPersons(writ: Command, io: Io): void {
     )
     .option('--name <text>', 'how pages call them')
     .option('--email <address>', 'shown beside the name')
+    .option('--group <name...>', 'as whose member they may approve for others')
     .option('--replace', 'of somebody who has an account: all their passkeys and sign-ins go first')
     .action(async (person: string | undefined, options: Connected & Invited) => {
-      const { name, email, replace } = options;
+      const { name, email, group: groups, replace } = options;
       const again = `/persons/${encodeURIComponent(person ?? '')}/invitation${replace === true ? '?replace=true' : ''}`;
       const path = person === undefined ? '/persons' : again;
-      const body = person === undefined ? { name, email } : undefined;
+      const body = person === undefined ? { name, email, groups } : undefined;
       print(await connect(options, io).send('POST', path, body), options, io);
     });
+  connected(group.command('groups <person> [groups...]'))
+    .description('Says of which groups a local account is a member, to approve for others; without any, of none.')
+    .action(async (person: string, groups: string[], options: Connected) => {
+      const path = `/persons/${encodeURIComponent(person)}/groups`;
+      print(await connect(options, io).send('PUT', path, { groups }), options, io);
+    });
   connected(group.command('passkeys <person>'))
-    .description('Lists the passkeys of a local account.')
+    .description('Lists the passkeys of a person.')
     .action(async (person: string, options: Connected) => {
       print(await connect(options, io).get(`/persons/${encodeURIComponent(person)}/passkeys`), options, io);
     });

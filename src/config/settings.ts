@@ -45,6 +45,7 @@ const IdentityProvider = z
       .default(['openid', 'profile', 'email'])
       .refine((scopes) => scopes.includes('openid'), { error: 'must contain openid' }),
     acrValues: z.array(AcrValue).max(32).default([]),
+    groupsClaim: z.string().min(1).max(128).optional(),
   })
   .refine(
     (idp) =>

@@ -1,7 +1,7 @@
 import * as oidc from 'openid-client';
 import { z } from 'zod';
 import { err, Fault, ok, type Result, type Seconds } from '../base/index.js';
-import { Identifier, type JsonObject, Text, type VerificationKey } from '../protocol/index.js';
+import { GroupName, Identifier, type JsonObject, Text, type VerificationKey } from '../protocol/index.js';
 import { CompanySession } from './logout-token.js';
 import type { PersonAttributes } from './people.js';
 import { ProviderKeys } from './provider-keys.js';
@@ -15,6 +15,8 @@ export type IdentityProvider = Readonly<{
   scopes: readonly string[];
   /** The classes that it gives, as far as they are published. */
   acrValues?: readonly string[];
+  /** The claim that says of whom people are members, where anybody wants to know. */
+  groupsClaim?: string | undefined;
   credential: Readonly<{ kind: 'secret'; secret: string }> | Readonly<{ kind: 'private_key'; jwk: JsonObject }>;
 }>;
 
@@ -39,6 +41,8 @@ export type SignedIn = Readonly<{
   /** The provider's own session, for as long as which the sign-in holds (Back-Channel Logout section 2.1). */
   sid: string | undefined;
   attributes: PersonAttributes;
+  /** `undefined`: nobody asks this provider for any. */
+  groups: readonly string[] | undefined;
 }>;
 
 /** `denied`: the person or the provider said no. `invalid`: the answer does not hold. `unavailable`: no usable answer. */
@@ -94,9 +98,9 @@ export class SignInAt {
         ...(maxAge === undefined ? {} : { maxAge }),
       });
       const claims = Claims.parse(tokens.claims());
-      const attributes = await attributesOf(configuration, tokens.access_token, claims);
+      const described = await this.#described(configuration, tokens.access_token, claims);
       const { iss, sub, acr, amr, auth_time: authTime, sid } = claims;
-      return ok({ issuer: iss, subject: sub, acr, amr, authTime, sid, attributes });
+      return ok({ issuer: iss, subject: sub, acr, amr, authTime, sid, ...described });
     } catch (cause) {
       return err({ reason: reasonOf(cause), cause });
     }
@@ -108,6 +112,20 @@ export class SignInAt {
       throw new Fault('issuer_keys_unavailable', `${this.provider.issuer} cannot be discovered`, { cause });
     });
     return this.#keys.of(found.serverMetadata().jwks_uri, kid);
+  }
+
+  /** Many providers put names and groups only at their userinfo endpoint. */
+  async #described(
+    configuration: oidc.Configuration,
+    token: string,
+    claims: Claims,
+  ): Promise<Pick<SignedIn, 'attributes' | 'groups'>> {
+    const { groupsClaim } = this.provider;
+    const known = described(claims);
+    const misses = known.name === undefined || (groupsClaim !== undefined && claims[groupsClaim] === undefined);
+    const more = misses ? await userInfo(configuration, token, claims.sub) : {};
+    const groups = groupsClaim === undefined ? undefined : groupsIn(claims[groupsClaim] ?? more[groupsClaim]);
+    return { attributes: { ...known, ...described(Described.parse(more)) }, groups };
   }
 
   #configuration(): Promise<oidc.Configuration> {
@@ -171,22 +189,27 @@ const Claims = z.looseObject({
   email: Text.max(256).optional().catch(undefined),
 });
 
+type Claims = z.infer<typeof Claims>;
+
 const Described = Claims.pick({ name: true, email: true });
 
-/** Many providers put names only at their userinfo endpoint. Without a name the sign-in is still good. */
-async function attributesOf(
+/** Without a name the sign-in is still good, and without groups nobody approves for others. */
+async function userInfo(
   configuration: oidc.Configuration,
   token: string,
-  claims: z.infer<typeof Claims>,
-): Promise<PersonAttributes> {
-  const known = described(claims);
-  if (known.name !== undefined || configuration.serverMetadata().userinfo_endpoint === undefined) return known;
+  subject: string,
+): Promise<Readonly<Record<string, unknown>>> {
+  if (configuration.serverMetadata().userinfo_endpoint === undefined) return {};
   try {
-    return { ...known, ...described(Described.parse(await oidc.fetchUserInfo(configuration, token, claims.sub))) };
+    return await oidc.fetchUserInfo(configuration, token, subject);
   } catch {
-    return known;
+    return {};
   }
 }
+
+/** DANGER: whatever is no list of names is none: nobody has authority by a claim that cannot be read. */
+const groupsIn = (claim: unknown): readonly string[] => Groups.safeParse(claim).data ?? [];
+const Groups = z.array(GroupName).max(256);
 
 const described = ({ name, email }: z.infer<typeof Described>): PersonAttributes => ({
   ...(name === undefined ? {} : { name }),

@@ -155,9 +155,9 @@ async function finish(
     if (reason !== 'denied') deps.report(cause);
     return showOwnSignIn(ctx, deps, { problem: reason === 'invalid' ? 'unverified' : reason, to });
   }
-  const { issuer, subject, attributes, acr, amr, authTime, sid } = signedIn.value;
+  const { issuer, subject, attributes, groups, acr, amr, authTime, sid } = signedIn.value;
   if (authTime === undefined) throw new Fault('internal', `${issuer} was asked when, and its answer passed without it`);
-  const person = await deps.people.ensure(issuer, subject, attributes);
+  const person = await deps.people.ensure(issuer, subject, attributes, groups);
   if (person.status !== 'active') return showOwnSignIn(ctx, deps, { problem: 'account', to });
   const sessions = sid === undefined ? [] : [companySession(issuer, sid)];
   await deps.sessions.begin(ctx, { person: person.id, issuer, verifiedAt: authTime, acr, amr, seen, sessions });

@@ -46,7 +46,7 @@ export const postedBy = <Deps extends VisitDeps>(
 /** Who they are to a request to people. */
 export const approverOf = ({ session, person }: Pick<Visit<unknown>, 'session' | 'person'>): Approver => ({
   person: person.id,
-  groups: [],
+  groups: person.groups,
   verifiedAt: session.verifiedAt,
 });
 

@@ -116,8 +116,8 @@ export async function finishSignIn(step: Step, providerId: string): Promise<void
   }
   const signedIn = await chosen.finish(context.search, deps.secrets.signInOf(state), begun.maxAge);
   if (signedIn.ok) {
-    const { subject, attributes, ...how } = signedIn.value;
-    const person = await deps.people.ensure(how.issuer, subject, attributes);
+    const { subject, attributes, groups, ...how } = signedIn.value;
+    const person = await deps.people.ensure(how.issuer, subject, attributes, groups);
     redirect(context, await welcome(step, interaction, { ...how, person, seen: begun.seen }));
   } else if (signedIn.error.reason === 'denied') {
     redirect(context, await finish(step, interaction, refusal('access_denied', 'the sign-in was not completed')));

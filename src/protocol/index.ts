@@ -98,6 +98,7 @@ export {
   ResourceUri,
   ScopeToken,
   Text,
+  GroupName,
   Tier,
   ToolName,
 } from './words.js';

@@ -61,3 +61,11 @@ function isCanonicalResource(text: string): boolean {
 export function isPlainText(text: string): boolean {
   return !/[\u0000-\u001f\u007f-\u009f\ud800-\udfff]/u.test(text);
 }
+
+/** A group of people as policies name it in `@approvers`, where commas part them. */
+export const GroupName = z
+  .string()
+  .max(128, { error: 'must have at most 128 characters' })
+  .regex(/^[^\s,\p{C}]([^,\p{C}]*[^\s,\p{C}])?$/u, {
+    error: 'must be a name without commas, control characters and blanks around it',
+  });

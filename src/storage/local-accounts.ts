@@ -56,16 +56,26 @@ export function openInvitations(
     return { token, values: [sha256(token), person, issuer, LINK_SECONDS, leaf, leafHash] };
   };
   return {
+    setGroups: async (person, groups, by) =>
+      guarded(() =>
+        prisma.$transaction(async (transaction) => {
+          if ((await transaction.$executeRawUnsafe(SET_GROUPS, person, issuer, [...groups])) === 0) return false;
+          const facts = { what: 'groups_set', person, groups: [...groups], by };
+          const at = clock.now();
+          await append(transaction, { kind: 'authentication', at, facts, decision: 'done', reason: 'groups_set' });
+          return true;
+        }),
+      ),
     again: async (person, by) => {
       const { token, values } = linkTo(person, by);
       const [made] = Links.parse(await guarded(() => prisma.$queryRawUnsafe(INVITE, ...values)));
       return made === undefined ? undefined : { ...made, token };
     },
-    invite: async (attributes, by) => {
+    invite: async ({ groups = [], ...attributes }, by) => {
       const [id, subject, salt] = [newId('prs'), newId('acc'), randomText(16)];
       const met = metLeaf({ id, issuer, subject, salt }, clock.now());
       const { token, values } = linkTo(id, by);
-      const more = [subject, JSON.stringify(attributes), salt, met.leaf, met.leafHash];
+      const more = [subject, JSON.stringify(attributes), salt, met.leaf, met.leafHash, [...groups]];
       const rows = await guarded(() => prisma.$queryRawUnsafe(INVITE_ANEW, ...values, ...more));
       const [made] = Links.parse(rows);
       if (made === undefined) throw new Fault('internal', 'an invitation made nobody');
@@ -76,7 +86,7 @@ export function openInvitations(
 
 const LINK_SECONDS = 72 * 3_600;
 
-const PERSON = 'p.id, p.issuer, p.subject, p.status, p.attributes';
+const PERSON = 'p.id, p.issuer, p.subject, p.status, p.attributes, p.groups';
 
 const LIVE = `e.used_at IS NULL AND e.expires_at > clock_timestamp() AND p.status = 'active'`;
 
@@ -107,6 +117,8 @@ const USED = `
   UPDATE passkey SET counter = $2::bigint, is_backed_up = $3, last_used_at = clock_timestamp()
   WHERE id = $1 AND (counter < $2::bigint OR (counter = 0 AND $2::bigint = 0))`;
 
+const SET_GROUPS = 'UPDATE person SET groups = $3::text[] WHERE id = $1 AND issuer = $2';
+
 /** Links that are over are forgotten by the next one. `p` is who is invited, `records` what is written of it, in this order. */
 const linkFor = (p: string, records: string): string => `
   over AS (
@@ -129,8 +141,8 @@ const INVITE = `WITH ${linkFor('person', '(1, $5::bytea, $6::bytea)')}`;
 /** Nobody is made without a link, whatever interrupts this: it is one statement. */
 const INVITE_ANEW = `
   WITH newcomer AS (
-    INSERT INTO person (id, issuer, subject, attributes, salt) VALUES ($2, $3, $7, $8::jsonb, $9)
-    RETURNING id, issuer, subject, status, attributes
+    INSERT INTO person (id, issuer, subject, attributes, salt, groups) VALUES ($2, $3, $7, $8::jsonb, $9, $12::text[])
+    RETURNING id, issuer, subject, status, attributes, groups
   ), ${linkFor('newcomer', '(0, $10::bytea, $11::bytea), (1, $5::bytea, $6::bytea)')}`;
 
 const Invited = z.array(Person.extend({ passkeys: z.array(z.string()) }));

@@ -47,8 +47,8 @@ async function erase(
 const OPENINGS = `
   SELECT id, issuer, subject, salt FROM person WHERE id = ANY($1::text[]) AND salt IS NOT NULL ORDER BY id`;
 
-const FIND = 'SELECT id, issuer, subject, status FROM person WHERE issuer = $1 AND subject = $2';
+const FIND = 'SELECT id, issuer, subject, status, groups FROM person WHERE issuer = $1 AND subject = $2';
 
 const name = { id: z.string(), issuer: z.string(), subject: z.string() };
 const Openings = z.array(z.object({ ...name, salt: z.string() }));
-const People = z.array(z.object({ ...name, status: z.string() }));
+const People = z.array(z.object({ ...name, status: z.string(), groups: z.array(z.string()) }));

@@ -16,10 +16,20 @@ describeDatabases('people', (database) => {
       subject: 'alice',
       status: 'active',
       attributes: { name: 'Alice', email: 'alice@corp.example' },
+      groups: [],
     });
     expect(await people().ensure(ISSUER, 'alice', { name: 'Alice' })).toEqual(made);
     expect(await people().byId(made.id)).toEqual(made);
     expect(await people().byIssuerSubject(ISSUER, 'alice')).toEqual(made);
+  });
+
+  it('keeps the newest groups, and those that are there where nobody says any', async () => {
+    const groupsAfter = async (groups?: readonly string[]): Promise<readonly string[]> =>
+      (await people().ensure(ISSUER, 'gina', { name: 'Gina' }, groups)).groups;
+    expect(await groupsAfter(['finance', 'owners'])).toEqual(['finance', 'owners']);
+    expect(await groupsAfter()).toEqual(['finance', 'owners']);
+    expect(await groupsAfter(['owners'])).toEqual(['owners']);
+    expect(await groupsAfter([])).toEqual([]);
   });
 
   it('keeps the newest attributes and the same id', async () => {
@@ -30,6 +40,7 @@ describeDatabases('people', (database) => {
       subject: 'bob',
       status: 'active',
       attributes: { name: 'Robert', email: 'bob@corp.example' },
+      groups: [],
     };
     expect(await people().ensure(ISSUER, 'bob', { name: 'Robert' })).toEqual(renamed);
     expect(await people().byId(id)).toEqual(renamed);

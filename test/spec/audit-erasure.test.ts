@@ -17,7 +17,7 @@ describe('a person who is erased', () => {
     const found = await world.admin('GET', `/persons?issuer=${encodeURIComponent(COMPANY)}&subject=alice`);
     expect([found.status, found.body]).toEqual([
       200,
-      { items: [{ id: person, issuer: COMPANY, subject: 'alice', status: 'active' }] },
+      { items: [{ id: person, issuer: COMPANY, subject: 'alice', status: 'active', groups: [] }] },
     ]);
     const answer = await world.admin('DELETE', `/persons/${person}`);
     expect([answer.status, answer.body]).toEqual([200, { id: person, result: 'erased' }]);

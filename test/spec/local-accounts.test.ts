@@ -480,3 +480,46 @@ describe('a passkey that is lost', () => {
 function STALE(): string {
   return 'That took too long, or the page was open twice. Please try again.';
 }
+
+describe('the groups of a local account', () => {
+  const groupsOf = async ({ issuer, subject }: Invitation): Promise<unknown> => {
+    const { body } = await world.admin('GET', `/persons?${new URLSearchParams({ issuer, subject }).toString()}`);
+    return (body as { items: { groups: unknown }[] }).items[0]?.groups;
+  };
+
+  it('are what the administrator says, on the record', async () => {
+    const { body } = await world.admin('POST', '/persons', { ...ADA, groups: ['finance', 'owners'] });
+    const ada = body as Invitation;
+    expect(await groupsOf(ada)).toEqual(['finance', 'owners']);
+    const set = await world.admin('PUT', `/persons/${ada.id}/groups`, { groups: ['finance'] });
+    expect([set.status, set.body]).toEqual([200, { id: ada.id, groups: ['finance'] }]);
+    expect(await groupsOf(ada)).toEqual(['finance']);
+    expect(await groupsOf(await invite())).toEqual([]);
+    const [leaf] = (await world.rows(
+      `SELECT convert_from(leaf, 'UTF8') AS leaf FROM log_leaf WHERE convert_from(leaf, 'UTF8') LIKE '%groups_set%'`,
+    )) as { leaf: string }[];
+    expect(leaf?.leaf).toContain(ada.id);
+  });
+
+  it.each<[string, unknown, string]>([
+    ['a comma', ['a,b'], 'groups.0'],
+    ['a blank at an end', ['finance '], 'groups.0'],
+    ['a control character', ['a\u0007'], 'groups.0'],
+    ['129 characters', ['x'.repeat(129)], 'groups.0'],
+    ['the same twice', ['a', 'a'], 'groups'],
+    ['no list', 'finance', 'groups'],
+  ])('are refused with %s, by the name of the field', async (_what, groups, param) => {
+    const { id } = await invite();
+    const refused = await world.admin('PUT', `/persons/${id}/groups`, { groups });
+    expect([refused.status, refused.body]).toEqual([400, expect.objectContaining({ code: 'invalid_field', param })]);
+    expect((await world.admin('POST', '/persons', { ...ADA, groups })).status).toBe(400);
+  });
+
+  it('are not the administrator’s to say of anybody else', async () => {
+    const refused = await world.admin('PUT', '/persons/prs_nobody/groups', { groups: [] });
+    expect([refused.status, refused.body]).toEqual([
+      404,
+      expect.objectContaining({ detail: 'There is no local account of a person prs_nobody' }),
+    ]);
+  });
+});

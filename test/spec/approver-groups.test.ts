@@ -1,0 +1,107 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { leafFlaws } from '../../src/audit/index.js';
+import { ALLOW, type AskingWorld, startAskingWorld } from '../support/asking-world.js';
+import type { Browser, Seen } from '../support/browser.js';
+import { ALICE, BOB } from '../support/company.js';
+import { activate } from '../support/policies.js';
+
+let world: AskingWorld;
+/** What the company says of Bob. */
+let groups: unknown = ['finance'];
+beforeAll(async () => {
+  world = await startAskingWorld({ groupsOf: (subject) => (subject === BOB.subject ? groups : undefined) });
+  await activate(
+    world,
+    `${ALLOW} @id("two-people") @requires("approval") @approvers("finance, owners") @reason("Finance approves.")
+     forbid (principal, action in Action::"write", resource);`,
+  );
+}, 60_000);
+beforeEach(async () => {
+  groups = ['finance'];
+  await world.nothingWaits();
+});
+afterAll(async () => {
+  await world.writ.flush();
+  const leaves = await world.writ.database.prisma.logLeaf.findMany({ select: { leaf: true } });
+  await world.close();
+  expect(leaves.flatMap(({ leaf }) => leafFlaws(leaf))).toEqual([]);
+  expect(world.faults).toEqual([]);
+});
+
+const titleOf = ({ body }: Seen): string | undefined => /<h1>([^<]*)<\/h1>/.exec(body)?.[1];
+const bobsTitle = async (page: string, browser?: Browser): Promise<string | undefined> =>
+  titleOf(await (browser ?? (await world.signedIn(BOB))).get(page));
+let count = 0;
+const asks = () => world.ask({ path: `/tmp/${String(++count)}` });
+
+describe('four eyes: a policy that names who approves', () => {
+  it('is answered by one of a group, who finds it in the list, and the agent gets its token', async () => {
+    const asked = await asks();
+    const bob = await world.signedIn(BOB);
+    expect((await bob.get(world.place)).body).toContain(`href="${asked.page}"`);
+    const page = await bob.get(asked.page);
+    expect(titleOf(page)).toBe('Approve this one call?');
+    expect(page.body).toContain('Alice Archer');
+    expect(page.body).toContain('It has to be approved by somebody of: finance, owners');
+    expect(page.body).not.toContain('deny_and_pause');
+    expect(titleOf(await bob.submit(page, { action: 'approve' }))).toBe('Approved');
+    expect((await world.poll(asked)).status).toBe(200);
+    expect((await world.facts(asked.id)).at(-1)).toMatchObject({ what: 'granted', by: await world.personOf(BOB) });
+  });
+
+  it('is not answered by the person that the agent acts for, who only takes it back', async () => {
+    groups = ['finance'];
+    const asked = await asks();
+    const alice = await world.signedIn(ALICE);
+    const page = await alice.get(asked.page);
+    expect(titleOf(page)).toBe('This call waits for somebody else');
+    expect(page.body).not.toContain('value="approve"');
+    expect((await alice.submit(page, { action: 'approve' })).status).toBe(409);
+    expect((await world.held(asked)).state).toBe('asked');
+    expect(titleOf(await alice.submit(page, { action: 'deny' }))).toBe('Denied');
+    expect((await world.held(asked)).state).toBe('withdrawn');
+  });
+
+  it('is not even for the person where they are of the group themself', async () => {
+    const asked = await world.ask({ path: `/tmp/${String(++count)}` }, { employee: BOB });
+    expect(await bobsTitle(asked.page)).toBe('This call waits for somebody else');
+  });
+});
+
+describe('whose members people are', () => {
+  it('is what the company says at each sign-in: who is no member any more sees nothing', async () => {
+    const asked = await asks();
+    const bob = await world.signedIn(BOB);
+    groups = ['marketing'];
+    expect(await bobsTitle(asked.page, bob)).toBe('Approve this one call?');
+    expect(await bobsTitle(asked.page)).toBe('There is nothing here');
+    expect(await bobsTitle(asked.page, bob)).toBe('There is nothing here');
+    const found = await world.admin(
+      'GET',
+      `/persons?${new URLSearchParams({ issuer: world.company.issuer, subject: BOB.subject }).toString()}`,
+    );
+    expect(found.body).toMatchObject({ items: [{ groups: ['marketing'] }] });
+  });
+
+  it('is also what it says when an agent asked for the sign-in', async () => {
+    const asked = await asks();
+    const bob = await world.signedIn(BOB);
+    groups = [];
+    await world.codeFor(world.a2, { prompt: 'login' }, BOB);
+    expect(await bobsTitle(asked.page, bob)).toBe('There is nothing here');
+  });
+
+  it.each<[string, unknown]>([
+    ['nothing', undefined],
+    ['a text', 'finance'],
+    ['a list with something else in it', ['finance', 7]],
+    ['a name with a comma', ['finance', 'a, finance']],
+    ['a name that is too long', ['finance', 'x'.repeat(129)]],
+    ['more than 256 names', ['finance', ...Array.from({ length: 256 }, (_, n) => `g${String(n)}`)]],
+    ['an object', { finance: true }],
+  ])('is nothing where the company says %s', async (_what, said) => {
+    const asked = await asks();
+    groups = said;
+    expect(await bobsTitle(asked.page)).toBe('There is nothing here');
+  });
+});
