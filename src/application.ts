@@ -4,7 +4,7 @@ import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import { auditPrefix, auditRoutes } from './audit-routes.js';
 import { logSigner, outcomesRoute, sessionClosesAfter } from './audit/index.js';
 import { authzenRoutes, type DecisionLog } from './authzen/index.js';
-import { agentKeys, keySource } from './client/index.js';
+import { agentKeys, keySource, mayBeAsked } from './client/index.js';
 import { type Config, isAddress } from './config/index.js';
 import { markChanged } from './drift/index.js';
 import {
@@ -45,8 +45,10 @@ import {
   pageSecrets,
   Passkeys,
   shownInTime,
+  toldRoutes,
 } from './human/index.js';
 import { readTools } from './mcp/index.js';
+import { vapidKeyOf } from './notice/index.js';
 import {
   type BeginningLimits,
   createEngine,
@@ -79,6 +81,7 @@ import {
   openKeyLives,
   openLog,
   openLogRecovery,
+  openNotices,
   openOwnPasskeys,
   openOutcomes,
   openPeople,
@@ -142,6 +145,7 @@ export function application(house: House): RequestListener {
       ? []
       : enrolmentRoutes({ ...local, issuer: config.issuer, perNetwork: beginnings.perNetwork })
     ).map(shownInTime(report)),
+    ...toldRoutes(config.issuer),
     ...[...approvalsRoutes(approvals), ...ownPasskeyRoutes(approvals), ...approvalRoutes(approvals)].map(
       shownInTime(report),
     ),
@@ -317,6 +321,9 @@ function approvalsOf(
     endAll: (person) => signOuts.everywhere(person),
     acting: openSessions(database, clock),
     approvals: house.approvals,
+    notices: openNotices(database, house.secrets.encryptionKeys),
+    vapid: vapidKeyOf(house.secrets.encryptionKeys[0]),
+    mayBeTold: (address) => mayBeAsked(address, config.isLocal),
     confirming: isAddress(config.issuer)
       ? undefined
       : { passkeys: passkeysOf(house), own: openOwnPasskeys(database, clock) },

@@ -3,6 +3,7 @@ import { followLog } from './audit-routes.js';
 import { every, inParts } from './every.js';
 import type { House } from './house.js';
 import { keepReevaluating } from './reevaluation.js';
+import { sendDue } from './notice/index.js';
 import { showLog } from './log-witnesses.js';
 import { stopOrphans } from './registry/index.js';
 import {
@@ -11,6 +12,7 @@ import {
   openEngineStore,
   openFindings,
   openIdempotency,
+  openNotices,
   openOutcomes,
   openPersons,
   numberRecent,
@@ -21,6 +23,8 @@ import {
 
 const LOG_ROUND_MS = 10_000;
 const PRUNE_MS = 60_000;
+/** People decide in seconds, so they are told within one. */
+const TELL_MS = 1_000;
 /** For so long a closed session is shown, or for as long as the log has it, where that is shorter. */
 const SESSION_DAYS = 90;
 
@@ -37,7 +41,7 @@ export function keepHouse(house: House): Kept {
   const stopWatching = [house.registry.watch(), house.keys.watch()];
   const stops = [
     ...[prune(house), showLog(house), closeSessions(house), stopUnowned(house)],
-    ...[keepReevaluating(house), finishRevocations(house)],
+    ...[keepReevaluating(house), finishRevocations(house), tellPeople(house)],
   ];
   return {
     stopFollowing,
@@ -67,6 +71,14 @@ function closeSessions({ config, clock, database, approvals, report }: House): (
 /** What comes of a revocation is numbered by whoever revokes, and once more here, whatever became of them. */
 const finishRevocations = ({ database, report }: House): (() => Promise<void>) =>
   every(LOG_ROUND_MS, () => numberRecent(database), report);
+
+/** Where nobody can be asked nothing is told. */
+function tellPeople({ config, database, secrets, registry, clock, report }: House): () => Promise<void> {
+  if (config.deferredTokenResponse === 'off') return () => Promise.resolve();
+  const { issuer, isLocal: allowLoopback } = config;
+  const notices = openNotices(database, secrets.encryptionKeys);
+  return every(TELL_MS, () => sendDue({ issuer, allowLoopback, notices, registry, clock }), report);
+}
 
 /** An owner who is erased, or disabled while an agent was being written, leaves no agent that acts on. */
 function stopUnowned({ database, clock, registry, report }: House): () => Promise<void> {

@@ -1,10 +1,7 @@
-import { lookup } from 'node:dns';
-import { request as httpRequest } from 'node:http';
-import { request as httpsRequest } from 'node:https';
-import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { type Clock, Fault, type Seconds } from '../base/index.js';
 import { thumbprintOf } from './assertion.js';
-import { importKey, isLoopback, Jwks, parseObject, type VerificationKey } from '../protocol/index.js';
+import { outgoing } from './outgoing.js';
+import { importKey, Jwks, parseObject, type VerificationKey } from '../protocol/index.js';
 
 /** Key sets fetched by URL: cached, bounded, one fetch at a time per URL, none more often than the cooldown. */
 export interface RemoteKeys {
@@ -102,14 +99,9 @@ async function fetchKeys(uri: string, allowLoopback: boolean): Promise<readonly 
 
 /** GET with no redirect, no proxy, bounded time and size, and only to public addresses (CM-03, CI-01, CI-07). */
 function fetchText(url: URL, allowLoopback: boolean): Promise<string> {
-  const local = allowLoopback && isLoopback(url.hostname);
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && local)) throw new Error('only https is fetched');
-  if (!local && isIP(url.hostname.replace(/^\[|\]$/g, '')) !== 0 && !isPublic(url.hostname.replace(/^\[|\]$/g, ''))) {
-    throw new Error('the address is not public');
-  }
-  const get = url.protocol === 'https:' ? httpsRequest : httpRequest;
+  const { request: get, options: lookup } = outgoing(url, allowLoopback);
   return new Promise((resolve, reject) => {
-    const options = { headers: { accept: 'application/json' }, ...(local ? {} : { lookup: publicLookup }) };
+    const options = { headers: { accept: 'application/json' }, ...lookup };
     const request = get(url, { ...options, signal: AbortSignal.timeout(TIMEOUT_MS) }, (response) => {
       const chunks: Buffer[] = [];
       let size = 0;
@@ -127,61 +119,4 @@ function fetchText(url: URL, allowLoopback: boolean): Promise<string> {
     request.on('error', reject);
     request.end();
   });
-}
-
-/** Resolves and pins: the address that was checked is the address that is connected to, so a second answer cannot rebind. */
-const publicLookup: LookupFunction = (hostname, options, callback) => {
-  lookup(hostname, { ...options, all: true }, (error, addresses) => {
-    const found = error ? [] : addresses.filter(({ address }) => isPublic(address));
-    const [first] = found;
-    if (first === undefined) callback(error ?? new Error(`${hostname} has no public address`), '', 4);
-    else if (options.all === true) callback(null, found);
-    else callback(null, first.address, first.family);
-  });
-};
-
-/**
- * RFC 6890 special-purpose addresses. One list for each family: in a list of both, Node takes every IPv4 address for
- * one of `::ffff:0:0/96`.
- */
-const special = { 4: new BlockList(), 6: new BlockList() } as const;
-for (const [net, prefix] of [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.0.2.0', 24],
-  ['192.88.99.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['198.51.100.0', 24],
-  ['203.0.113.0', 24],
-  ['224.0.0.0', 3],
-] as const) {
-  special[4].addSubnet(net, prefix, 'ipv4');
-}
-for (const [net, prefix] of [
-  ['::', 96],
-  ['::ffff:0:0', 96],
-  ['64:ff9b::', 96],
-  ['64:ff9b:1::', 48],
-  ['100::', 64],
-  ['2001::', 23],
-  ['2001:db8::', 32],
-  ['2002::', 16],
-  ['fc00::', 7],
-  ['fe80::', 10],
-  ['ff00::', 8],
-] as const) {
-  special[6].addSubnet(net, prefix, 'ipv6');
-}
-
-/** False for loopback, private, link-local, mapped and every other special-purpose address. */
-export function isPublic(address: string): boolean {
-  const family = isIP(address);
-  if (family === 4) return !special[4].check(address, 'ipv4');
-  return family === 6 && !special[6].check(address, 'ipv6');
 }

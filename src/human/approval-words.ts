@@ -87,6 +87,7 @@ export const WAITING = {
   decide: 'Read and decide',
   since: 'since',
   minutesLeft: 'min left',
+  more: 'more wait behind these.',
   lessThanAMinute: 'less than a minute left',
 } as const;
 

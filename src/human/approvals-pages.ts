@@ -5,6 +5,7 @@ import { APPROVALS } from './approvals-words.js';
 import { hiddenFields, html, type Markup, type Page, page } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
+import { TOLD_SCRIPT } from './told-script.js';
 import { type Group, waitingList } from './waiting.js';
 
 /** Why somebody is asked to sign in (again). */
@@ -50,7 +51,7 @@ export function ownSignInPage({ action, to, options, providers, problem }: SignI
 }
 
 /** What needs a sign-in of just now. */
-const AGAIN: ReadonlySet<OwnSignInProblem> = new Set<OwnSignInProblem>(['confirm', 'approve', 'passkey']);
+const AGAIN: ReadonlySet<OwnSignInProblem> = new Set<OwnSignInProblem>(['confirm', 'approve', 'passkey', 'told']);
 
 /** A live session of an agent as its person sees it. */
 export type Acting = Readonly<{ session: AgentSession; agent: string; owner: string | undefined }>;
@@ -61,6 +62,8 @@ export type ApprovalsView = Readonly<{
   person: Readonly<{ id: string; name: string; email: string | undefined }>;
   waiting: readonly Group[];
   now: Seconds;
+  /** How the person is told of what waits. */
+  told: Markup;
   acting: readonly Acting[];
   /** The last session of this page, where there are more. */
   next: string | undefined;
@@ -69,7 +72,7 @@ export type ApprovalsView = Readonly<{
 }>;
 
 /** What agents can do in the person's name now, and how to stop it. */
-export function approvalsPage({ person, waiting, now, acting, next, isFirst, form }: ApprovalsView): Page {
+export function approvalsPage({ person, waiting, now, told, acting, next, isFirst, form }: ApprovalsView): Page {
   const { issuer, token, problem } = form;
   return page(
     T.title,
@@ -94,6 +97,7 @@ export function approvalsPage({ person, waiting, now, acting, next, isFirst, for
       }
       ${isFirst ? undefined : html`<p><a href="${issuer}/approvals">${T.first}</a></p>`}
       ${next === undefined ? undefined : html`<p><a href="${issuer}/approvals?after=${next}">${T.more}</a></p>`}
+      ${isFirst ? told : undefined}
       <form method="post" action="${issuer}/approvals/sign-out">
         <input type="hidden" name="token" value="${token}" />
         <div class="actions">
@@ -101,9 +105,20 @@ export function approvalsPage({ person, waiting, now, acting, next, isFirst, for
           <button type="submit" name="where" value="everywhere">${T.all}</button>
         </div>
       </form>`,
-    problem === undefined ? {} : { status: problem === 'changed' ? 409 : 400 },
+    {
+      ...(isFirst ? { script: TOLD_SCRIPT, manifest: `${issuer}/approvals/manifest.webmanifest` } : {}),
+      status: problem === undefined ? 200 : STATUS[problem],
+    },
   );
 }
+
+const STATUS: Readonly<Record<ApprovalsProblem, number>> = {
+  not_from_here: 400,
+  changed: 409,
+  bad_address: 400,
+  bad_subscription: 400,
+  too_many_channels: 409,
+};
 
 function actingItem({ session, agent, owner }: Acting, person: string, form: ApprovalsView['form']): Markup {
   const { id, status, paused } = session;

@@ -15,6 +15,7 @@ export const APPROVALS = {
     confirm: 'To let an agent go on, sign in again first. Nothing has changed yet.',
     approve: 'To approve, sign in again first. Nothing has changed yet.',
     passkey: 'To make a passkey, sign in again first.',
+    told: 'To choose how you are told, sign in again first. Nothing has changed yet.',
     denied: 'The sign-in was not completed. You can try again.',
     unverified: 'What your identity provider answered could not be verified. Please try again.',
     unavailable: 'Your identity provider cannot be reached right now. Try again in a few minutes.',
@@ -43,6 +44,9 @@ export const APPROVALS = {
   problems: {
     not_from_here: 'That did not come from this page as it is now, so nothing has changed. Please choose here.',
     changed: 'That has changed meanwhile, so nothing was done. This is how it stands now.',
+    bad_address: 'A webhook is an https address on the public internet, of at most 2,048 characters.',
+    bad_subscription: 'This browser did not say where it takes messages. Nothing has changed; try again.',
+    too_many_channels: 'You are told in eight places already. Take one away first.',
   },
   unknown: {
     status: 404,
@@ -54,4 +58,25 @@ export const APPROVALS = {
     title: 'Too many sign-ins from your network',
     advice: 'More sign-ins were begun from where you are than this server takes. Wait a minute and try again.',
   },
+} as const;
+
+/** All text of how people are told of what waits. */
+export const TOLD = {
+  title: 'How I am told',
+  nowhere: 'Nothing tells you of what waits, so look here.',
+  kinds: { push: 'A browser, by', webhook: 'A webhook, at' },
+  failing: 'does not take messages at the moment',
+  stop: 'Stop telling me here',
+  push: 'Tell me on this device',
+  denied: 'This browser is not allowed to show messages. Allow it in its settings, then try again.',
+  missing: 'This browser cannot show messages. You can add this page to your home screen, or use another browser.',
+  webhook: 'Tell a program of mine (webhook)',
+  address: 'Its https address',
+  add: 'Add it',
+  secret: {
+    title: 'Your webhook is ready',
+    advice: 'Each message is signed by this secret (Standard Webhooks). It is shown this once, so keep it now.',
+    back: 'Back',
+  },
+  app: { name: 'Writ approvals', short: 'Approvals' },
 } as const;

@@ -8,10 +8,11 @@ import { APPROVALS } from './approvals-words.js';
 import { sendPage } from './html.js';
 import { readOwnForm } from './own-form.js';
 import { beginOwnSignIn, showOwnSignIn } from './own-sign-in.js';
-import { approverOf, postedBy, seeOther, signedIn, type Visit as VisitOf, type VisitDeps } from './own-visit.js';
+import { approverOf, postedBy, seeOther, signedIn, type Visit as VisitOf } from './own-visit.js';
+import { changeTold, type ToldDeps, toldSection } from './told.js';
 import { troublePage } from './pages.js';
 
-export type ApprovalsDeps = VisitDeps &
+export type ApprovalsDeps = ToldDeps &
   Readonly<{
     /** Ends one sign-in, on the record. */
     endSignIn(signIn: string, person: string): Promise<void>;
@@ -39,6 +40,7 @@ export function approvalsRoutes(deps: ApprovalsDeps): readonly Route[] {
       handle: async (ctx) => beginOwnSignIn(ctx, await readOwnForm(ctx, origin), deps),
     },
     { method: 'POST', path: `${path}/sign-out`, handle: (ctx) => postedBy(ctx, deps, here(signOut)) },
+    { method: 'POST', path: `${path}/channels`, handle: (ctx) => postedBy(ctx, deps, here(tell)) },
     {
       method: 'POST',
       path: `${path}/sessions/:id`,
@@ -75,12 +77,19 @@ async function show({ ctx, session, person, deps }: Visit, problem?: ApprovalsPr
     registry,
   );
   const { name, email } = person.attributes;
-  const form = { issuer: deps.issuer, token: deps.secrets.placeToken(session.uid), problem };
+  const { issuer, vapid } = deps;
+  const form = { issuer, token: deps.secrets.placeToken(session.uid), problem };
+  const told = toldSection(await deps.notices.of(person.id), { issuer, token: form.token, vapid });
   const who = { id: person.id, name: name ?? email ?? person.id, email };
   sendPage(
     ctx,
-    approvalsPage({ person: who, waiting, now, acting, next: found.next, isFirst: after === undefined, form }),
+    approvalsPage({ person: who, waiting, now, told, acting, next: found.next, isFirst: after === undefined, form }),
   );
+}
+
+async function tell(visit: Visit, form: URLSearchParams): Promise<void> {
+  const problem = await changeTold(visit, form);
+  if (problem !== undefined) await show(visit, problem);
 }
 
 /** What is somebody else's is answered as what was never there. */

@@ -56,10 +56,16 @@ export const hiddenFields = (fields: Readonly<Record<string, string | undefined>
 /** A whole page and the headers it must be sent with. */
 export type Page = Readonly<{ status: number; headers: Readonly<Record<string, string>>; body: string }>;
 
-type PageOptions = Readonly<{ status?: number; next?: string; script?: string }>;
+type PageOptions = Readonly<{
+  status?: number;
+  next?: string;
+  script?: string;
+  /** Where the manifest of a page is that can be installed, and has a worker. */
+  manifest?: string;
+}>;
 
 /** No image, no frame, nothing from elsewhere; the one style sheet, and the one script of a page that needs it, are named by their hashes. */
-export function page(title: string, content: Markup, { status = 200, next, script }: PageOptions = {}): Page {
+export function page(title: string, content: Markup, { status = 200, next, script, manifest }: PageOptions = {}): Page {
   const refresh = next === undefined ? undefined : html`<meta http-equiv="refresh" content="0; url=${next}" />`;
   const body = html`<!doctype html>
     <html lang="en">
@@ -67,7 +73,7 @@ export function page(title: string, content: Markup, { status = 200, next, scrip
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
-        ${refresh}
+        ${refresh}${manifest === undefined ? undefined : html`<link rel="manifest" href="${manifest}" />`}
         <title>${title}</title>
         ${STYLE_ELEMENT}
       </head>
@@ -76,7 +82,7 @@ export function page(title: string, content: Markup, { status = 200, next, scrip
         ${script === undefined ? undefined : new Markup(`<script>${script}</script>`)}
       </body>
     </html> `;
-  return { status, headers: headersOf(script), body: body.toString() };
+  return { status, headers: headersOf(script, manifest !== undefined), body: body.toString() };
 }
 
 /** In one piece: the hash is over exactly what stands between the tags. */
@@ -86,13 +92,13 @@ const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(
 
 const styleHash = hashOf(STYLE);
 
-const headersOf = (script: string | undefined): Page['headers'] =>
-  script === undefined
+function headersOf(script: string | undefined, isInstallable: boolean): Page['headers'] {
+  const own = isInstallable ? "; manifest-src 'self'; worker-src 'self'; img-src 'self'" : '';
+  const scripts = script === undefined ? '' : `; script-src ${hashOf(script)}; require-trusted-types-for 'script'`;
+  return own + scripts === ''
     ? HEADERS
-    : {
-        ...HEADERS,
-        'content-security-policy': `${HEADERS['content-security-policy']}; script-src ${hashOf(script)}; require-trusted-types-for 'script'`,
-      };
+    : { ...HEADERS, 'content-security-policy': `${HEADERS['content-security-policy']}${own}${scripts}` };
+}
 
 const HEADERS = {
   'content-type': 'text/html; charset=utf-8',

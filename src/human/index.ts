@@ -14,6 +14,7 @@ export {
 export type { Challenges, Invited, LocalAccount, LocalAccounts, NewPasskey, OwnPasskeys } from './local-accounts.js';
 export { type CompanyLogout, type LogoutFlaw, readLogoutToken } from './logout-token.js';
 export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
+export { toldRoutes } from './told.js';
 export { shownInTime } from './in-trouble.js';
 export { ownPasskeyRoutes } from './own-passkey.js';
 export { OwnSessions, type SignInRecords } from './own-session.js';

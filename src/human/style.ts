@@ -46,6 +46,7 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: .875em/1.
 .mark { border-radius: 6px; padding: 1px 7px; background: var(--warn-back); color: var(--warn); font: 600 .8125rem/1.4 system-ui, sans-serif; }
 .field { display: grid; gap: 4px; margin-top: 24px; }
 .field input { font: inherit; font-size: 1.5rem; letter-spacing: .2em; width: 5.5rem; min-height: 48px; padding: 8px 12px; border-radius: 10px; border: 1px solid var(--soft); background: var(--paper); color: var(--ink); }
+.field.address input { width: 100%; font-size: 1rem; letter-spacing: 0; }
 .choices { display: grid; gap: 10px; margin-top: 20px; }
 @media (max-width: 480px) {
   body { padding: 0; place-items: start stretch; }

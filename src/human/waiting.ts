@@ -44,18 +44,22 @@ export const waitingList = (groups: readonly Group[], issuer: string, now: Secon
   groups.length === 0
     ? html`<p>${WAITING.nothing}</p>`
     : html`<ul>
-        ${groups.map(
-          ({ agent, sentence, tier, requests }) =>
-            html`<li class="server">
-              <h3>${agent}</h3>
-              <p>${sentence}</p>
-              <p class="small soft">
-                ${WAITING.tiers[tier]}${requests.length === 1 ? '' : html` · ${WAITING.asked} ${requests.length} ${WAITING.times}`}
-              </p>
-              ${requests.map((request) => link(request, agent, { issuer, now }))}
-            </li>`,
-        )}
-      </ul>`;
+          ${groups.slice(0, MOST_SHOWN).map(
+            ({ agent, sentence, tier, requests }) =>
+              html`<li class="server">
+                <h3>${agent}</h3>
+                <p>${sentence}</p>
+                <p class="small soft">
+                  ${WAITING.tiers[tier]}${requests.length === 1 ? '' : html` · ${WAITING.asked} ${requests.length} ${WAITING.times}`}
+                </p>
+                ${requests.map((request) => link(request, agent, { issuer, now }))}
+              </li>`,
+          )}
+        </ul>
+        ${groups.length > MOST_SHOWN ? html`<p>${groups.length - MOST_SHOWN} ${WAITING.more}</p>` : undefined}`;
+
+/** So that the page stays a page. */
+const MOST_SHOWN = 12;
 
 const link = (
   { id, askedAt, expiresAt }: Group['requests'][number],

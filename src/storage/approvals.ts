@@ -27,6 +27,7 @@ import {
 } from './approval-rows.js';
 import type { Database } from './database.js';
 import type { Prisma } from './generated/client.js';
+import { TELL } from './notices.js';
 import { guarded } from './outage.js';
 import { pruneAll, pruneSql } from './pruning.js';
 import { append, type DoneRecord } from './records.js';
@@ -138,6 +139,7 @@ async function askWithin(
     ...{ asked_sha256: frozen.sha256, expires_at: expiresAt },
   };
   await append(transaction, { kind: 'approval', at: now, facts, decision: 'done', reason: 'asked' });
+  await transaction.$executeRawUnsafe(TELL, asking.id);
   const held = heldOf(made[0], keys);
   return ok({ held, code: codeOf(held.id, keys[0]?.code ?? new Uint8Array()) });
 }

@@ -21,6 +21,7 @@ export { readAcquaintance } from './acquaintance.js';
 export { openChallenges } from './challenge-store.js';
 export { openHeldPasskeys } from './held-passkeys.js';
 export { openInvitations, openLocalAccounts } from './local-accounts.js';
+export { openNotices } from './notices.js';
 export { openOwnPasskeys } from './own-passkeys.js';
 export { openPeople } from './people.js';
 export { openPolicies } from './policy-store.js';

@@ -223,10 +223,10 @@ describe('GET /approvals', () => {
       expect(all).toContain(part);
   });
 
-  it('is never framed, cached, scripted or fetched from elsewhere (AP-14)', async () => {
+  it('is never framed or cached, and has one script of its own and nothing from elsewhere (AP-14)', async () => {
     const { headers } = await (await signedIn()).get(place());
     expect(headers.get('content-security-policy')).toMatch(
-      /^default-src 'none'; style-src 'sha256-[^']+'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'$/,
+      /^default-src 'none'; style-src 'sha256-[^']+'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'; worker-src 'self'; img-src 'self'; script-src 'sha256-[^']+'; require-trusted-types-for 'script'$/,
     );
     expect([headers.get('x-frame-options'), headers.get('cache-control'), headers.get('referrer-policy')]).toEqual([
       'DENY',

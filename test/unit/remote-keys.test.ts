@@ -1,7 +1,8 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Fault } from '../../src/base/index.js';
-import { isPublic, remoteKeys } from '../../src/client/remote-keys.js';
+import { isPublic } from '../../src/client/addresses.js';
+import { remoteKeys } from '../../src/client/remote-keys.js';
 import { close, listen } from '../support/company.js';
 import { makeKey } from '../support/writ.js';
 

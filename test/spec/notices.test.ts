@@ -1,0 +1,278 @@
+import { createHmac } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { LEASE } from '../../src/notice/index.js';
+import { openSecrets } from '../../src/config/index.js';
+import { openNotices } from '../../src/storage/index.js';
+import { type AskingWorld, startAskingWorld } from '../support/asking-world.js';
+import { Browser, type Seen } from '../support/browser.js';
+import { BOB } from '../support/company.js';
+import { Receiver, type Received, Subscriber, vapidClaims } from '../support/push-service.js';
+import { request } from '../support/writ.js';
+
+let world: AskingWorld;
+let alice: Browser;
+let service: Receiver;
+beforeAll(async () => {
+  world = await startAskingWorld();
+  service = await Receiver.start();
+  alice = await world.signedIn();
+}, 60_000);
+beforeEach(async () => {
+  await world.nothingWaits();
+  await world.writ.database.prisma.$executeRawUnsafe('DELETE FROM notice_channel');
+  service.received.length = 0;
+  service.status = 201;
+});
+afterAll(async () => {
+  await service.stop();
+  await world.close();
+  expect(world.faults).toEqual([]);
+});
+
+const titleOf = ({ body }: Seen): string | undefined => /<h1>([^<]*)<\/h1>/.exec(body)?.[1];
+const alertOf = ({ body }: Seen): string | undefined => /<p class="warn" role="alert">([^<]*)</.exec(body)?.[1];
+
+/** One form of /approvals, sent as the page would. */
+async function tell(browser: Browser, fields: Record<string, string>): Promise<Seen> {
+  const page = await browser.get(world.place);
+  const token = /name="token" value="([^"]*)"/.exec(page.body)?.[1] ?? '';
+  return browser.submit({ ...page, body: `<form action="${world.place}/channels">` }, { token, ...fields });
+}
+
+const subscribe = (subscriber: Subscriber, browser = alice, path = '/push/1'): Promise<Seen> =>
+  tell(browser, { subscription: subscriber.subscription(`${service.url}${path}`) });
+
+/** The page that showed the secret of a webhook. */
+const webhook = async (browser = alice, path = '/hook'): Promise<string> => {
+  const made = await tell(browser, { url: `${service.url}${path}` });
+  expect([made.status, titleOf(made)]).toEqual([200, 'Your webhook is ready']);
+  return /<code>(whsec_[^<]+)<\/code>/.exec(made.body)?.[1] ?? '';
+};
+
+async function told(count = 1): Promise<readonly Received[]> {
+  for (let tried = 0; tried < 100 && service.received.length < count; tried++) await pause(50);
+  return service.received;
+}
+const asks = () => world.ask({ path: '/secret/place', text: 'a secret' });
+
+describe('web push', () => {
+  it('tells the browser that the person chose, which alone can read it (RFC 8030, 8291, 8292)', async () => {
+    const subscriber = new Subscriber();
+    const back = await subscribe(subscriber);
+    expect([back.url, back.status]).toEqual([world.place, 200]);
+    const asked = await asks();
+    const [message] = await told();
+    expect(message?.path).toBe('/push/1');
+    expect(message?.headers).toMatchObject({ 'content-encoding': 'aes128gcm', urgency: 'high' });
+    expect(Number(message?.headers['ttl'])).toBeGreaterThan(200);
+    expect(Number(message?.headers['ttl'])).toBeLessThanOrEqual(300);
+    expect(message?.headers['topic']).toMatch(/^[\w-]{32}$/);
+    const claims = vapidClaims(message?.headers.authorization);
+    expect(claims).toMatchObject({ aud: service.url, sub: 'mailto:writ@localhost' });
+    expect(subscriber.read(message?.body ?? Buffer.alloc(0))).toEqual({
+      title: 'Planner asks for your approval',
+      body: expect.stringMatching(
+        /^Write the file path\. Medium risk\. Without an answer it is denied at \d\d:\d\d UTC\.$/,
+      ),
+      path: `/approvals/${asked.id}`,
+      tag: 'agt_a1',
+    });
+  });
+
+  it('gives every browser the one key of the deployment', async () => {
+    const { body } = await alice.get(world.place);
+    const [, key] = /data-push="([\w-]{87})"/.exec(body) ?? [];
+    expect(key).toBeDefined();
+    await subscribe(new Subscriber());
+    await asks();
+    const [message] = await told();
+    expect(message?.headers.authorization).toContain(`k=${key ?? ''}`);
+  });
+
+  it.each([404, 410])('forgets a subscription that has ended (%i, RFC 8030 section 8.2)', async (status) => {
+    service.status = status;
+    await subscribe(new Subscriber());
+    await asks();
+    await told();
+    for (let tried = 0; tried < 40; tried++) {
+      if (!(await alice.get(world.place)).body.includes('A browser, by')) break;
+      await pause(50);
+    }
+    expect((await alice.get(world.place)).body).toContain('Nothing tells you of what waits, so look here.');
+  });
+});
+
+describe('a webhook', () => {
+  it('is signed by the secret that was shown once (Standard Webhooks), and has no value of an argument', async () => {
+    const secret = await webhook();
+    expect((await alice.get(world.place)).body).not.toContain(secret);
+    const asked = await asks();
+    const [message] = await told();
+    const { 'webhook-id': id, 'webhook-timestamp': at, 'webhook-signature': signature } = message?.headers ?? {};
+    const body = message?.body.toString('utf8') ?? '';
+    const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
+    const wanted = createHmac('sha256', key)
+      .update(`${String(id)}.${String(at)}.${body}`)
+      .digest('base64');
+    expect(signature).toBe(`v1,${wanted}`);
+    expect(id).toMatch(new RegExp(`^ntc_${asked.id}_chn_`));
+    expect(JSON.parse(body)).toEqual({
+      type: 'approval.asked',
+      timestamp: expect.stringMatching(/^20.*Z$/),
+      data: {
+        approval: asked.id,
+        title: 'Planner asks for your approval',
+        body: expect.stringMatching(/^Write the file path\. Medium risk\./),
+        url: asked.page,
+        risk: 'medium',
+        expires_at: expect.stringMatching(/^20.*Z$/),
+      },
+    });
+    expect(body).not.toContain('secret');
+  });
+
+  it('is sent again, under the same id, until it is taken, and says on the page that it is not', async () => {
+    service.status = 503;
+    await webhook();
+    await asks();
+    await told();
+    for (let tried = 0; tried < 40 && !(await alice.get(world.place)).body.includes('does not take messages'); tried++)
+      await pause(50);
+    expect((await alice.get(world.place)).body).toContain('does not take messages at the moment');
+    service.status = 204;
+    const [first, second] = await told(2);
+    expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
+    await pause(2_500);
+    expect(service.received).toHaveLength(2);
+    expect((await alice.get(world.place)).body).not.toContain('does not take messages');
+  }, 20_000);
+
+  it('that is dead keeps no other channel from telling', async () => {
+    await tell(alice, { url: `${service.url.replace(/\d+$/, '1')}/nobody` });
+    await webhook();
+    await asks();
+    expect((await told())[0]?.path).toBe('/hook');
+  });
+
+  it.each([
+    ['plain http', 'http://hooks.example/x'],
+    ['a private network', 'https://10.0.0.1/x'],
+    ['the cloud’s own', 'https://169.254.169.254/latest'],
+    ['no address', 'hook'],
+    ['another scheme', 'file:///etc/passwd'],
+    ['more than 2,048 characters', `https://hooks.example/${'x'.repeat(2_048)}`],
+  ])('is not sent to %s', async (_what, url) => {
+    const refused = await tell(alice, { url });
+    expect([refused.status, alertOf(refused)]).toEqual([
+      400,
+      'A webhook is an https address on the public internet, of at most 2,048 characters.',
+    ]);
+  });
+});
+
+describe('who is told', () => {
+  it('is nobody of what no longer waits, nor of what is another’s', async () => {
+    const bob = await world.signedIn(BOB);
+    await webhook(bob, '/bob');
+    await webhook(alice, '/alice');
+    await world.ask({ path: '/x' }, { employee: BOB });
+    await told();
+    await pause(1_500);
+    expect(service.received.map(({ path }) => path)).toEqual(['/bob']);
+  });
+
+  it('is told sixteen times at most in five minutes, however much one asks', async () => {
+    await webhook();
+    for (let n = 0; n < 16; n++) await world.ask({ path: `/flood/${String(n)}` });
+    await told(16);
+    await world.nothingWaits();
+    await world.ask({ path: '/flood/17' });
+    await pause(1_500);
+    expect(service.received).toHaveLength(16);
+  }, 20_000);
+});
+
+describe('choosing', () => {
+  it('needs a sign-in of the last five minutes, and taking away does not', async () => {
+    const browser = await world.signedIn();
+    await webhook(browser);
+    await world.ageSignIns(400);
+    const refused = await tell(browser, { url: `${service.url}/other` });
+    expect([refused.status, titleOf(refused)]).toEqual([403, 'Sign in to Writ']);
+    const { body } = await browser.get(world.place);
+    const channel = /name="channel" value="([^"]*)"/.exec(body)?.[1] ?? '';
+    expect((await tell(browser, { action: 'stop', channel })).body).toContain('Nothing tells you');
+    expect((await tell(browser, { action: 'stop', channel })).status).toBe(409);
+    alice = await world.signedIn();
+  });
+
+  it('is of at most eight places, and the same place again is one', async () => {
+    for (let n = 0; n < 8; n++) await webhook(alice, `/hook/${String(n)}`);
+    await webhook(alice, '/hook/0');
+    const refused = await tell(alice, { url: `${service.url}/hook/9` });
+    expect([refused.status, alertOf(refused)]).toEqual([
+      409,
+      'You are told in eight places already. Take one away first.',
+    ]);
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['no JSON', '{'],
+    ['no keys', JSON.stringify({ endpoint: 'https://push.example/x' })],
+    ['a private push service', new Subscriber().subscription('https://192.168.1.1/x')],
+    ['a key of another size', JSON.stringify({ endpoint: 'https://push.example', keys: { p256dh: 'AA', auth: 'AA' } })],
+  ])('a browser that says %s is not told anything', async (_what, subscription) => {
+    const refused = await tell(alice, { subscription });
+    expect([refused.status, alertOf(refused)]).toEqual([
+      400,
+      'This browser did not say where it takes messages. Nothing has changed; try again.',
+    ]);
+  });
+
+  it('is nobody else’s to take away', async () => {
+    await webhook();
+    const { body } = await alice.get(world.place);
+    const channel = /name="channel" value="([^"]*)"/.exec(body)?.[1] ?? '';
+    const bob = await world.signedIn(BOB);
+    expect((await tell(bob, { action: 'stop', channel })).status).toBe(409);
+    expect((await alice.get(world.place)).body).toContain(channel);
+  });
+});
+
+describe('the page that a phone keeps', () => {
+  it('has a manifest, a worker and an icon, which nobody has to sign in for', async () => {
+    const { body, headers } = await alice.get(world.place);
+    expect(body).toContain('<link rel="manifest" href=');
+    expect(headers.get('content-security-policy')).toMatch(
+      /manifest-src 'self'; worker-src 'self'; img-src 'self'; script-src 'sha256-[^']+'; require-trusted-types-for 'script'$/,
+    );
+    const manifest = await request(`${world.place}/manifest.webmanifest`, {});
+    expect(manifest.body).toMatchObject({ start_url: '/approvals', scope: '/approvals', display: 'standalone' });
+    expect((await request(`${world.place}/icon.svg`, {})).headers.get('content-type')).toBe('image/svg+xml');
+    const worker = await request(`${world.place}/sw.js`, {});
+    expect(worker.headers.get('content-type')).toBe('text/javascript; charset=utf-8');
+    expect(worker.headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'");
+  });
+});
+
+describe('of several processes', () => {
+  it('one has each message, and what it died with another has when its time is over', async () => {
+    const notices = openNotices(world.writ.database, openSecrets(world.config).encryptionKeys);
+    await webhook();
+    const { prisma } = world.writ.database;
+    for (let n = 0; n < 12; n++) await world.ask({ path: `/race/${String(n)}` });
+    await told(12);
+    const now = Math.floor(Date.now() / 1000);
+    // Due again, in an hour of their own that the running process does not see.
+    await prisma.$executeRawUnsafe(
+      `UPDATE notice SET sent_at = NULL, leased_until = NULL, due_at = now() + interval '60 s'`,
+    );
+    const taken = await Promise.all([1, 2, 3, 4].map(() => notices.take(now + 61, 5)));
+    const ids = taken.flat().map(({ approval }) => approval);
+    expect([ids.length, new Set(ids).size]).toEqual([12, 12]);
+    expect(await notices.take(now + 61 + LEASE - 1, 20)).toEqual([]);
+    expect(await notices.take(now + 61 + LEASE, 20)).toHaveLength(12);
+  });
+});
