@@ -43,7 +43,13 @@ describeDatabases('who the people of the log are', (database) => {
 
   it('is found by issuer and subject, and by nothing less', async () => {
     const { id } = await people().ensure(ISSUER, 'bob', {});
-    expect(await names().find(ISSUER, 'bob')).toEqual({ id, issuer: ISSUER, subject: 'bob', status: 'active', groups: [] });
+    expect(await names().find(ISSUER, 'bob')).toEqual({
+      id,
+      issuer: ISSUER,
+      subject: 'bob',
+      status: 'active',
+      groups: [],
+    });
     expect(await names().find('https://other.example', 'bob')).toBeUndefined();
   });
 
