@@ -40,6 +40,7 @@ import {
   approvalsRoutes,
   enrolmentRoutes,
   ownCallback,
+  ownConsentsRoutes,
   ownPasskeyRoutes,
   OwnSessions,
   pageSecrets,
@@ -66,6 +67,7 @@ import {
   openAccountablePeople,
   openChallenges,
   openCommitter,
+  openConsents,
   openDecisions,
   openDeferrals,
   openEngineLog,
@@ -146,9 +148,12 @@ export function application(house: House): RequestListener {
       : enrolmentRoutes({ ...local, issuer: config.issuer, perNetwork: beginnings.perNetwork })
     ).map(shownInTime(report)),
     ...toldRoutes(config.issuer),
-    ...[...approvalsRoutes(approvals), ...ownPasskeyRoutes(approvals), ...approvalRoutes(approvals)].map(
-      shownInTime(report),
-    ),
+    ...[
+      ...approvalsRoutes(approvals),
+      ...ownConsentsRoutes(approvals),
+      ...ownPasskeyRoutes(approvals),
+      ...approvalRoutes(approvals),
+    ].map(shownInTime(report)),
     ...adminOf(house, shared).map(answeredInTime),
   ];
   const koa = koaOf(house, steps);
@@ -320,6 +325,7 @@ function approvalsOf(
     endSignIn: (signIn, person) => signOuts.here(signIn, person),
     endAll: (person) => signOuts.everywhere(person),
     acting: openSessions(database, clock),
+    consents: openConsents(database, clock, config.lifetimes.userAccessTokenSeconds),
     approvals: house.approvals,
     notices: openNotices(database, house.secrets.encryptionKeys),
     vapid: vapidKeyOf(house.secrets.encryptionKeys[0]),

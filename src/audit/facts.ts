@@ -187,7 +187,7 @@ const Revocation = z.union([
       kind: z
         .string()
         .describe(
-          'token, transaction, session, agent, owner, person, issuer, server, tool or agent_key; sign_in where a person signed out, company_session where they did so at their company.',
+          'token, transaction, session, agent, owner, person, issuer, server, tool or agent_key; sign_in where a person signed out, company_session where they did so at their company, consent (by SHA-256 of its id) where they took one back.',
         ),
       id: id.describe('Of a token the SHA-256 of its `jti`.'),
       number: count.describe('Its place among all revocations.'),
@@ -197,7 +197,7 @@ const Revocation = z.union([
       by,
     })
     .describe(
-      'A revocation by an administrator, or by a person who signs out here or at their company, with all that it took with it.',
+      'A revocation by an administrator, or by a person who takes back a consent or signs out here or at their company, with all that it took with it.',
     ),
 ]);
 

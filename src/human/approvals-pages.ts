@@ -1,12 +1,12 @@
-import type { Seconds } from '../base/index.js';
 import type { AgentSession } from '../session/index.js';
 import { WAITING } from './approval-words.js';
-import { APPROVALS } from './approvals-words.js';
+import { timeOf } from './approval-page.js';
+import { APPROVALS, type ApprovalsProblem } from './approvals-words.js';
+import { consentList } from './consents-page.js';
 import { hiddenFields, html, type Markup, type Page, page } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
 import { TOLD_SCRIPT } from './told-script.js';
-import { type Group, waitingList } from './waiting.js';
 
 /** Why somebody is asked to sign in (again). */
 export type OwnSignInProblem = keyof typeof APPROVALS.signInProblems;
@@ -56,24 +56,29 @@ const AGAIN: ReadonlySet<OwnSignInProblem> = new Set<OwnSignInProblem>(['confirm
 /** A live session of an agent as its person sees it. */
 export type Acting = Readonly<{ session: AgentSession; agent: string; owner: string | undefined }>;
 
-export type ApprovalsProblem = keyof typeof T.problems;
-
 export type ApprovalsView = Readonly<{
-  person: Readonly<{ id: string; name: string; email: string | undefined }>;
-  waiting: readonly Group[];
-  now: Seconds;
-  /** How the person is told of what waits. */
-  told: Markup;
-  acting: readonly Acting[];
+  person: Readonly<{ name: string; email: string | undefined }>;
+  acting: readonly Markup[];
   /** The last session of this page, where there are more. */
   next: string | undefined;
-  isFirst: boolean;
-  form: Readonly<{ issuer: string; token: string; problem: ApprovalsProblem | undefined }>;
+  /** What stands on the first page only. */
+  first: FirstPage | undefined;
+  form: ActingForm;
+  problem: ApprovalsProblem | undefined;
 }>;
 
+export type FirstPage = Readonly<{
+  waiting: Markup;
+  consents: Readonly<{ items: readonly Markup[]; isMore: boolean }>;
+  /** How the person is told of what waits. */
+  told: Markup;
+}>;
+
+export type ActingForm = Readonly<{ issuer: string; token: string; person: string }>;
+
 /** What agents can do in the person's name now, and how to stop it. */
-export function approvalsPage({ person, waiting, now, told, acting, next, isFirst, form }: ApprovalsView): Page {
-  const { issuer, token, problem } = form;
+export function approvalsPage({ person, acting, next, first, form, problem }: ApprovalsView): Page {
+  const { issuer, token } = form;
   return page(
     T.title,
     html`<h1>${T.title}</h1>
@@ -82,22 +87,29 @@ export function approvalsPage({ person, waiting, now, told, acting, next, isFirs
       </p>
       ${problem === undefined ? undefined : html`<p class="warn" role="alert">${T.problems[problem]}</p>`}
       ${
-        isFirst
-          ? html`<h2>${WAITING.title}</h2>
-              ${waitingList(waiting, issuer, now)}`
-          : undefined
+        first === undefined
+          ? undefined
+          : html`<h2>${WAITING.title}</h2>
+              ${first.waiting}`
       }
       <h2>${T.acting}</h2>
       ${
         acting.length === 0
           ? html`<p>${T.nothing}</p>`
           : html`<ul>
-              ${acting.map((one) => actingItem(one, person.id, form))}
+              ${acting}
             </ul>`
       }
-      ${isFirst ? undefined : html`<p><a href="${issuer}/approvals">${T.first}</a></p>`}
+      ${first === undefined ? html`<p><a href="${issuer}/approvals">${T.first}</a></p>` : undefined}
       ${next === undefined ? undefined : html`<p><a href="${issuer}/approvals?after=${next}">${T.more}</a></p>`}
-      ${isFirst ? told : undefined}
+      ${
+        first === undefined
+          ? undefined
+          : html`<h2>${T.consents.title}</h2>
+              ${consentList(first.consents.items)}
+              ${first.consents.isMore ? html`<p><a href="${issuer}/approvals/consents">${T.consents.all}</a></p>` : undefined}
+              ${first.told}`
+      }
       <form method="post" action="${issuer}/approvals/sign-out">
         <input type="hidden" name="token" value="${token}" />
         <div class="actions">
@@ -106,7 +118,7 @@ export function approvalsPage({ person, waiting, now, told, acting, next, isFirs
         </div>
       </form>`,
     {
-      ...(isFirst ? { script: TOLD_SCRIPT, manifest: `${issuer}/approvals/manifest.webmanifest` } : {}),
+      ...(first === undefined ? {} : { script: TOLD_SCRIPT, manifest: `${issuer}/approvals/manifest.webmanifest` }),
       status: problem === undefined ? 200 : STATUS[problem],
     },
   );
@@ -120,7 +132,7 @@ const STATUS: Readonly<Record<ApprovalsProblem, number>> = {
   too_many_channels: 409,
 };
 
-function actingItem({ session, agent, owner }: Acting, person: string, form: ApprovalsView['form']): Markup {
+export function actingItem({ session, agent, owner }: Acting, { person, issuer, token }: ActingForm): Markup {
   const { id, status, paused } = session;
   const isOwnPause = status === 'paused' && paused?.by === person && paused.with === id;
   const state = status !== 'paused' ? 'active' : isOwnPause ? 'by_you' : 'by_others';
@@ -144,8 +156,8 @@ function actingItem({ session, agent, owner }: Acting, person: string, form: App
           </div>`,
       )}
     </dl>
-    <form method="post" action="${form.issuer}/approvals/sessions/${id}">
-      <input type="hidden" name="token" value="${form.token}" />
+    <form method="post" action="${issuer}/approvals/sessions/${id}">
+      <input type="hidden" name="token" value="${token}" />
       <div class="actions">${actions.map((action) => (action === undefined ? html`` : button(action, agent)))}</div>
     </form>
   </li>`;
@@ -155,10 +167,3 @@ const button = (action: keyof typeof T.actions, agent: string): Markup =>
   html`<button type="submit" name="action" value="${action}" aria-label="${T.actions[action]} ${agent}">
     ${T.actions[action]}
   </button>`;
-
-function timeOf(seconds: Seconds): Markup {
-  const text = instantOf(seconds);
-  return html`<time datetime="${text}">${text.slice(0, 16).replace('T', ' ')} UTC</time>`;
-}
-
-const instantOf = (seconds: Seconds): string => new Date(seconds * 1_000).toISOString();

@@ -40,6 +40,18 @@ export const APPROVALS = {
     by_others: 'Paused by an administrator or a rule, who alone can let it go on',
   },
   actions: { pause: 'Pause', resume: 'Resume', end: 'End' },
+  consents: {
+    title: 'What I have allowed',
+    nothing: 'There is nothing that an agent could come back with.',
+    all: 'Everything that I have allowed',
+    given: 'Allowed',
+    scopes: 'With',
+    tools: 'Only',
+    others: 'and so many more:',
+    while: { away: 'It may also go on while you are away.', here: 'Only until its first token is over.' },
+    revoke: 'Take back',
+  },
+  toAll: 'All that waits, and all that can act for you',
   all: 'Stop everything at once, and sign out everywhere',
   problems: {
     not_from_here: 'That did not come from this page as it is now, so nothing has changed. Please choose here.',
@@ -59,6 +71,9 @@ export const APPROVALS = {
     advice: 'More sign-ins were begun from where you are than this server takes. Wait a minute and try again.',
   },
 } as const;
+
+/** Why a page of /approvals is shown again. */
+export type ApprovalsProblem = keyof typeof APPROVALS.problems;
 
 /** All text of how people are told of what waits. */
 export const TOLD = {

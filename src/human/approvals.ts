@@ -1,25 +1,27 @@
 import { type Approvals, isFresh, MOST_OF_PERSON } from '../approval/index.js';
 import type { PathParams, Route } from '../http/index.js';
-import type { RegistryReader } from '../registry/index.js';
 import type { AgentSession, SessionsAdmin } from '../session/index.js';
-import { groupsOf } from './waiting.js';
-import { type ApprovalsProblem, approvalsPage } from './approvals-pages.js';
-import { APPROVALS } from './approvals-words.js';
-import { sendPage } from './html.js';
+import { type ActingForm, actingItem, approvalsPage, type FirstPage } from './approvals-pages.js';
+import { APPROVALS, type ApprovalsProblem } from './approvals-words.js';
+import { fitting, ROOM } from './fitting.js';
+import { type Markup, sendPage } from './html.js';
+import { consentsOf, type OwnConsentsDeps } from './own-consents.js';
 import { readOwnForm } from './own-form.js';
 import { beginOwnSignIn, showOwnSignIn } from './own-sign-in.js';
 import { approverOf, postedBy, seeOther, signedIn, type Visit as VisitOf } from './own-visit.js';
 import { changeTold, type ToldDeps, toldSection } from './told.js';
 import { troublePage } from './pages.js';
+import { responsible } from './responsible.js';
+import { groupsOf, waitingList } from './waiting.js';
 
 export type ApprovalsDeps = ToldDeps &
+  OwnConsentsDeps &
   Readonly<{
     /** Ends one sign-in, on the record. */
     endSignIn(signIn: string, person: string): Promise<void>;
     /** Ends every sign-in of the person, with all that agents hold in their name. */
     endAll(person: string): Promise<void>;
     acting: Pick<SessionsAdmin, 'list' | 'get' | 'pause' | 'resume' | 'end'>;
-    registry: RegistryReader;
     approvals: Pick<Approvals, 'waitingFor'>;
   }>;
 
@@ -61,30 +63,56 @@ const here =
 
 const PAGE = 10;
 
-async function show({ ctx, session, person, deps }: Visit, problem?: ApprovalsProblem): Promise<void> {
+/** Of the room that is left on the first page. */
+const PARTS = { waiting: 0.4, acting: 0.4, consents: 0.2 } as const;
+
+async function show(visit: Visit, problem?: ApprovalsProblem): Promise<void> {
+  const { ctx, session, person, deps } = visit;
   const asked = ctx.query['after'];
   const after = typeof asked === 'string' && /^ses_[\w-]{22}$/.test(asked) ? asked : undefined;
-  const filter = { person: person.id, live: true } as const;
-  const found = await deps.acting.list(filter, { limit: PAGE, ...(after === undefined ? {} : { after }) });
-  const registry = deps.registry.current();
-  const acting = found.sessions.map((one) => {
-    const agent = registry.agent(one.agentId);
-    return { session: one, agent: agent?.name ?? one.agentId, owner: agent?.owner };
-  });
-  const now = deps.clock.now();
-  const waiting = groupsOf(
-    await deps.approvals.waitingFor(approverOf({ session, person }), now, MOST_OF_PERSON),
-    registry,
+  const form = { issuer: deps.issuer, token: deps.secrets.placeToken(session.uid), person: person.id };
+  const found = await deps.acting.list(
+    { person: person.id, live: true },
+    { limit: PAGE, ...(after === undefined ? {} : { after }) },
   );
+  const items = await actingItems(found.sessions, deps, form);
+  const told = after === undefined ? await toldIn(visit) : undefined;
+  const room = told === undefined ? ROOM : ROOM - Buffer.byteLength(told.toString());
+  const acting = fitting(items, told === undefined ? room : room * PARTS.acting);
+  const next = acting.length < items.length ? found.sessions[acting.length - 1]?.id : found.next;
+  const first = told && { told, ...(await firstOf(visit, room)) };
   const { name, email } = person.attributes;
-  const { issuer, vapid } = deps;
-  const form = { issuer, token: deps.secrets.placeToken(session.uid), problem };
-  const told = toldSection(await deps.notices.of(person.id), { issuer, token: form.token, vapid });
-  const who = { id: person.id, name: name ?? email ?? person.id, email };
-  sendPage(
-    ctx,
-    approvalsPage({ person: who, waiting, now, told, acting, next: found.next, isFirst: after === undefined, form }),
-  );
+  const who = { name: name ?? email ?? person.id, email };
+  sendPage(ctx, approvalsPage({ person: who, acting, next, first, form, problem }));
+}
+
+async function actingItems(
+  sessions: readonly AgentSession[],
+  { registry, people }: ApprovalsDeps,
+  form: ActingForm,
+): Promise<readonly Markup[]> {
+  const items: Markup[] = [];
+  for (const session of sessions) {
+    const agent = registry.current().agent(session.agentId);
+    const owner = agent === undefined ? undefined : await responsible(agent.owner, people);
+    items.push(actingItem({ session, agent: agent?.name ?? session.agentId, owner }, form));
+  }
+  return items;
+}
+
+async function toldIn({ person, session, deps: { issuer, secrets, notices, vapid } }: Visit): Promise<Markup> {
+  return toldSection(await notices.of(person.id), { issuer, token: secrets.placeToken(session.uid), vapid });
+}
+
+async function firstOf(visit: Visit, room: number): Promise<Omit<FirstPage, 'told'>> {
+  const { issuer, clock, registry, approvals } = visit.deps;
+  const now = clock.now();
+  const waiting = await approvals.waitingFor(approverOf(visit), now, MOST_OF_PERSON);
+  const { items, next } = await consentsOf(visit, undefined, room * PARTS.consents);
+  return {
+    waiting: waitingList(groupsOf(waiting, registry.current()), { issuer, now }, room * PARTS.waiting),
+    consents: { items, isMore: next !== undefined },
+  };
 }
 
 async function tell(visit: Visit, form: URLSearchParams): Promise<void> {

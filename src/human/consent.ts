@@ -1,6 +1,13 @@
 import type { Seconds } from '../base/index.js';
 import { type ActionClass, type Budget, isLoopback, type Tier } from '../protocol/index.js';
-import { type Ceiling, type RegisteredAgent, type RegistrySnapshot, type Tool, toolState } from '../registry/index.js';
+import {
+  type Ceiling,
+  type RegisteredAgent,
+  type RegistrySnapshot,
+  sentenceOf,
+  type Tool,
+  toolState,
+} from '../registry/index.js';
 import type { Person } from './people.js';
 
 /** One tool that the agent could call, in plain words. */
@@ -73,8 +80,8 @@ function toolsOf(tools: readonly Tool[], ceiling: Ceiling, granted: readonly str
     .filter((tool) => toolState(tool) === 'reviewed')
     .filter(({ name }) => ceiling.tools === '*' || ceiling.tools.includes(name))
     .filter(({ scopes }) => scopes.every((scope) => granted.includes(scope) && ceiling.scopes.includes(scope)))
-    .map(({ name, sentence, action, tier, scopes }) => ({
-      ...{ name, action, tier, scopes },
-      sentence: sentence?.replaceAll(/\{([^{}]+)\}/g, '$1') ?? name,
-    }));
+    .map((tool) => {
+      const { name, action, tier, scopes } = tool;
+      return { name, action, tier, scopes, sentence: sentenceOf(tool) };
+    });
 }

@@ -1,6 +1,7 @@
 export { type ApprovalDeps, approvalRoutes } from './approval.js';
 export { approvalsPrefix, type ApprovalsDeps, approvalsRoutes } from './approvals.js';
 export { type ConsentRequest, consentRequest, type ConsentTool } from './consent.js';
+export type { Consent, ConsentPlace, Consents } from './consents.js';
 export { enrolmentRoutes, type EnrolmentDeps } from './enrolment.js';
 export { html, Markup, type Page, page, sendPage } from './html.js';
 export {
@@ -16,6 +17,7 @@ export { type CompanyLogout, type LogoutFlaw, readLogoutToken } from './logout-t
 export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
 export { toldRoutes } from './told.js';
 export { shownInTime } from './in-trouble.js';
+export { ownConsentsRoutes } from './own-consents.js';
 export { ownPasskeyRoutes } from './own-passkey.js';
 export { OwnSessions, type SignInRecords } from './own-session.js';
 export { ownCallback } from './own-sign-in.js';

@@ -4,6 +4,7 @@ import { type RegistrySnapshot, sentenceFor } from '../registry/index.js';
 import { isOpen } from './approval-view.js';
 import { timeOf } from './approval-page.js';
 import { WAITING } from './approval-words.js';
+import { fitting } from './fitting.js';
 import { html, type Markup } from './html.js';
 
 /** Requests for the same call, the oldest first: a flood of one thing is one thing. */
@@ -39,33 +40,34 @@ function groupOf(requests: readonly Held[], registry: RegistrySnapshot): Group {
   };
 }
 
-/** Links only: on a list nobody reads what they approve. */
-export const waitingList = (groups: readonly Group[], issuer: string, now: Seconds): Markup =>
-  groups.length === 0
-    ? html`<p>${WAITING.nothing}</p>`
-    : html`<ul>
-          ${groups.slice(0, MOST_SHOWN).map(
-            ({ agent, sentence, tier, requests }) =>
-              html`<li class="server">
-                <h3>${agent}</h3>
-                <p>${sentence}</p>
-                <p class="small soft">
-                  ${WAITING.tiers[tier]}${requests.length === 1 ? '' : html` · ${WAITING.asked} ${requests.length} ${WAITING.times}`}
-                </p>
-                ${requests.map((request) => link(request, agent, { issuer, now }))}
-              </li>`,
-          )}
-        </ul>
-        ${groups.length > MOST_SHOWN ? html`<p>${groups.length - MOST_SHOWN} ${WAITING.more}</p>` : undefined}`;
+type Where = Readonly<{ issuer: string; now: Seconds }>;
 
-/** So that the page stays a page. */
-const MOST_SHOWN = 12;
+/** Links only: on a list nobody reads what they approve. Those for which there is no room come when these are answered. */
+export function waitingList(groups: readonly Group[], where: Where, room: number): Markup {
+  if (groups.length === 0) return html`<p>${WAITING.nothing}</p>`;
+  const items = groups.map((group) => waitingItem(group, where));
+  const shown = fitting(items, room);
+  const more = items.length - shown.length;
+  return html`<ul>
+      ${shown}
+    </ul>
+    ${more === 0 ? undefined : html`<p>${more} ${WAITING.more}</p>`}`;
+}
 
-const link = (
-  { id, askedAt, expiresAt }: Group['requests'][number],
-  agent: string,
-  { issuer, now }: Readonly<{ issuer: string; now: Seconds }>,
-): Markup =>
+/** Links to requests for one call. */
+const MOST = 3;
+
+const waitingItem = ({ agent, sentence, tier, requests }: Group, where: Where): Markup =>
+  html`<li class="server">
+    <h3>${agent}</h3>
+    <p>${sentence}</p>
+    <p class="small soft">
+      ${WAITING.tiers[tier]}${requests.length === 1 ? '' : html` · ${WAITING.asked} ${requests.length} ${WAITING.times}`}
+    </p>
+    ${requests.slice(0, MOST).map((request) => link(request, agent, where))}
+  </li>`;
+
+const link = ({ id, askedAt, expiresAt }: Group['requests'][number], agent: string, { issuer, now }: Where): Markup =>
   html`<p>
     <a href="${issuer}/approvals/${id}" aria-label="${WAITING.decide} ${agent}">${WAITING.decide}</a>
     <span class="small soft">${WAITING.since} ${timeOf(askedAt)}, ${minutes(expiresAt - now)}</span>

@@ -28,7 +28,7 @@ export {
 export { placeholdersOf, Tool, type ToolInput, toolState, type ToolState, withReview } from './tool.js';
 export { DefinitionChange, definitionDifference } from './definition-difference.js';
 export { Finding, findingsIn, textsIn } from './findings.js';
-export { sentenceFor } from './sentence.js';
+export { sentenceFor, sentenceOf } from './sentence.js';
 export {
   beyond,
   beyondBeside,

@@ -28,6 +28,10 @@ export function sentenceFor(
   return `Call the tool ${name}${names.length === 0 ? '' : ` with ${[...shown, ...more].join(', ')}`}`;
 }
 
+/** What the tool does, whatever it is given. */
+export const sentenceOf = ({ name, sentence }: Pick<Tool, 'name' | 'sentence'>): string =>
+  sentence?.replaceAll(/\{([^{}]+)\}/g, '$1') ?? name;
+
 /** A number or truth value as it is, a text in quotes, anything else as JSON. */
 function valueOf(value: Json): string {
   if (typeof value === 'string') return quoted(value);

@@ -48,6 +48,7 @@ export { thinCheckpoints } from './checkpoint-thinning.js';
 export { openRetention } from './log-retention.js';
 export { openTreeReader } from './log-tree-reader.js';
 export { openSessionLife } from './session-life.js';
+export { openConsents } from './consents.js';
 export { openSignOuts } from './sign-outs.js';
 export { openSessions } from './session-store.js';
 export { openTokenStates } from './token-states.js';

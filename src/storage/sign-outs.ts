@@ -13,16 +13,9 @@ import { endInGroups, endSessions } from './session-tree.js';
 import { signInTarget } from './sign-ins.js';
 
 export function openSignOuts(database: Database, clock: Clock): SignOuts {
-  const { prisma } = database;
   const revocations = openRevocations(database, clock);
-  /** Ends, and ends again whatever was opened meanwhile by who could not know it yet. */
-  const endAll = async (ending: Ending, end: (transaction: Transaction) => Promise<Ended>): Promise<Ended> => {
-    const ended = await guarded(() => prisma.$transaction(end));
-    await guarded(() => commitsUnderWay(prisma));
-    await guarded(() => prisma.$transaction((transaction) => endRuns(transaction, ended, ending)));
-    await endInGroups(prisma, ended.rest, ending);
-    return ended;
-  };
+  const endAll = (ending: Ending, end: (transaction: Transaction) => Promise<Ended>): Promise<Ended> =>
+    endForGood(database, ending, end);
   return {
     here: async (signIn, person) => {
       const ending = { by: person, reason: 'the person signed out', now: clock.now() };
@@ -67,21 +60,42 @@ type Ended = Readonly<{ isFirst: boolean; rest: readonly string[] }> & Ancestors
 type Ancestors = Readonly<{ grants: readonly string[]; targets: readonly string[] }>;
 const NOTHING: Ended = { isFirst: true, grants: [], targets: [], rest: [] };
 
-/** DANGER: records, sessions, the revocations' lock, as everybody who revokes has it. */
-async function endSignIns(
-  transaction: Transaction,
-  signIns: readonly string[],
-  { kind, id, target, ...ending }: Ending & Readonly<{ kind: string; id: string; target: string }>,
+/** Ends, and ends again whatever was opened meanwhile by who could not know it yet. */
+export async function endForGood(
+  { prisma }: Pick<Database, 'prisma'>,
+  ending: Ending,
+  end: (transaction: Transaction) => Promise<Ended>,
 ): Promise<Ended> {
+  const ended = await guarded(() => prisma.$transaction(end));
+  if (!ended.isFirst && ended.rest.length === 0) return ended;
+  await guarded(() => commitsUnderWay(prisma));
+  await guarded(() => prisma.$transaction((transaction) => endRuns(transaction, ended, ending)));
+  await endInGroups(prisma, ended.rest, ending);
+  return ended;
+}
+
+type About = Ending & Readonly<{ kind: string; id: string; target: string }>;
+
+async function endSignIns(transaction: Transaction, signIns: readonly string[], about: About): Promise<Ended> {
   const grants = await wordsOf(transaction, REMOVE, signIns);
-  const targets = [target, ...signIns.map(signInTarget), ...grants.map((grant) => `grant:${grant}`)];
-  const sessions = await endRuns(transaction, { grants, targets: [target] }, ending, targets);
+  return endWithRuns(transaction, { grants, targets: [about.target] }, about, signIns.map(signInTarget));
+}
+
+/** DANGER: the records are removed already: records, sessions, the revocations' lock, as everybody who revokes has it. */
+export async function endWithRuns(
+  transaction: Transaction,
+  { grants, targets: above }: Ancestors,
+  { kind, id, target, ...ending }: About,
+  more: readonly string[] = [],
+): Promise<Ended> {
+  const targets = [target, ...more, ...grants.map((grant) => `grant:${grant}`)];
+  const sessions = await endRuns(transaction, { grants, targets: above }, ending, targets);
   const [numbered] = Numbers.parse(await transaction.$queryRawUnsafe(NUMBER, target));
   const counts = { sessions: sessions.length, consents: grants.length };
   const { by, reason, now: at } = ending;
   const facts = { what: 'scope', kind, id, number: numbered?.number ?? 0, ...counts, by };
   await append(transaction, { kind: 'revocation', at, facts, decision: 'done', reason });
-  return { ...NOTHING, grants, targets: [target] };
+  return { ...NOTHING, grants, targets: above };
 }
 
 /** A verifier knows neither consents nor sessions elsewhere, so each session of ours has a number. */
@@ -93,7 +107,8 @@ async function endRuns(
 ): Promise<readonly string[]> {
   const keys = ancestors.grants.map((grant) => sha256(`grant ${grant}`));
   const runs = await wordsOf(transaction, RUNS, keys);
-  const foreign = await wordsOf(transaction, FOREIGN_RUNS, ancestors.targets);
+  const { targets } = ancestors;
+  const foreign = targets.length === 0 ? [] : await wordsOf(transaction, FOREIGN_RUNS, targets);
   const ended = await endSessions(transaction, [...new Set([...runs, ...foreign])], ending);
   await revokeWithin(transaction, [...revoked, ...ended.map(feedTarget.session)], ending.by, ending.reason);
   return ended;

@@ -5,6 +5,7 @@ import { leafFlaws } from '../../src/audit/index.js';
 import { systemClock } from '../../src/base/index.js';
 import { openSessions } from '../../src/storage/index.js';
 import { type SignInWorld, startSignInWorld } from '../abuse/sign-in.js';
+import { OWNER } from '../support/accountable.js';
 import { Browser, type Seen } from '../support/browser.js';
 import { ALICE, BOB, COMPANY_ACR, type Employee } from '../support/company.js';
 import { bearerAssertion, type Reply, request, tokenOf, tokensOf } from '../support/writ.js';
@@ -221,6 +222,32 @@ describe('GET /approvals', () => {
       'value="end"',
     ])
       expect(all).toContain(part);
+  });
+
+  it('goes on by links with many agents, each once, and names who answers for them', async () => {
+    const { session } = await acting(BOB);
+    const { prisma } = world.writ.database;
+    await prisma.$executeRawUnsafe(`UPDATE person SET attributes = '{"name":"Olivia Owner"}' WHERE id = '${OWNER}'`);
+    await prisma.$executeRawUnsafe(
+      `INSERT INTO agent_session (id, run_key, person_id, agent_id, status, last_sequence, expires_at, purpose)
+       SELECT 'ses_' || rpad('many' || n, 22, '_'), 'many' || n, person_id,
+         CASE WHEN n % 2 = 0 THEN agent_id ELSE 'agt_' || rpad(n::text, 124, 'x') END, 'active', 1, expires_at, repeat('&', 256)
+       FROM agent_session, generate_series(1, 100) AS n WHERE id = '${session}'`,
+    );
+    const browser = await signedIn(BOB);
+    let all = '';
+    for (let next: string | undefined = place(); next !== undefined;) {
+      const { body } = await browser.get(next);
+      expect(Buffer.byteLength(body)).toBeLessThan(30_000);
+      all += body;
+      next = /href="([^"]*approvals\?after=[^"]*)"/.exec(body)?.[1];
+    }
+    const shown = [...all.matchAll(/\/approvals\/sessions\/(ses_many\d+)/g)].map(([, id]) => id);
+    expect(shown).toHaveLength(100);
+    expect(new Set(shown).size).toBe(100);
+    expect(all).toContain('Olivia Owner');
+    expect(all).not.toContain(OWNER);
+    await prisma.$executeRawUnsafe(`DELETE FROM agent_session WHERE run_key LIKE 'many%'`);
   });
 
   it('is never framed or cached, and has one script of its own and nothing from elsewhere (AP-14)', async () => {
