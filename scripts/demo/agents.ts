@@ -5,7 +5,7 @@ import { type Agent, createAgent, type AgentOptions } from 'writ/agent';
 export const WORK = { task: 'T-1182', purpose: 'publish the weekly report' };
 
 /** An agent is its id and its key. It knows nothing of OAuth. */
-export const createPlanner = (options: Pick<AgentOptions, 'issuer' | 'key' | 'fetch'>): Agent =>
+export const createPlanner = (options: Pick<AgentOptions, 'issuer' | 'key' | 'fetch' | 'waiting'>): Agent =>
   createAgent({ ...options, clientId: 'agt_planner' });
 
 /** Gets its work from Planner. */

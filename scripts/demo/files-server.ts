@@ -24,7 +24,10 @@ export async function startFilesServer(
   }: Readonly<{ follower: IntrospectionClient; isRegistered: () => boolean; notes: Notes }>,
 ): Promise<FilesServer> {
   const resource = `http://127.0.0.1:${port}/files`;
-  const stored = new Map([['notes/week-47.md', 'Shipped the importer. Two invoices are open.']]);
+  const stored = new Map([
+    ['notes/week-47.md', 'Shipped the importer. Two invoices are open.'],
+    ['drafts/week-46.md', 'To be thrown away.'],
+  ]);
 
   const asked: string[] = [];
   const verifier = createVerifier({

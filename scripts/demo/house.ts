@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import type { Agent } from 'writ/agent';
+import type { Agent, Waiting } from 'writ/agent';
 import { run } from '../../src/cli/index.js';
 import { describeProblem, loadConfig, readTextFile } from '../../src/config/index.js';
 import { startWrit } from '../../src/server.js';
@@ -23,6 +23,8 @@ export type House = Readonly<{
   files: FilesServer;
   payments: McpProcess;
   planner: Agent;
+  /** Planner again, waiting where a person has to approve a call. */
+  patient(onWaiting: (waiting: Waiting) => void): Agent;
   writer: Agent;
   keys: Readonly<Record<'planner' | 'writer' | 'files' | 'payments', KeyPair>>;
   redirectUri: string;
@@ -64,7 +66,8 @@ async function furnish(
 ): Promise<Omit<House, 'close'>> {
   const opened = <T>(thing: T, stop: () => Promise<unknown>): T => (open.push(stop), thing);
   const [port, filesPort, paymentsPort, agentPort] = await freePorts(4);
-  const [issuer, redirectUri] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${agentPort}/callback`];
+  // A host name, as browsers keep passkeys for those only.
+  const [issuer, redirectUri] = [`http://localhost:${port}`, `http://127.0.0.1:${agentPort}/callback`];
   const company = await startCompany({
     writIssuer: issuer,
     app: { clientId: 'agt_planner', redirectUri, idTokenSeconds: ID_TOKEN_SECONDS },
@@ -112,6 +115,8 @@ async function furnish(
   const writer = createWriter({ issuer, key: keys.writer.privateJwk, fetch: wire.fetch });
   return {
     ...{ issuer, company, files, payments, planner, writer, keys, redirectUri, wire },
+    patient: (onWaiting) =>
+      createPlanner({ issuer, key: keys.planner.privateJwk, fetch: wire.fetch, waiting: { onWaiting } }),
     ...{ notes: notebook, folder, tokenFile, writ },
     offline: (...args) => command(args),
   };
@@ -120,7 +125,10 @@ async function furnish(
 const configuration = (issuer: string, folder: string, company: Company): object => {
   const { credential, ...provider } = company.identityProvider;
   const secret = credential.kind === 'secret' ? { clientSecret: credential.secret } : {};
-  return { issuer, dataDir: join(folder, 'data'), identityProviders: [{ ...provider, ...secret }] };
+  return {
+    ...{ issuer, dataDir: join(folder, 'data'), identityProviders: [{ ...provider, ...secret }] },
+    deferredTokenResponse: 'draft-01',
+  };
 };
 
 /** The set that comes with Writ, but for payments: small ones need nobody, and large ones are refused. */

@@ -71,7 +71,8 @@ function inWords({ id, at, kind, facts, outcome }: Entry, names: Names): LogEntr
 
 function whatOf(kind: string, facts: Entry['facts'], name: (id: string) => string): string {
   if (kind === 'registry') return `register ${name(facts.id ?? '?')}`;
-  if (kind !== 'exchange') return `${kind}: ${(facts.what ?? '').replace('_', ' ')}`;
+  const shown = kind === 'authentication' ? 'people' : kind;
+  if (kind !== 'exchange') return `${shown}: ${(facts.what ?? '').replace('_', ' ')}`;
   const { resource, clientId, name: domain } = facts.target ?? {};
   const target = name(resource ?? clientId ?? domain ?? '?');
   if (clientId !== undefined) return `hand over to ${target}`;

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { AgentError, type ExchangeRequest } from 'writ/agent';
+import { AgentError, type ExchangeRequest, type Waiting } from 'writ/agent';
 import { PersonsAccessToken, TokenType } from 'writ/protocol';
 import { z } from 'zod';
 import { connect, WORK } from './agents.js';
@@ -9,6 +9,7 @@ import { Browser } from './browser.js';
 import { ALICE } from './company.js';
 import { type House, ID_TOKEN_SECONDS } from './house.js';
 import { type LogEntry, readLog, tableOf } from './log.js';
+import { Phone } from './phone.js';
 import { claimsOf, type Names, pictureOf } from './picture.js';
 import { proofOf } from './proof.js';
 import { revoke, signIn } from './sign-in.js';
@@ -35,6 +36,7 @@ export function makeStory(house: House): Readonly<{ steps: readonly Step[]; told
     step('An allowed call', (stage) => anAllowedCall(stage, house, told)),
     step('A tool that nobody granted', (stage) => aToolNotGranted(stage, house, told)),
     step('A delete that a person has to approve', (stage) => aDelete(stage, house, told)),
+    step('Alice approves the delete', (stage) => approved(stage, house, told)),
     step('A payment that policy refuses', (stage) => aLargePayment(stage, house, told)),
     step('A tool that changed under it', (stage) => aChangedTool(stage, house, told)),
     step('Changed arguments', (stage) => changedArguments(stage, house, told)),
@@ -126,6 +128,40 @@ async function aDelete({ terminal, expect }: Stage, house: House, told: Told): P
     ['transaction_denied', ['delete-approved'], 'approval'],
   );
   expect('Files heard nothing of it', house.notes.slice(seen), []);
+}
+
+async function approved({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {
+  terminal.say(
+    'The same Planner, made to wait: it shows Alice a page and a number. On her phone she signs in at Writ herself,',
+    'makes a passkey once, reads the exact call, enters the number and approves this one call.',
+  );
+  terminal.show('');
+  const phone = new Phone(house.issuer, ALICE);
+  await phone.makePasskey();
+  let show: (waiting: Waiting) => void = () => undefined;
+  const answered = new Promise<Waiting>((resolve) => (show = resolve)).then(({ approvalUri = '', number = '' }) => {
+    const { pathname } = new URL(approvalUri);
+    terminal.show(`Planner shows Alice a link, ${pathname.slice(0, 18)}…, and the number ${number}.`, '');
+    return phone.approve(approvalUri, number);
+  });
+  const planner = house.patient((waiting) => {
+    show(waiting);
+  });
+  const mcp = await connect(planner, house.files.resource, told.personToken);
+  const call = mcp.callTool({ name: 'delete_file', arguments: { path: 'drafts/week-46.md' } });
+  const page = await Promise.race([answered, call.then(() => 'Nobody asked Alice.')]);
+  const result = await call;
+  await mcp.close();
+  const claims = claimsOf(house.wire.token);
+  expect('the tool ran once Alice had approved it', wordsOf(result), 'Deleted drafts/week-46.md.');
+  expect('her phone says so', page, 'Approved');
+  const { approval } = z.object({ writ: z.object({ approval: z.string() }) }).parse(claims).writ;
+  expect('and the token says by which approval', approval.startsWith('apr_'), true);
+  const again = await callByHand(house.files.resource, house.wire.token, {
+    tool: 'delete_file',
+    arguments: { path: 'notes/week-47.md' },
+  });
+  expect('it deletes no other file', again.words.startsWith('Refused:'), true);
 }
 
 async function aLargePayment({ terminal, expect }: Stage, house: House, told: Told): Promise<void> {

@@ -41,7 +41,7 @@ function demo(
 }
 
 const portsIn = (out: string): readonly number[] => [
-  ...new Set([...out.matchAll(/http:\/\/127\.0\.0\.1:(\d+)/g)].map(([, port]) => Number(port))),
+  ...new Set([...out.matchAll(/http:\/\/(?:127\.0\.0\.1|localhost):(\d+)/g)].map(([, port]) => Number(port))),
 ];
 
 function answers(port: number): Promise<boolean> {
@@ -83,6 +83,7 @@ describe('npm run demo', () => {
       ['An allowed call', true],
       ['A tool that nobody granted', true],
       ['A delete that a person has to approve', true],
+      ['Alice approves the delete', true],
       ['A payment that policy refuses', true],
       ['A tool that changed under it', true],
       ['Changed arguments', true],

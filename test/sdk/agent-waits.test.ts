@@ -51,11 +51,11 @@ describe('an agent that waits for a person (Deferred Token Response)', () => {
   it('opts in, tells its host once, polls with its key, and has the token', async () => {
     const { told, begun, onWaiting } = firstWait();
     const store = memoryDeferralStore();
-    deferrals.more = { interaction_uri: `${issuer.url}/approvals/apr_1` };
+    deferrals.more = { interaction_uri: `${issuer.url}/approvals/apr_1`, number: '42' };
     const before = Math.floor(Date.now() / 1000);
     const exchanged = make({ waiting: { onWaiting, store } }).exchange(request);
     const { id, expiresAt, ...waiting } = await begun;
-    expect(waiting).toEqual({ tool: 'write_file', approvalUri: `${issuer.url}/approvals/apr_1` });
+    expect(waiting).toEqual({ tool: 'write_file', approvalUri: `${issuer.url}/approvals/apr_1`, number: '42' });
     expect(expiresAt - before - 300).toBeLessThanOrEqual(2);
     expect((await store.all()).map((one) => one.id)).toEqual([id]);
     expect(JSON.stringify(await store.all())).not.toContain('persons.access.token');
@@ -165,7 +165,15 @@ describe('an agent that waits for a person (Deferred Token Response)', () => {
   it('forgets what is over', async () => {
     const store = memoryDeferralStore();
     const now = Math.floor(Date.now() / 1000);
-    const over = { id: 'over', code: 'c', request: 'r', tool: undefined, approvalUri: undefined, jkt: undefined };
+    const over = {
+      id: 'over',
+      code: 'c',
+      request: 'r',
+      tool: undefined,
+      approvalUri: undefined,
+      number: undefined,
+      jkt: undefined,
+    };
     await store.keep({ ...over, intervalSeconds: 1, expiresAt: now - 1 });
     await store.keep({ ...over, id: 'open', intervalSeconds: 1, expiresAt: now + 60 });
     issuer.deferrals = undefined;

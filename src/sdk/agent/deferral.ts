@@ -14,6 +14,8 @@ export type Deferral = Readonly<{
   tool: string | undefined;
   /** Where the person decides: a page of the issuer. */
   approvalUri: string | undefined;
+  /** Two digits to show beside it: whoever approves says which they are, so that nobody approves what another one started. */
+  number: string | undefined;
   expiresAt: Seconds;
   intervalSeconds: Seconds;
   /** RFC 9449: the key that has to be proven again. */
@@ -21,7 +23,7 @@ export type Deferral = Readonly<{
 }>;
 
 /** What the host tells its user. */
-export type Waiting = Readonly<Pick<Deferral, 'id' | 'tool' | 'approvalUri' | 'expiresAt'>>;
+export type Waiting = Readonly<Pick<Deferral, 'id' | 'tool' | 'approvalUri' | 'number' | 'expiresAt'>>;
 
 /**
  * Where deferrals are kept, so that an agent that died while it waited gets its token when it is started anew. Entries are plain
@@ -58,6 +60,11 @@ const Deferred = z.object({
   expires_in: z.number().int().positive().max(86_400),
   interval: z.number().int().min(1).max(300).default(5),
   interaction_uri: z.string().max(2_048).optional(),
+  number: z
+    .string()
+    .regex(/^\d{2}$/)
+    .optional()
+    .catch(undefined),
 });
 
 type Asked = Readonly<{
@@ -75,11 +82,11 @@ export function deferralOf(
 ): Deferral | undefined {
   const read = Deferred.safeParse(body);
   if (status !== 400 || !read.success) return undefined;
-  const { deferral_code: code, expires_in: life, interval: intervalSeconds, interaction_uri: uri } = read.data;
+  const { deferral_code: code, expires_in: life, interval: intervalSeconds, interaction_uri: uri, number } = read.data;
   return Object.freeze({
     ...{ id: sha256(code), code, request, tool },
     approvalUri: uri !== undefined && isAt(uri, issuer) ? uri : undefined,
-    ...{ expiresAt: now + life, intervalSeconds, jkt },
+    ...{ number, expiresAt: now + life, intervalSeconds, jkt },
   });
 }
 

@@ -27,10 +27,10 @@ type Deps = Readonly<{ settings: Settings; discovery: Discovery; post: Post }>;
 export function createWaits({ onWaiting, store = memoryDeferralStore() }: WaitingOptions, deps: Deps): Waits {
   const running = new Map<string, Promise<unknown>>();
   const wait = async (deferral: Deferral, signal: AbortSignal | undefined): Promise<TokenSet> => {
-    const { id, tool, approvalUri, expiresAt } = deferral;
+    const { id, tool, approvalUri, number, expiresAt } = deferral;
     try {
       await store.keep(deferral);
-      onWaiting?.(Object.freeze({ id, tool, approvalUri, expiresAt }));
+      onWaiting?.(Object.freeze({ id, tool, approvalUri, number, expiresAt }));
       const tokens = await pollUntilDecided(deferral, deps, signal);
       await store.forget(id);
       return tokens;
