@@ -45,7 +45,7 @@ export const inParts =
     for (const [name, cause] of failed) report(failureOf(name, cause));
   };
 
-const isOutage = (thrown: unknown): boolean => thrown instanceof Fault && thrown.code === 'database_unavailable';
+export const isOutage = (thrown: unknown): boolean => thrown instanceof Fault && thrown.code === 'database_unavailable';
 
 const failureOf = (name: string, cause: unknown): Fault =>
   cause instanceof Fault

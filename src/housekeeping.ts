@@ -1,9 +1,9 @@
 import { lookForFindings, sessionClosesAfter, sessionLifeParts } from './audit/index.js';
 import { followLog } from './audit-routes.js';
-import { every, inParts } from './every.js';
+import { every, inParts, isOutage } from './every.js';
 import type { House } from './house.js';
 import { keepReevaluating } from './reevaluation.js';
-import { sendDue } from './notice/index.js';
+import { openSender } from './notice/index.js';
 import { showLog } from './log-witnesses.js';
 import { stopOrphans } from './registry/index.js';
 import {
@@ -73,11 +73,20 @@ const finishRevocations = ({ database, report }: House): (() => Promise<void>) =
   every(LOG_ROUND_MS, () => numberRecent(database), report);
 
 /** Where nobody can be asked nothing is told. */
-function tellPeople({ config, database, secrets, registry, clock, report }: House): () => Promise<void> {
+function tellPeople({ config, database, secrets, registry, clock, operations, report }: House): () => Promise<void> {
   if (config.deferredTokenResponse === 'off') return () => Promise.resolve();
   const { issuer, isLocal: allowLoopback } = config;
   const notices = openNotices(database, secrets.encryptionKeys);
-  return every(TELL_MS, () => sendDue({ issuer, allowLoopback, notices, registry, clock }), report);
+  const sender = openSender({
+    ...{ issuer, allowLoopback, notices, registry, clock, onTold: operations.told },
+    report: (thrown) => {
+      if (!isOutage(thrown)) report(thrown);
+    },
+  });
+  const stopRounds = every(TELL_MS, sender.round, report);
+  return async () => {
+    await Promise.all([sender.stop(), stopRounds()]);
+  };
 }
 
 /** An owner who is erased, or disabled while an agent was being written, leaves no agent that acts on. */
@@ -90,9 +99,10 @@ function stopUnowned({ database, clock, registry, report }: House): () => Promis
 }
 
 /** One-time ids and counters are kept for as long as what they belong to could be presented, and a little longer. */
-function prune({ config, database, clock, report, inputs }: House): () => Promise<void> {
+function prune({ config, database, secrets, clock, report, inputs }: House): () => Promise<void> {
   const [store, idempotency, budgets] = [openEngineStore(database), openIdempotency(database), openBudgets(database)];
   const sessions = openSessionPruning(database);
+  const notices = openNotices(database, secrets.encryptionKeys);
   const sessionDays = Math.min(SESSION_DAYS, config.logRetentionDays ?? SESSION_DAYS);
   const parts = {
     'settle budgets': () => budgets.settle(config.lifetimes.outcomeGraceSeconds),
@@ -101,6 +111,7 @@ function prune({ config, database, clock, report, inputs }: House): () => Promis
     'forget sessions': () => sessions.prune(sessionDays),
     'forget revocations': () => pruneRevocations(database),
     'forget decision inputs': () => inputs.prune(),
+    'forget what was told': () => notices.prune(clock.now()),
   };
   return every(PRUNE_MS, inParts(parts, report), report);
 }

@@ -14,6 +14,7 @@ import {
   type Step,
 } from './http/index.js';
 import { type LogState, logState } from './log-keeping.js';
+import type { Told } from './notice/index.js';
 import type { EngineLog } from './oauth/index.js';
 import type { RegistryReader } from './registry/index.js';
 import type { CommitWatch, Database, InputWatch } from './storage/index.js';
@@ -35,6 +36,8 @@ export type Operations = Readonly<{
   /** To whom the log is sent on: see {@link Metrics}. */
   logFollower: Metrics['logFollower'];
   feed: Metrics['feed'] & Readonly<{ opened(feed: FeedFigures): void }>;
+  /** What became of a message to somebody who is asked. */
+  told(told: Told): void;
   /** Counts what passes through. */
   failures(log: FailureLog): FailureLog;
   engineLog(log: EngineLog): EngineLog;
@@ -50,7 +53,7 @@ export type OperationsDeps = Readonly<{
   registry: RegistryReader;
   keys: Pick<KeyRing, 'active'>;
   report: (thrown: unknown, requestId?: string) => void;
-  log: (Pick<Log, 'began' | 'ended' | 'committed'> & Partial<Pick<Log, 'warn'>>) | undefined;
+  log: (Pick<Log, 'began' | 'ended' | 'committed'> & Partial<Pick<Log, 'info' | 'warn'>>) | undefined;
 }>;
 
 export async function openOperations(deps: OperationsDeps): Promise<Operations> {
@@ -129,6 +132,13 @@ export async function openOperations(deps: OperationsDeps): Promise<Operations> 
       opened: (opened) => {
         feed = opened;
       },
+    },
+    told: ({ due, kind, outcome, status }) => {
+      metrics.told(kind, outcome);
+      const facts = { approval: due.approval, channel: due.channel, kind, ...(status === undefined ? {} : { status }) };
+      if (outcome === 'sent') log?.info?.('a person is told', facts);
+      else if (outcome === 'gone') log?.warn?.('a channel of a person has ended', facts);
+      else log?.warn?.('a person is not told yet', { ...facts, attempt: due.attempts });
     },
     failures: (inner) => ({
       note: (failure) => {

@@ -50,22 +50,19 @@ const publicLookup: LookupFunction = (hostname, options, callback) => {
 
 const POST_WITHIN_MS = 5_000;
 
-/** POSTs, reads no more of the answer than its status, and throws where there is none in time. */
+/** POSTs, reads no more of the answer than its status, and throws where there is none in time, or before the signal. */
 export function postTo(
   url: URL,
   { headers, body }: Readonly<{ headers: Readonly<Record<string, string>>; body: string | Uint8Array }>,
-  allowLoopback: boolean,
+  { allowLoopback, signal }: Readonly<{ allowLoopback: boolean; signal: AbortSignal }>,
 ): Promise<number> {
   const { request, options } = outgoing(url, allowLoopback);
+  const ended = AbortSignal.any([signal, AbortSignal.timeout(POST_WITHIN_MS)]);
   return new Promise((resolve, reject) => {
-    const sent = request(
-      url,
-      { ...options, method: 'POST', headers: { ...headers }, signal: AbortSignal.timeout(POST_WITHIN_MS) },
-      (response) => {
-        resolve(response.statusCode ?? 0);
-        response.destroy();
-      },
-    );
+    const sent = request(url, { ...options, method: 'POST', headers: { ...headers }, signal: ended }, (response) => {
+      resolve(response.statusCode ?? 0);
+      response.destroy();
+    });
     sent.on('error', reject);
     sent.end(body);
   });

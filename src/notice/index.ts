@@ -1,4 +1,13 @@
 export { messageOf, type Message } from './message.js';
-export { Address, type Channel, type Due, LEASE, MOST_CHANNELS, type Notices, PushSubscription } from './ports.js';
-export { sendDue, type SenderDeps } from './sender.js';
+export {
+  Address,
+  type Channel,
+  type Due,
+  LEASE,
+  MOST_CHANNELS,
+  MOST_TOLD,
+  type Notices,
+  PushSubscription,
+} from './ports.js';
+export { openSender, type Sender, type Told } from './sender.js';
 export { type VapidKey, vapidKeyOf } from './vapid.js';

@@ -48,21 +48,26 @@ export type Due = Readonly<{
 /** Channels that one person may have. */
 export const MOST_CHANNELS = 8;
 
+/** Requests of which one channel is told in so many seconds. */
+export const MOST_TOLD = { count: 16, within: 300 } as const;
+
 export interface Notices {
   of(person: string): Promise<readonly Channel[]>;
   /** The same address again is the same channel. */
   add(person: string, label: string, address: Address): Promise<Result<string, 'too_many'>>;
   remove(person: string, id: string): Promise<boolean>;
   /**
-   * What is due, for this process alone until `now + LEASE`: whoever dies while sending leaves it to another one. Nothing of a
-   * request that does not wait any more.
+   * What is due to channels that failed last, or to the others, for this process alone until `now + LEASE`: whoever dies while
+   * sending leaves it to another one. Nothing of a request that does not wait any more, or that the person may not answer now.
    */
-  take(now: Seconds, limit: number): Promise<readonly Due[]>;
+  take(now: Seconds, which: Readonly<{ limit: number; isFailing: boolean }>): Promise<readonly Due[]>;
   sent(due: Due, now: Seconds): Promise<void>;
   /** It is due again then. */
   failed(due: Due, again: Seconds): Promise<void>;
   /** RFC 8030 section 8.2: the subscription has ended. */
   gone(due: Due): Promise<void>;
+  /** Forgets what is over and counts for no limit any more. */
+  prune(now: Seconds): Promise<void>;
 }
 
 export const LEASE: Seconds = 30;

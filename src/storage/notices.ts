@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import { err, newId, ok } from '../base/index.js';
-import { Address, type Due, LEASE, MOST_CHANNELS, type Notices } from '../notice/index.js';
+import { Address, type Due, LEASE, MOST_CHANNELS, MOST_TOLD, type Notices } from '../notice/index.js';
 import { copyJson, type JsonObject, sha256, Tier } from '../protocol/index.js';
 import type { EncryptionKeys } from '../token/index.js';
 import { approvalKeys, sealFor, unsealFor } from './approval-rows.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
+import { PRUNED_AT_ONCE, pruneAll } from './pruning.js';
 
-export function openNotices({ prisma }: Database, encryptionKeys: EncryptionKeys): Notices {
+export function openNotices(database: Database, encryptionKeys: EncryptionKeys): Notices {
+  const { prisma } = database;
   const keys = approvalKeys(encryptionKeys);
   const run = (sql: string, ...values: unknown[]): Promise<number> =>
     guarded(() => prisma.$executeRawUnsafe(sql, ...values));
@@ -31,8 +33,8 @@ export function openNotices({ prisma }: Database, encryptionKeys: EncryptionKeys
       return made === undefined ? err('too_many') : ok(made.id);
     },
     remove: async (person, id) => (await run(REMOVE, id, person)) > 0,
-    take: async (now, limit) => {
-      const taken = Taken.parse(await rows(TAKE, now, limit, LEASE));
+    take: async (now, { limit, isFailing }) => {
+      const taken = Taken.parse(await rows(TAKE, now, limit, LEASE, isFailing));
       return taken.flatMap(({ sealed, ...due }) => {
         const read = Address.safeParse(unsealFor(contextOf(due.channel), sealed, keys));
         // Sealed by a key that is here no more: its person makes it anew.
@@ -48,6 +50,7 @@ export function openNotices({ prisma }: Database, encryptionKeys: EncryptionKeys
     gone: async ({ channel }) => {
       await run('DELETE FROM notice_channel WHERE id = $1', channel);
     },
+    prune: (now) => pruneAll(database, PRUNE, now - MOST_TOLD.within),
   };
 }
 
@@ -97,22 +100,30 @@ const ADD = `
 
 const REMOVE = 'DELETE FROM notice_channel WHERE id = $1 AND person_id = $2';
 
-/** Written with the request itself: for the person where a demand is their own, and for the members of the groups of the others. */
+/** A demand is the person's own, and the others are for the members of their groups. */
+const MAY_ANSWER = `
+  p.status = 'active' AND ((a.is_own AND p.id = a.person_id) OR (p.groups && a.groups AND p.id <> a.person_id))`;
+
+/** Written with the request itself. */
 export const TELL = `
   INSERT INTO notice (approval_id, channel_id, due_at)
   SELECT a.id, c.id, a.asked_at
   FROM approval a
-    JOIN person p ON (a.is_own AND p.id = a.person_id) OR (p.groups && a.groups AND p.id <> a.person_id)
+    JOIN person p ON ${MAY_ANSWER}
     JOIN notice_channel c ON c.person_id = p.id
-  WHERE a.id = $1 AND p.status = 'active'
+  WHERE a.id = $1
     AND (SELECT count(*) FROM notice n JOIN approval b ON b.id = n.approval_id
-         WHERE n.channel_id = c.id AND b.asked_at > a.asked_at - interval '5 minutes') < 16
+         WHERE n.channel_id = c.id AND b.asked_at > a.asked_at - interval '${String(MOST_TOLD.within)} s') < ${String(MOST_TOLD.count)}
   ORDER BY c.failures, c.made_at LIMIT 200`;
 
 const TAKE = `
   WITH due AS (
-    SELECT n.approval_id, n.channel_id FROM notice n JOIN approval a ON a.id = n.approval_id
-    WHERE n.sent_at IS NULL AND n.due_at <= to_timestamp($1::float8) AND a.state = 'asked'
+    SELECT n.approval_id, n.channel_id
+    FROM notice n
+      JOIN approval a ON a.id = n.approval_id
+      JOIN notice_channel c ON c.id = n.channel_id
+      JOIN person p ON p.id = c.person_id AND ${MAY_ANSWER}
+    WHERE (c.failures > 0) = $4::boolean AND n.sent_at IS NULL AND n.due_at <= to_timestamp($1::float8) AND a.state = 'asked'
       AND a.expires_at > to_timestamp($1::float8) AND coalesce(n.leased_until <= to_timestamp($1::float8), true)
     ORDER BY n.due_at LIMIT $2::int FOR UPDATE OF n SKIP LOCKED
   )
@@ -133,3 +144,12 @@ const FAILED = `
     UPDATE notice SET due_at = to_timestamp($3::float8), leased_until = NULL WHERE approval_id = $1 AND channel_id = $2
   )
   UPDATE notice_channel SET failures = failures + 1 WHERE id = $2`;
+
+/** DANGER: what is no older is counted by {@link TELL}. */
+const PRUNE = `
+  WITH gone AS MATERIALIZED (
+    SELECT n.approval_id, n.channel_id FROM notice n JOIN approval a ON a.id = n.approval_id
+    WHERE n.due_at <= to_timestamp($1::float8) AND a.state <> 'asked'
+    ORDER BY n.due_at LIMIT ${String(PRUNED_AT_ONCE)} FOR UPDATE OF n SKIP LOCKED
+  )
+  DELETE FROM notice n USING gone WHERE n.approval_id = gone.approval_id AND n.channel_id = gone.channel_id`;

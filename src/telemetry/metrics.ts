@@ -30,6 +30,8 @@ export type Metrics = Readonly<{
   authenticationFailed(failure: Readonly<{ route: string; cause: string }>): void;
   personTokenIssued(): void;
   inputs(count: number, outcome: 'kept' | 'dropped'): void;
+  /** Words of closed sets. */
+  told(kind: string, outcome: string): void;
   faulted(code: string): void;
   sequenced(count: number): void;
   sequencingFailed(): void;
@@ -109,6 +111,9 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
   const inputs = meter.createCounter('writ_decision_inputs_total', {
     description: 'What decisions looked at, kept for replay or dropped because the database was down or slow',
   });
+  const told = meter.createCounter('writ_notices_total', {
+    description: 'Messages to people who are asked, by kind of channel and what became of them',
+  });
   const faults = meter.createCounter('writ_faults_total', { description: 'Outages and bugs by code' });
   const sequenced = meter.createCounter('writ_log_sequenced_total', {
     description: 'Records that this process put into the tree of the log',
@@ -159,6 +164,9 @@ function instruments(meter: Meter): Omit<Metrics, 'scrape' | 'close'> {
     },
     circuitChanged: ({ point, isOpen }) => {
       circuits.record(isOpen ? 1 : 0, { point });
+    },
+    told: (kind, outcome) => {
+      told.add(1, { kind: word(kind), outcome: word(outcome) });
     },
     inputs: (count, outcome) => {
       inputs.add(count, { outcome });

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { LEASE } from '../../src/notice/index.js';
+import { LEASE, MOST_TOLD } from '../../src/notice/index.js';
 import { openSecrets } from '../../src/config/index.js';
 import { openNotices } from '../../src/storage/index.js';
 import { type AskingWorld, startAskingWorld } from '../support/asking-world.js';
@@ -23,6 +23,7 @@ beforeEach(async () => {
   await world.writ.database.prisma.$executeRawUnsafe('DELETE FROM notice_channel');
   service.received.length = 0;
   service.status = 201;
+  service.silentAt = undefined;
 });
 afterAll(async () => {
   await service.stop();
@@ -155,6 +156,19 @@ describe('a webhook', () => {
     expect((await told())[0]?.path).toBe('/hook');
   });
 
+  it('that never answers keeps no other one waiting', async () => {
+    service.silentAt = '/silent';
+    await webhook(alice, '/silent');
+    await webhook(alice, '/hook');
+    const heard = (): number => service.received.filter(({ path }) => path === '/hook').length;
+    for (let n = 1; n <= 3; n++) {
+      await world.ask({ path: `/silent/${String(n)}` });
+      const began = performance.now();
+      for (let tried = 0; tried < 100 && heard() < n; tried++) await pause(50);
+      expect([heard(), performance.now() - began < 3_000]).toEqual([n, true]);
+    }
+  }, 20_000);
+
   it.each([
     ['plain http', 'http://hooks.example/x'],
     ['a private network', 'https://10.0.0.1/x'],
@@ -191,6 +205,64 @@ describe('who is told', () => {
     await pause(1_500);
     expect(service.received).toHaveLength(16);
   }, 20_000);
+});
+
+describe('what operators see', () => {
+  it('is how many messages were sent, not taken, and to channels that had ended', async () => {
+    const count = async (): Promise<Record<string, number>> => {
+      const { text } = await request(`${world.issuer}/metrics`, {});
+      const found = text.matchAll(/^writ_notices_total\{kind="(\w+)",outcome="(\w+)"\} (\d+)$/gm);
+      return Object.fromEntries([...found].map(([, kind = '', outcome = '', n]) => [`${kind} ${outcome}`, Number(n)]));
+    };
+    const before = await count();
+    await webhook();
+    await subscribe(new Subscriber());
+    await asks();
+    await told(2);
+    service.status = 410;
+    await world.ask({ path: '/another/place' });
+    await told(4);
+    await pause(200);
+    service.status = 500;
+    await webhook();
+    await world.ask({ path: '/a/third/place' });
+    await told(5);
+    await pause(200);
+    const after = await count();
+    const more = Object.entries(after).map(([name, n]): [string, number] => [name, n - (before[name] ?? 0)]);
+    expect(Object.fromEntries(more.filter(([, n]) => n > 0))).toEqual({
+      ...{ 'push sent': 1, 'push gone': 1 },
+      ...{ 'webhook sent': 1, 'webhook gone': 1, 'webhook failed': 1 },
+    });
+  });
+});
+
+describe('what was told', () => {
+  it('is forgotten when it counts for no limit any more', async () => {
+    const { prisma } = world.writ.database;
+    const notices = openNotices(world.writ.database, openSecrets(world.config).encryptionKeys);
+    await webhook();
+    await asks();
+    await told();
+    await world.nothingWaits();
+    await asks();
+    await told(2);
+    const now = Math.floor(Date.now() / 1000);
+    await notices.prune(now);
+    expect(await prisma.notice.count()).toBe(2);
+    await notices.prune(now + MOST_TOLD.within);
+    expect(await prisma.notice.count()).toBe(1);
+  });
+
+  it('and where, is gone with the person', async () => {
+    const { prisma } = world.writ.database;
+    const bob = await world.signedIn(BOB);
+    await webhook(bob, '/bob');
+    await world.ask({ path: '/x' }, { employee: BOB });
+    await told();
+    expect((await world.admin('DELETE', `/persons/${await world.personOf(BOB)}`)).status).toBe(200);
+    expect([await prisma.noticeChannel.count(), await prisma.notice.count()]).toEqual([0, 0]);
+  });
 });
 
 describe('choosing', () => {
@@ -269,10 +341,10 @@ describe('of several processes', () => {
     await prisma.$executeRawUnsafe(
       `UPDATE notice SET sent_at = NULL, leased_until = NULL, due_at = now() + interval '60 s'`,
     );
-    const taken = await Promise.all([1, 2, 3, 4].map(() => notices.take(now + 61, 5)));
+    const taken = await Promise.all([1, 2, 3, 4].map(() => notices.take(now + 61, { limit: 5, isFailing: false })));
     const ids = taken.flat().map(({ approval }) => approval);
     expect([ids.length, new Set(ids).size]).toEqual([12, 12]);
-    expect(await notices.take(now + 61 + LEASE - 1, 20)).toEqual([]);
-    expect(await notices.take(now + 61 + LEASE, 20)).toHaveLength(12);
+    expect(await notices.take(now + 61 + LEASE - 1, { limit: 20, isFailing: false })).toEqual([]);
+    expect(await notices.take(now + 61 + LEASE, { limit: 20, isFailing: false })).toHaveLength(12);
   });
 });

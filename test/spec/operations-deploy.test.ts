@@ -141,6 +141,7 @@ describe('what operators watch', () => {
     exported.set('writ_faults_total', new Set(['code']));
     exported.set('writ_decision_inputs_total', new Set(['outcome']));
     exported.set('writ_person_tokens_total', new Set());
+    exported.set('writ_notices_total', new Set(['kind', 'outcome']));
     exported.set('writ_log_follower_age_seconds', new Set(['follower']));
     exported.set('writ_decision_point_open', new Set(['point']));
     exported.set('writ_decision_point_duration_seconds_bucket', new Set(['point', 'outcome', 'le']));

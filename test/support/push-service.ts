@@ -17,6 +17,8 @@ export type Received = Readonly<{ path: string; headers: IncomingMessage['header
 export class Receiver {
   readonly received: Received[] = [];
   status = 201;
+  /** Nothing is answered there. */
+  silentAt: string | undefined;
   readonly #server: Server;
   readonly url: string;
 
@@ -32,6 +34,7 @@ export class Receiver {
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         receiver.received.push({ path: request.url ?? '', headers: request.headers, body: Buffer.concat(chunks) });
+        if (request.url === receiver.silentAt) return;
         response.statusCode = receiver.status;
         response.end();
       });
