@@ -1,9 +1,11 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { leafFlaws } from '../../src/audit/index.js';
 import { ALLOW, type AskingWorld, startAskingWorld } from '../support/asking-world.js';
 import type { Browser, Seen } from '../support/browser.js';
 import { ALICE, BOB } from '../support/company.js';
 import { activate } from '../support/policies.js';
+import { Receiver } from '../support/push-service.js';
 
 let world: AskingWorld;
 /** What the company says of Bob. */
@@ -66,6 +68,57 @@ describe('four eyes: a policy that names who approves', () => {
     const asked = await world.ask({ path: `/tmp/${String(++count)}` }, { employee: BOB });
     expect(await bobsTitle(asked.page)).toBe('This call waits for somebody else');
   });
+});
+
+describe('being told of what waits for a group', () => {
+  let hooks: Receiver;
+  beforeAll(async () => {
+    hooks = await Receiver.start();
+  });
+  beforeEach(async () => {
+    await world.writ.database.prisma.noticeChannel.deleteMany();
+    hooks.received.length = 0;
+    hooks.status = 204;
+  });
+  afterAll(() => hooks.stop());
+
+  async function tellBy(path: string, browser: Browser): Promise<void> {
+    const page = await browser.get(world.place);
+    const token = /name="token" value="([^"]*)"/.exec(page.body)?.[1] ?? '';
+    const form = { ...page, body: `<form action="${world.place}/channels">` };
+    const made = await browser.submit(form, { token, url: `${hooks.url}${path}` });
+    expect(titleOf(made)).toBe('Your webhook is ready');
+  }
+  const told = async (count: number): Promise<readonly string[]> => {
+    for (let tried = 0; tried < 100 && hooks.received.length < count; tried++) await pause(50);
+    return hooks.received.map(({ path }) => path);
+  };
+
+  it('is for its members, and not for the person that the agent acts for', async () => {
+    await tellBy('/alice', await world.signedIn(ALICE));
+    await tellBy('/bob', await world.signedIn(BOB));
+    await asks();
+    await told(1);
+    await pause(1_500);
+    expect(await told(1)).toEqual(['/bob']);
+  });
+
+  it('ends for whoever is no member any more, though a message was not taken yet', async () => {
+    const bob = await world.signedIn(BOB);
+    await tellBy('/bob', bob);
+    hooks.status = 503;
+    await asks();
+    await told(1);
+    groups = [];
+    await world.signedIn(BOB);
+    hooks.status = 204;
+    const before = hooks.received.length;
+    await pause(4_500);
+    expect(hooks.received.length).toBe(before);
+    groups = ['finance'];
+    await world.signedIn(BOB);
+    expect(await told(before + 1)).toHaveLength(before + 1);
+  }, 20_000);
 });
 
 describe('whose members people are', () => {
