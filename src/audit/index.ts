@@ -21,6 +21,7 @@ export { harmless } from './harmless.js';
 export { auditRoute, type Reading, type ReadingDeps } from './reading.js';
 export type { EventFilter, EventFinder, EventPage, FoundEntry, SearchIndexer } from './event-ports.js';
 export { eventOf, EventQuery, eventsRoute, filterOf } from './events.js';
+export { type Deed, type DeedPage, deedOf, type Deeds, type DeedTarget } from './deeds.js';
 export { follow, type Following } from './follow.js';
 export { hourKey, inheritedKeys, type Searched, searchKeys, txnKey } from './search-keys.js';
 export { changeOf } from './difference.js';

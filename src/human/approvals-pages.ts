@@ -3,6 +3,7 @@ import { WAITING } from './approval-words.js';
 import { timeOf } from './approval-page.js';
 import { APPROVALS, type ApprovalsProblem } from './approvals-words.js';
 import { consentList } from './consents-page.js';
+import { deedList } from './deeds-page.js';
 import { hiddenFields, html, type Markup, type Page, page } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
@@ -67,9 +68,13 @@ export type ApprovalsView = Readonly<{
   problem: ApprovalsProblem | undefined;
 }>;
 
+/** `isMore`: the rest is on a page of its own. */
+type Part = Readonly<{ items: readonly Markup[]; isMore: boolean }>;
+
 export type FirstPage = Readonly<{
   waiting: Markup;
-  consents: Readonly<{ items: readonly Markup[]; isMore: boolean }>;
+  consents: Part;
+  deeds: Part;
   /** How the person is told of what waits. */
   told: Markup;
 }>;
@@ -108,6 +113,9 @@ export function approvalsPage({ person, acting, next, first, form, problem }: Ap
           : html`<h2>${T.consents.title}</h2>
               ${consentList(first.consents.items)}
               ${first.consents.isMore ? html`<p><a href="${issuer}/approvals/consents">${T.consents.all}</a></p>` : undefined}
+              <h2>${T.deeds.title}</h2>
+              ${deedList(first.deeds.items)}
+              ${first.deeds.isMore ? html`<p><a href="${issuer}/approvals/history">${T.deeds.all}</a></p>` : undefined}
               ${first.told}`
       }
       <form method="post" action="${issuer}/approvals/sign-out">

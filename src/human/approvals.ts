@@ -6,6 +6,7 @@ import { APPROVALS, type ApprovalsProblem } from './approvals-words.js';
 import { fitting, ROOM } from './fitting.js';
 import { type Markup, sendPage } from './html.js';
 import { consentsOf, type OwnConsentsDeps } from './own-consents.js';
+import { deedsOf, type OwnDeedsDeps } from './own-deeds.js';
 import { readOwnForm } from './own-form.js';
 import { beginOwnSignIn, showOwnSignIn } from './own-sign-in.js';
 import { approverOf, postedBy, seeOther, signedIn, type Visit as VisitOf } from './own-visit.js';
@@ -16,6 +17,7 @@ import { groupsOf, waitingList } from './waiting.js';
 
 export type ApprovalsDeps = ToldDeps &
   OwnConsentsDeps &
+  OwnDeedsDeps &
   Readonly<{
     /** Ends one sign-in, on the record. */
     endSignIn(signIn: string, person: string): Promise<void>;
@@ -64,7 +66,7 @@ const here =
 const PAGE = 10;
 
 /** Of the room that is left on the first page. */
-const PARTS = { waiting: 0.4, acting: 0.4, consents: 0.2 } as const;
+const PARTS = { waiting: 0.35, acting: 0.35, consents: 0.15, deeds: 0.15 } as const;
 
 async function show(visit: Visit, problem?: ApprovalsProblem): Promise<void> {
   const { ctx, session, person, deps } = visit;
@@ -109,9 +111,11 @@ async function firstOf(visit: Visit, room: number): Promise<Omit<FirstPage, 'tol
   const now = clock.now();
   const waiting = await approvals.waitingFor(approverOf(visit), now, MOST_OF_PERSON);
   const { items, next } = await consentsOf(visit, undefined, room * PARTS.consents);
+  const deeds = await deedsOf(visit, undefined, room * PARTS.deeds);
   return {
     waiting: waitingList(groupsOf(waiting, registry.current()), { issuer, now }, room * PARTS.waiting),
     consents: { items, isMore: next !== undefined },
+    deeds: { items: deeds.items, isMore: deeds.next !== undefined },
   };
 }
 

@@ -18,6 +18,7 @@ export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
 export { toldRoutes } from './told.js';
 export { shownInTime } from './in-trouble.js';
 export { ownConsentsRoutes } from './own-consents.js';
+export { ownDeedsRoutes } from './own-deeds.js';
 export { ownPasskeyRoutes } from './own-passkey.js';
 export { OwnSessions, type SignInRecords } from './own-session.js';
 export { ownCallback } from './own-sign-in.js';

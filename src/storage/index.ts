@@ -8,6 +8,7 @@ export { openSessionPruning } from './session-pruning.js';
 export { openSessionUse } from './session-use.js';
 export { openRightsUse } from './rights-use.js';
 export { openAccountablePeople } from './accountable-people.js';
+export { openDeeds } from './deeds.js';
 export { openDecisions } from './decision-log.js';
 export { type Database, type DatabaseOptions, openDatabase } from './database.js';
 export { guarded, isOutage } from './outage.js';
