@@ -19,6 +19,7 @@ export class Receiver {
   status = 201;
   /** Nothing is answered there. */
   silentAt: string | undefined;
+  answersAfterMs = 0;
   readonly #server: Server;
   readonly url: string;
 
@@ -35,8 +36,10 @@ export class Receiver {
       request.on('end', () => {
         receiver.received.push({ path: request.url ?? '', headers: request.headers, body: Buffer.concat(chunks) });
         if (request.url === receiver.silentAt) return;
-        response.statusCode = receiver.status;
-        response.end();
+        setTimeout(() => {
+          response.statusCode = receiver.status;
+          response.end();
+        }, receiver.answersAfterMs);
       });
     });
     return receiver;
