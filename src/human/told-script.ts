@@ -19,8 +19,13 @@ export const TOLD_SCRIPT = `
     try {
       if ((await Notification.requestPermission()) !== 'granted') return say(denied);
       const registration = await navigator.serviceWorker.register(trusted, { scope });
+      const { pushManager } = registration;
       const options = { userVisibleOnly: true, applicationServerKey: bytes(push) };
-      const subscription = await registration.pushManager.subscribe(options);
+      const before = await pushManager.getSubscription();
+      const given = before && before.options.applicationServerKey;
+      // A browser subscribes by no other key than that of the subscription that it has.
+      if (given && String(new Uint8Array(given)) !== String(options.applicationServerKey)) await before.unsubscribe();
+      const subscription = await pushManager.subscribe(options);
       form.elements.subscription.value = JSON.stringify(subscription);
       form.submit();
     } catch (error) {
@@ -34,7 +39,7 @@ export const TOLD_SCRIPT = `
 export const WORKER = `
 self.addEventListener('push', (event) => {
   const { title, body, path, tag } = event.data.json();
-  event.waitUntil(self.registration.showNotification(title, { body, tag, data: path, requireInteraction: true }));
+  event.waitUntil(self.registration.showNotification(title, { body, tag, data: path, renotify: true, requireInteraction: true }));
 });
 self.addEventListener('notificationclick', (event) => {
   event.notification.close();
