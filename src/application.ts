@@ -43,6 +43,7 @@ import {
   ownConsentsRoutes,
   ownDeedsRoutes,
   ownPasskeyRoutes,
+  recoverRoutes,
   OwnSessions,
   pageSecrets,
   Passkeys,
@@ -87,6 +88,7 @@ import {
   openLogRecovery,
   openNotices,
   openOwnPasskeys,
+  openRecoveryCodes,
   openOutcomes,
   openPeople,
   readAcquaintance,
@@ -147,7 +149,10 @@ export function application(house: House): RequestListener {
     ...operations.routes,
     ...(local === undefined
       ? []
-      : enrolmentRoutes({ ...local, issuer: config.issuer, perNetwork: beginnings.perNetwork })
+      : [
+          ...enrolmentRoutes({ ...local, issuer: config.issuer, perNetwork: beginnings.perNetwork }),
+          ...recoverRoutes({ ...local, issuer: config.issuer, perNetwork: beginnings.perNetwork }),
+        ]
     ).map(shownInTime(report)),
     ...toldRoutes(config.issuer),
     ...[
@@ -295,6 +300,7 @@ const localOf = (house: House) =>
     ? {
         accounts: openLocalAccounts(house.database, house.clock),
         passkeys: passkeysOf(house),
+        codes: openRecoveryCodes(house.database, { issuer: house.config.issuer, clock: house.clock }),
         acr: house.config.passkeyAcr,
       }
     : undefined;
@@ -321,6 +327,7 @@ function approvalsOf(
       signIns: engine.signIns,
       passkeys: local?.passkeys,
       passkeyAcr: local?.acr,
+      codes: local?.codes,
       challenges: openChallenges(database),
     },
     secrets: pageSecrets(secrets.cookieKeys[0]),

@@ -128,6 +128,15 @@ const Authentication = z.union([
     groups: z.array(z.string()).describe('As whose member they may approve for others.'),
     by,
   }),
+  z.strictObject({ what: z.literal('recovery_codes_made'), person: id, codes: count }),
+  z
+    .strictObject({
+      what: z.literal('recovery_code_used'),
+      person: id,
+      credentials: z.array(digest).describe('SHA-256 of the ids of the passkeys that it took away.'),
+      left: count,
+    })
+    .describe('Somebody made ready for a new passkey by a code; a revocation of the person goes with it.'),
   z.strictObject({ what: z.literal('passkeys_removed'), person: id, credentials: z.array(digest), by }),
 ]);
 

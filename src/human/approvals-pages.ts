@@ -7,12 +7,14 @@ import { deedList } from './deeds-page.js';
 import { hiddenFields, html, type Markup, type Page, page } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
+import { lostPasskey } from './recovery-pages.js';
 import { TOLD_SCRIPT } from './told-script.js';
 
 /** Why somebody is asked to sign in (again). */
 export type OwnSignInProblem = keyof typeof APPROVALS.signInProblems;
 
 type SignInForms = Readonly<{
+  issuer: string;
   action: string;
   /** Where it leads below /approvals. */
   to: string | undefined;
@@ -25,7 +27,7 @@ type SignInForms = Readonly<{
 const T = APPROVALS;
 
 /** Every way leads through a form of ours: a link that somebody follows begins nothing. */
-export function ownSignInPage({ action, to, options, providers, problem }: SignInForms): Page {
+export function ownSignInPage({ issuer, action, to, options, providers, problem }: SignInForms): Page {
   const said = problem === undefined ? undefined : T.signInProblems[problem];
   return page(
     T.signIn.title,
@@ -33,6 +35,7 @@ export function ownSignInPage({ action, to, options, providers, problem }: SignI
       <p class="soft">${T.signIn.lead}</p>
       ${said === undefined || options !== undefined ? undefined : html`<p class="warn" role="alert">${said}</p>`}
       ${options === undefined ? undefined : passkeyForm('get', { action, options, said, hidden: { to } }, T.signIn.byPasskey)}
+      ${options === undefined ? undefined : lostPasskey(issuer)}
       ${options === undefined && providers.length === 0 ? html`<p>${T.signIn.nobody}</p>` : undefined}
       <div class="choices">
         ${providers.map(
@@ -52,7 +55,13 @@ export function ownSignInPage({ action, to, options, providers, problem }: SignI
 }
 
 /** What needs a sign-in of just now. */
-const AGAIN: ReadonlySet<OwnSignInProblem> = new Set<OwnSignInProblem>(['confirm', 'approve', 'passkey', 'told']);
+const AGAIN: ReadonlySet<OwnSignInProblem> = new Set<OwnSignInProblem>([
+  'confirm',
+  'approve',
+  'passkey',
+  'codes',
+  'told',
+]);
 
 /** A live session of an agent as its person sees it. */
 export type Acting = Readonly<{ session: AgentSession; agent: string; owner: string | undefined }>;
@@ -75,6 +84,8 @@ export type FirstPage = Readonly<{
   waiting: Markup;
   consents: Part;
   deeds: Part;
+  /** Of local accounts: their recovery codes. */
+  codes: Markup | undefined;
   /** How the person is told of what waits. */
   told: Markup;
 }>;
@@ -116,7 +127,7 @@ export function approvalsPage({ person, acting, next, first, form, problem }: Ap
               <h2>${T.deeds.title}</h2>
               ${deedList(first.deeds.items)}
               ${first.deeds.isMore ? html`<p><a href="${issuer}/approvals/history">${T.deeds.all}</a></p>` : undefined}
-              ${first.told}`
+              ${first.told} ${first.codes}`
       }
       <form method="post" action="${issuer}/approvals/sign-out">
         <input type="hidden" name="token" value="${token}" />

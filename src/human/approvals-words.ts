@@ -15,6 +15,7 @@ export const APPROVALS = {
     confirm: 'To let an agent go on, sign in again first. Nothing has changed yet.',
     approve: 'To approve, sign in again first. Nothing has changed yet.',
     passkey: 'To make a passkey, sign in again first.',
+    codes: 'To make recovery codes, sign in again by your passkey first. Nothing has changed yet.',
     told: 'To choose how you are told, sign in again first. Nothing has changed yet.',
     denied: 'The sign-in was not completed. You can try again.',
     unverified: 'What your identity provider answered could not be verified. Please try again.',

@@ -11,7 +11,10 @@ import { readOwnForm } from './own-form.js';
 import { beginOwnSignIn, showOwnSignIn } from './own-sign-in.js';
 import { approverOf, postedBy, seeOther, signedIn, type Visit as VisitOf } from './own-visit.js';
 import { changeTold, type ToldDeps, toldSection } from './told.js';
+import type { RecoveryCodes } from './local-accounts.js';
 import { troublePage } from './pages.js';
+import { hashOfCode, newRecoveryCodes } from './recovery-code.js';
+import { codesPage, codesSection } from './recovery-pages.js';
 import { responsible } from './responsible.js';
 import { groupsOf, waitingList } from './waiting.js';
 
@@ -25,6 +28,8 @@ export type ApprovalsDeps = ToldDeps &
     endAll(person: string): Promise<void>;
     acting: Pick<SessionsAdmin, 'list' | 'get' | 'pause' | 'resume' | 'end'>;
     approvals: Pick<Approvals, 'waitingFor'>;
+    /** Only where there are local accounts. */
+    codes: RecoveryCodes | undefined;
   }>;
 
 type Visit = VisitOf<ApprovalsDeps>;
@@ -44,6 +49,7 @@ export function approvalsRoutes(deps: ApprovalsDeps): readonly Route[] {
       handle: async (ctx) => beginOwnSignIn(ctx, await readOwnForm(ctx, origin), deps),
     },
     { method: 'POST', path: `${path}/sign-out`, handle: (ctx) => postedBy(ctx, deps, here(signOut)) },
+    { method: 'POST', path: `${path}/recovery-codes`, handle: (ctx) => postedBy(ctx, deps, here(renewCodes)) },
     { method: 'POST', path: `${path}/channels`, handle: (ctx) => postedBy(ctx, deps, here(tell)) },
     {
       method: 'POST',
@@ -79,10 +85,11 @@ async function show(visit: Visit, problem?: ApprovalsProblem): Promise<void> {
   );
   const items = await actingItems(found.sessions, deps, form);
   const told = after === undefined ? await toldIn(visit) : undefined;
-  const room = told === undefined ? ROOM : ROOM - Buffer.byteLength(told.toString());
+  const codes = after === undefined ? await codesIn(visit) : undefined;
+  const room = [told, codes].reduce((left, part) => left - Buffer.byteLength(part?.toString() ?? ''), ROOM);
   const acting = fitting(items, told === undefined ? room : room * PARTS.acting);
   const next = acting.length < items.length ? found.sessions[acting.length - 1]?.id : found.next;
-  const first = told && { told, ...(await firstOf(visit, room)) };
+  const first = told && { told, codes, ...(await firstOf(visit, room)) };
   const { name, email } = person.attributes;
   const who = { name: name ?? email ?? person.id, email };
   sendPage(ctx, approvalsPage({ person: who, acting, next, first, form, problem }));
@@ -106,7 +113,27 @@ async function toldIn({ person, session, deps: { issuer, secrets, notices, vapid
   return toldSection(await notices.of(person.id), { issuer, token: secrets.placeToken(session.uid), vapid });
 }
 
-async function firstOf(visit: Visit, room: number): Promise<Omit<FirstPage, 'told'>> {
+async function codesIn({ person, session, deps: { issuer, secrets, codes } }: Visit): Promise<Markup | undefined> {
+  if (codes === undefined || person.issuer !== issuer) return undefined;
+  return codesSection(await codes.left(person.id), { issuer, token: secrets.placeToken(session.uid) });
+}
+
+/** AP-17: they make a passkey, so whoever makes them has just shown one. */
+async function renewCodes(visit: Visit): Promise<void> {
+  const { ctx, person, session, deps } = visit;
+  const { codes, issuer, clock } = deps;
+  if (codes === undefined || person.issuer !== issuer) {
+    sendPage(ctx, troublePage(APPROVALS.unknown));
+    return;
+  }
+  if (!isFresh(approverOf(visit), clock.now())) return showOwnSignIn(ctx, deps, { problem: 'codes' });
+  const made = newRecoveryCodes();
+  const isKept = await codes.replace({ person: person.id, uid: session.uid }, made.map(hashOfCode));
+  if (isKept) sendPage(ctx, codesPage(made, issuer));
+  else await show(visit, 'changed');
+}
+
+async function firstOf(visit: Visit, room: number): Promise<Omit<FirstPage, 'told' | 'codes'>> {
   const { issuer, clock, registry, approvals } = visit.deps;
   const now = clock.now();
   const waiting = await approvals.waitingFor(approverOf(visit), now, MOST_OF_PERSON);

@@ -12,7 +12,15 @@ export {
   type SignInSecrets,
   type SignInWish,
 } from './identity-provider.js';
-export type { Challenges, Invited, LocalAccount, LocalAccounts, NewPasskey, OwnPasskeys } from './local-accounts.js';
+export type {
+  Challenges,
+  Invited,
+  LocalAccount,
+  LocalAccounts,
+  NewPasskey,
+  OwnPasskeys,
+  RecoveryCodes,
+} from './local-accounts.js';
 export { type CompanyLogout, type LogoutFlaw, readLogoutToken } from './logout-token.js';
 export { type Narrowing, narrowed, type NarrowingFlaw } from './narrowing.js';
 export { toldRoutes } from './told.js';
@@ -26,5 +34,6 @@ export { chooserPage, consentPage, type ConsentProblem, continuePage, type Troub
 export { signInPage } from './passkey-pages.js';
 export { type PasskeyFlaw, Passkeys, type Verified } from './passkeys.js';
 export type { Person, PersonAttributes, PersonDirectory } from './people.js';
+export { recoverRoutes } from './recover.js';
 export { type PageSecrets, pageSecrets } from './secrets.js';
 export { signedOutPage, type SignOutProblem, signOutPage } from './sign-out-pages.js';

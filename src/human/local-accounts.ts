@@ -43,6 +43,21 @@ export interface OwnPasskeys {
   first(person: string, passkey: NewPasskey): Promise<'done' | 'has_one' | 'taken'>;
 }
 
+/** Codes of local accounts, by which somebody whose passkeys are lost makes a new one. They sign in nobody. Kept as hashes only. */
+export interface RecoveryCodes {
+  left(person: string): Promise<number>;
+  /**
+   * These instead of all before, on the record. False where the sign-in `uid` has ended meanwhile, or the account is none of
+   * ours, is disabled or has no passkey.
+   */
+  replace(owner: Readonly<{ person: string; uid: string }>, hashes: readonly string[]): Promise<boolean>;
+  /**
+   * Spends a code, on the record: passkeys, open links, sign-ins and what agents hold go, and this link is good for one new
+   * passkey. False for a code that is unknown or spent, and for an account that is disabled. Of two at once one wins.
+   */
+  spend(codeHash: string, linkHash: string): Promise<boolean>;
+}
+
 /** Challenges that are good once, each for what it was made for. */
 export interface Challenges {
   keep(challenge: string, purpose: string, seconds: Seconds): Promise<void>;

@@ -50,7 +50,7 @@ export async function showOwnSignIn(ctx: Context, deps: OwnSignInDeps, { problem
   const options =
     passkeys === undefined || browser === '' ? undefined : await passkeys.requestOptions(purposeOf(browser));
   const providers = [...signIns.values()].map(({ provider: { id, name } }) => ({ id, name }));
-  sendPage(ctx, ownSignInPage({ action: `${issuer}/approvals/sign-in`, to, options, providers, problem }));
+  sendPage(ctx, ownSignInPage({ issuer, action: `${issuer}/approvals/sign-in`, to, options, providers, problem }));
 }
 
 /** The one form of that page: the answer of a passkey, or the provider to go to. */

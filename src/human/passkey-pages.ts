@@ -2,16 +2,20 @@ import { hiddenFields, html, type Markup, type Page, page } from './html.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
 import type { PasskeyFlaw } from './passkeys.js';
 import { troublePage } from './pages.js';
+import { lostPasskey } from './recovery-pages.js';
 
 type Form = Readonly<{ action: string; options: object; problem: PasskeyFlaw | undefined }>;
 
 /** Signs in by passkey, or leads to where else the person may have their account. */
-export function signInPage(form: Form, others: readonly Readonly<{ name: string; address: string }>[]): Page {
+export function signInPage(
+  form: Form & Readonly<{ issuer: string }>,
+  others: readonly Readonly<{ name: string; address: string }>[],
+): Page {
   return page(
     'Sign in',
     html`<h1>Sign in</h1>
       <p class="soft">Your device asks for your fingerprint, your face or its PIN. You need not type a name.</p>
-      ${passkeyForm('get', saying(form), 'Sign in with a passkey')}
+      ${passkeyForm('get', saying(form), 'Sign in with a passkey')} ${lostPasskey(form.issuer)}
       ${others.length === 0 ? undefined : elsewhere(others)}`,
     { script: PASSKEY_SCRIPT, status: statusOf(form) },
   );

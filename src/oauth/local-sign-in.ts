@@ -15,7 +15,7 @@ export async function showPasskeySignIn(
   const { context, deps } = step;
   const options = await passkeys.requestOptions(purposeOf(interaction));
   const action = `${deps.issuer}/interaction/${interaction.uid}/passkey`;
-  answer(context, signInPage({ action, options, problem }, providerLinks(step, interaction)));
+  answer(context, signInPage({ issuer: deps.issuer, action, options, problem }, providerLinks(step, interaction)));
 }
 
 /** Signs in whoever opens a passkey of a local account. `auth_time` is now, whatever the person did before. */

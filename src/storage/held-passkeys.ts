@@ -5,6 +5,7 @@ import { sha256 } from '../protocol/index.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { append } from './records.js';
+import { lockAccount } from './recovery-codes.js';
 import { revokeScope } from './revocation-scopes.js';
 import { endInGroups } from './session-tree.js';
 
@@ -19,6 +20,7 @@ export function openHeldPasskeys({ prisma }: Database, clock: Clock): HeldPasske
       const order = { by, now, reason: id === undefined ? 'the passkeys were replaced' : 'a passkey was removed' };
       const removed = await guarded(() =>
         prisma.$transaction(async (transaction) => {
+          await lockAccount(transaction, person);
           const gone = Gone.parse(await transaction.$queryRawUnsafe(REMOVE, person, id ?? null));
           const passkeys = gone.flatMap((one) => one.passkey ?? []).sort();
           if (gone.length === 0) return undefined;
@@ -44,15 +46,20 @@ const HELD = `
     ORDER BY k.created_at, k.id) FROM passkey k WHERE k.person_id = p.id), '[]') AS passkeys
   FROM person p WHERE p.id = $1`;
 
-/** $2: the one passkey; without it all of them, and the links that are open. */
+/**
+ * $2: the one passkey; without it all of them, and the links that are open. Recovery codes go with either: whoever has the
+ * passkey that is taken away may have made them.
+ */
 const REMOVE = `
   WITH links AS (
     DELETE FROM enrolment WHERE person_id = $1 AND $2::text IS NULL AND used_at IS NULL AND expires_at > clock_timestamp()
     RETURNING token_hash
   ), gone AS (
     DELETE FROM passkey WHERE person_id = $1 AND ($2::text IS NULL OR id = $2) RETURNING id
+  ), codes AS (
+    DELETE FROM recovery_code WHERE person_id = $1 AND ($2::text IS NULL OR EXISTS (SELECT 1 FROM gone)) RETURNING code_hash
   )
-  SELECT id AS passkey FROM gone UNION ALL SELECT NULL FROM links`;
+  SELECT id AS passkey FROM gone UNION ALL SELECT NULL FROM links UNION ALL SELECT NULL FROM codes`;
 
 const Held = z.array(
   z.object({

@@ -80,6 +80,7 @@ SELECT (SELECT count(*) FROM moved)::int AS moved, (SELECT count(*) FROM gone)::
 
 /** A local account is made by an invitation and by nothing else: whom it was taken from could not come again. */
 const HAS_ACCOUNT = `(EXISTS (SELECT 1 FROM passkey k WHERE k.person_id = p.id)
+    OR EXISTS (SELECT 1 FROM recovery_code c WHERE c.person_id = p.id)
     OR EXISTS (SELECT 1 FROM enrolment e WHERE e.person_id = p.id AND e.used_at IS NULL AND e.expires_at > clock_timestamp()))`;
 
 /** $1 after whom, $2 days, $3 how many. Whom the log does not know, and who has not come for as long as it is kept. */

@@ -8,6 +8,7 @@ import {
   openDatabase,
   openInvitations,
   openLocalAccounts,
+  openRecoveryCodes,
 } from '../../src/storage/index.js';
 import { databaseKinds, freshDatabase, type TestDatabase } from '../support/databases.js';
 
@@ -112,5 +113,40 @@ describe.each(databaseKinds)('of two at once (%s)', (kind) => {
     for (let counter = 1; counter <= ROUNDS; counter++) expect((await use(counter)).toSorted()).toEqual([false, true]);
     expect(await use(0)).toEqual([false, false]);
     expect((await accounts[1]?.passkey(key.id))?.passkey).toEqual({ ...key, counter: ROUNDS, isBackedUp: false });
+  });
+
+  it('a recovery code opens one link', async () => {
+    const codes = replicas.map((database) => openRecoveryCodes(database, { issuer: ISSUER, clock: systemClock }));
+    const { tokenHash, person } = await invite();
+    await openLocalAccounts(fresh.database, systemClock).enrol(tokenHash, passkey());
+    const { prisma } = fresh.database;
+    for (let round = 0; round < ROUNDS; round++) {
+      const [code, ...links] = [randomUUID(), randomUUID(), randomUUID()].map(sha256);
+      await prisma.$executeRawUnsafe('INSERT INTO recovery_code (code_hash, person_id) VALUES ($1, $2)', code, person);
+      const won = await Promise.all(codes.map((one, n) => one.spend(code ?? '', links[n] ?? '')));
+      expect(won.toSorted()).toEqual([false, true]);
+      const open = await prisma.enrolment.findMany({ where: { personId: person, usedAt: null } });
+      expect(open.map((one) => one.tokenHash)).toEqual([links[won.indexOf(true)]]);
+    }
+    expect(await codes[0]?.left(person)).toBe(0);
+  });
+
+  it('recovery codes are those of one of two that are made at once, and none where the sign-in has ended', async () => {
+    const codes = replicas.map((database) => openRecoveryCodes(database, { issuer: ISSUER, clock: systemClock }));
+    const { tokenHash, person } = await invite();
+    await openLocalAccounts(fresh.database, systemClock).enrol(tokenHash, passkey());
+    const { prisma } = fresh.database;
+    const uid = randomUUID();
+    await prisma.engineRecord.create({ data: { key: uid, model: 'Session', uid, payload: { accountId: person } } });
+    const sets = [0, 1].map(() => Array.from({ length: 10 }, () => sha256(randomUUID())));
+    for (let round = 0; round < ROUNDS; round++) {
+      const made = await Promise.all(codes.map((one, n) => one.replace({ person, uid }, sets[n] ?? [])));
+      expect(made).toEqual([true, true]);
+      const kept = (await prisma.recoveryCode.findMany({ where: { personId: person } })).map((one) => one.codeHash);
+      expect(sets.map((set) => set.toSorted())).toContainEqual(kept.toSorted());
+    }
+    await prisma.engineRecord.delete({ where: { key: uid } });
+    expect(await codes[0]?.replace({ person, uid }, [sha256('late')])).toBe(false);
+    expect(await codes[0]?.left(person)).toBe(10);
   });
 });
