@@ -1,5 +1,6 @@
 // Breaks Writ on purpose, within bounds, and counts what must never happen. Exit 1 when it happened.
 import { Command, Option, InvalidArgumentError } from 'commander';
+import { approval, type ApprovalResult } from './drill/approval.js';
 import { budget, type BudgetResult } from './drill/budget.js';
 import { BOUNDS_MS, db, type DbResult } from './drill/db.js';
 import { cost, type CostResult, flood, FLOOD, type FloodResult } from './drill/flood.js';
@@ -56,6 +57,17 @@ drill(
     isClean: (result) => raceFlaws(result).length === 0,
   },
   race,
+);
+
+drill(
+  'approval',
+  {
+    text: 'Two server processes on PostgreSQL: `rounds` races of approving, denying and expiry, and as many of fetching one approval.',
+    rounds: 1_000,
+    seconds: 900,
+    isClean: (result: ApprovalResult) => raceFlaws(result).length === 0,
+  },
+  approval,
 );
 
 drill(

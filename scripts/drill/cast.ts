@@ -144,12 +144,12 @@ export class Cast {
   }
 
   /** RFC 9126: what an authorization request pushes beside the client's authentication. */
-  pushed(codeChallenge: string): Form {
+  pushed(codeChallenge: string, scope = 'offline_access files:read'): Form {
     return {
       response_type: 'code',
       client_id: 'agt_planner',
       redirect_uri: REDIRECT_URI,
-      scope: 'offline_access files:read',
+      scope,
       prompt: 'consent',
       state: 'the state',
       code_challenge: codeChallenge,

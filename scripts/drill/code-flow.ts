@@ -14,9 +14,9 @@ export class Person {
   }
 
   /** RFC 6749 section 4.1 up to the code: what the agent then sends to the token endpoint, but for its authentication. */
-  async codeForm(): Promise<Form> {
+  async codeForm(scope?: string): Promise<Form> {
     const verifier = randomBytes(32).toString('base64url');
-    const query = new URLSearchParams(this.#cast.pushed(challengeOf(verifier)));
+    const query = new URLSearchParams(this.#cast.pushed(challengeOf(verifier), scope));
     const link = `${this.#cast.issuer}/auth?${query.toString()}`;
     const back = await authorize(this.#browser, link, { redirectUri: REDIRECT_URI, employee: ALICE });
     const code = back.searchParams.get('code');

@@ -53,7 +53,7 @@ export type Held = Readonly<{
 /** `code`: the deferral code, the same one for whoever asks the same again while it is open. */
 export type Asked = Readonly<{ held: Held; code: string }>;
 
-/** How a call differs from the last one that was approved: the names of its members, without the values of the other. */
+/** How a call differs from the last one that had been approved when it was asked: the names of its members, without the values of the other. */
 export type Difference = Readonly<{
   at: Seconds;
   changed: readonly string[];

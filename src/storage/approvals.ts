@@ -81,7 +81,7 @@ export function openApprovals(database: Database, encryptionKeys: EncryptionKeys
     waitingFor: ({ person, groups }, now, limit) => rows(WAITING, person, [...groups], now, limit),
     difference: async (held) => {
       const args = held.approval?.frozen.binding.call.arguments;
-      const values = [held.person, held.client, held.server, held.tool, held.id];
+      const values = [held.person, held.client, held.server, held.tool, held.askedAt];
       const [last] = Last.parse(await guarded(() => prisma.$queryRawUnsafe(LAST, ...values)));
       if (args === undefined || last === undefined) return undefined;
       return differenceOf(args, last, keys);
@@ -258,10 +258,12 @@ export const USED = `
 const SPEND = `
   INSERT INTO replay (key, spender, expires_at) VALUES ($1, 'approval', to_timestamp($2::float8)) ON CONFLICT (key) DO NOTHING`;
 
+/** The last before this one was asked: what is approved meanwhile does not change what a person has begun to read. */
 const LAST = `
   SELECT members, extract(epoch FROM ended_at)::bigint::text AS at FROM approval
-  WHERE person_id = $1 AND state = 'used' AND client_id = $2 AND server = $3 AND tool = $4 AND id <> $5
-  ORDER BY ended_at DESC LIMIT 1`;
+  WHERE person_id = $1 AND state = 'used' AND client_id = $2 AND server = $3 AND tool = $4
+    AND ended_at < to_timestamp($5::float8)
+  ORDER BY ended_at DESC, asked_at DESC LIMIT 1`;
 
 const PRUNE = {
   over: pruneSql('approval', 'id', { where: 'ended_at <= to_timestamp($1::bigint)', oldest: 'ended_at' }),

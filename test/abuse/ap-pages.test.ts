@@ -100,7 +100,11 @@ async function fieldsOf(form: Locator): Promise<[string, string][]> {
     await mine.waitForLoadState('load');
     const shown = mine.frames().filter((frame) => frame !== mine.mainFrame());
     expect(shown).toHaveLength(pages.length + others.length);
-    for (const frame of shown) expect(frame.url()).toBe('chrome-error://chromewebdata/');
+    for (const frame of shown) {
+      for (let tried = 0; tried < 100 && ['', 'about:blank'].includes(frame.url()); tried++)
+        await mine.waitForTimeout(50);
+      expect(frame.url()).toBe('chrome-error://chromewebdata/');
+    }
     await mine.context().close();
   });
 

@@ -32,6 +32,13 @@ describe.each(hasServer ? ['postgres'] : [])('two server processes on one databa
   }, 300_000);
 });
 
+describe.each(hasServer ? ['postgres'] : [])('requests to people at two server processes (%s)', () => {
+  it('have one end each, and one token for one approval, whoever answers and fetches at once', async () => {
+    const { code, result, said } = await drill('approval', '--rounds', '24');
+    expect({ code, ...result, said }).toMatchObject({ code: 0, rounds: 48, double_wins: 0, no_winner: 0 });
+  }, 300_000);
+});
+
 describe.each(hasServer ? ['postgres', 'embedded'] : ['embedded'])('a server killed at work (%s)', (database) => {
   it('has lost nothing that a client received, and has left nothing half done', async () => {
     const { code, result, said } = await drill('kill', '--rounds', '3', '--database', database);

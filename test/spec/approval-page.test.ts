@@ -157,6 +157,7 @@ describe('the page of one request', () => {
     const first = await world.ask({ path: '/tmp/a', text: 'same', old: 1 });
     await press(alice, await alice.get(first.page), 'approve');
     expect((await world.poll(first)).status).toBe(200);
+    await prisma.$executeRawUnsafe(`UPDATE approval SET ended_at = ended_at - interval '1 minute'`);
     const second = await world.ask({ path: '/tmp/b', text: 'same', fresh: true });
     const text = textOf((await alice.get(second.page)).body);
     expect(text).toContain('With exactly this fresh new true path changed "/tmp/b" text "same"');
