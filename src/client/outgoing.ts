@@ -51,7 +51,7 @@ const publicLookup: LookupFunction = (hostname, options, callback) => {
 const POST_WITHIN_MS = 5_000;
 
 /** POSTs, reads no more of the answer than its status, and throws where there is none in time, or before the signal. */
-export function postTo(
+export async function postTo(
   url: URL,
   { headers, body }: Readonly<{ headers: Readonly<Record<string, string>>; body: string | Uint8Array }>,
   { allowLoopback, signal }: Readonly<{ allowLoopback: boolean; signal: AbortSignal }>,
