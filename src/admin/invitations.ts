@@ -58,7 +58,7 @@ const Replacing = z.strictObject({
     .enum(['true', 'false'])
     .default('false')
     .describe(
-      'All passkeys and open links of the account go first, with every sign-in and all that agents hold in their name.',
+      'All passkeys, recovery codes and open links of the account go first, with every sign-in and all that agents hold in their name.',
     ),
 });
 

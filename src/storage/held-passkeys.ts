@@ -21,9 +21,11 @@ export function openHeldPasskeys({ prisma }: Database, clock: Clock): HeldPasske
       const removed = await guarded(() =>
         prisma.$transaction(async (transaction) => {
           await lockAccount(transaction, person);
+          // Waits for whoever makes a passkey by an open link; only a statement that begins after that sees the passkey.
+          const links = id === undefined ? await transaction.$executeRawUnsafe(END_LINKS, person) : 0;
           const gone = Gone.parse(await transaction.$queryRawUnsafe(REMOVE, person, id ?? null));
           const passkeys = gone.flatMap((one) => one.passkey ?? []).sort();
-          if (gone.length === 0) return undefined;
+          if (gone.length + links === 0) return undefined;
           const facts = { what: 'passkeys_removed', person, credentials: passkeys.map(sha256), by };
           await append(transaction, { kind: 'authentication', at: now, facts, decision: 'done', reason: order.reason });
           const ended = await revokeScope(transaction, { kind: 'person', id: person }, order);
@@ -46,20 +48,19 @@ const HELD = `
     ORDER BY k.created_at, k.id) FROM passkey k WHERE k.person_id = p.id), '[]') AS passkeys
   FROM person p WHERE p.id = $1`;
 
+const END_LINKS = 'DELETE FROM enrolment WHERE person_id = $1 AND used_at IS NULL AND expires_at > clock_timestamp()';
+
 /**
- * $2: the one passkey; without it all of them, and the links that are open. Recovery codes go with either: whoever has the
- * passkey that is taken away may have made them.
+ * $2: the one passkey; without it all of them. Recovery codes go with either: whoever has the passkey that is taken away may
+ * have made them.
  */
 const REMOVE = `
-  WITH links AS (
-    DELETE FROM enrolment WHERE person_id = $1 AND $2::text IS NULL AND used_at IS NULL AND expires_at > clock_timestamp()
-    RETURNING token_hash
-  ), gone AS (
+  WITH gone AS (
     DELETE FROM passkey WHERE person_id = $1 AND ($2::text IS NULL OR id = $2) RETURNING id
   ), codes AS (
     DELETE FROM recovery_code WHERE person_id = $1 AND ($2::text IS NULL OR EXISTS (SELECT 1 FROM gone)) RETURNING code_hash
   )
-  SELECT id AS passkey FROM gone UNION ALL SELECT NULL FROM links UNION ALL SELECT NULL FROM codes`;
+  SELECT id AS passkey FROM gone UNION ALL SELECT NULL FROM codes`;
 
 const Held = z.array(
   z.object({

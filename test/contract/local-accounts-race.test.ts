@@ -6,6 +6,7 @@ import {
   type Database,
   openChallenges,
   openDatabase,
+  openHeldPasskeys,
   openInvitations,
   openLocalAccounts,
   openRecoveryCodes,
@@ -148,5 +149,17 @@ describe.each(databaseKinds)('of two at once (%s)', (kind) => {
     await prisma.engineRecord.delete({ where: { key: uid } });
     expect(await codes[0]?.replace({ person, uid }, [sha256('late')])).toBe(false);
     expect(await codes[0]?.left(person)).toBe(10);
+  });
+
+  it('no passkey is left that was made by an open link while an administrator took all of them away', async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const { tokenHash, person } = await invite();
+      const [made, removed] = await Promise.all([
+        openLocalAccounts(replicas[0], systemClock).enrol(tokenHash, passkey()),
+        openHeldPasskeys(replicas[1], systemClock).remove({ person, by: 'test' }),
+      ]);
+      expect([made, removed?.passkeys.length]).toEqual(made === 'done' ? ['done', 1] : ['over', 0]);
+      expect(await fresh.database.prisma.passkey.count({ where: { personId: person } })).toBe(0);
+    }
   });
 });
