@@ -1,5 +1,5 @@
 import type { Seconds } from '../base/index.js';
-import type { Actor, JsonObject, MayAct, McpToolCall, TransactionContext } from '../protocol/index.js';
+import type { Actor, JsonObject, MayAct, McpToolCall, PersonalBudget, TransactionContext } from '../protocol/index.js';
 
 /** A person as the subject token names them; `id` is our stable `sub`, absent while we have never met them. */
 export type Person = Readonly<{
@@ -66,6 +66,8 @@ export type Subject = Readonly<{
   lineage: readonly string[];
   /** SHA-256 of the token's `jti` when Writ minted it by an exchange: its record has its own ancestors. */
   recordedAs: string | undefined;
+  /** What the person allowed of calls in all, when they consented. */
+  budget?: PersonalBudget | undefined;
   /** Of a foreign one. */
   brought?: Brought;
 }>;

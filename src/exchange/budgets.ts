@@ -23,8 +23,8 @@ export function reserve(grant: Grant, about: About): Result<Reservation | undefi
   if (server === undefined || grant.details === undefined) return ok(undefined);
   const calls = grant.details.map((detail) => callOf(detail, server, delegation));
   const spender = spenderOf(about);
-  if (![...calls, ...spender.agents].some(({ budgets }) => budgets.length > 0) && spender.general.length === 0)
-    return ok(undefined);
+  const isLimited = spender.general.length > 0 || spender.personal !== undefined;
+  if (!isLimited && ![...calls, ...spender.agents].some(({ budgets }) => budgets.length > 0)) return ok(undefined);
   const debits = debitsOf(calls, spender, about.now);
   if (!debits.ok) return debits;
   if (debits.value.length === 0) return ok(undefined);
@@ -51,7 +51,8 @@ function spenderOf(about: About): Spender {
     const agent = about.registry.agent(id);
     return agent === undefined ? [] : [{ id, budgets: agent.budgets ?? [] }];
   });
-  return { person: about.personId, agents, task: about.delegation.context.task, general: about.general };
+  const { context, subject } = about.delegation;
+  return { person: about.personId, agents, task: context.task, general: about.general, personal: subject.budget };
 }
 
 /** Our own clients of the chain; an instance (`<client id>/<name>`) is its client. */

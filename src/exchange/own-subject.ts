@@ -89,6 +89,7 @@ function readPersons(jws: Jws, facts: OwnFacts): Result<Subject, SubjectFlaw> {
     mustBind: receipt?.bind === true,
     mayAct: claims.may_act,
     recordedAs: receipt === undefined ? undefined : sha256(claims.jti),
+    ...budgetOf(claims.writ),
     lineage: [
       tokenTarget(claims.jti),
       ...(grant === undefined ? [] : [`grant:${grant}`]),
@@ -185,7 +186,7 @@ function base(
 
 function transactionFacts(
   claims: TransactionalAccessToken | TransactionToken,
-): Pick<Subject, 'kind' | 'run' | 'mustBind' | 'mayAct' | 'lineage' | 'recordedAs'> {
+): Pick<Subject, 'kind' | 'run' | 'mustBind' | 'mayAct' | 'lineage' | 'recordedAs' | 'budget'> {
   return {
     kind: 'transaction',
     run: { session: claims.writ.session },
@@ -193,8 +194,12 @@ function transactionFacts(
     mayAct: undefined,
     lineage: [tokenTarget(claims.jti), ...receiptTargets(claims.writ.session, claims.txn)],
     recordedAs: sha256(claims.jti),
+    ...budgetOf(claims.writ),
   };
 }
+
+const budgetOf = ({ budget }: Readonly<{ budget?: Subject['budget'] }>): Pick<Subject, 'budget'> =>
+  budget === undefined ? {} : { budget };
 
 /** The revocation target of one token. */
 export const tokenTarget = (jti: string): string => `token:${sha256(jti)}`;

@@ -48,6 +48,7 @@ export const APPROVALS = {
     given: 'Allowed',
     scopes: 'With',
     tools: 'Only',
+    calls: 'Calls, at most',
     others: 'and so many more:',
     while: { away: 'It may also go on while you are away.', here: 'Only until its first token is over.' },
     revoke: 'Take back',

@@ -29,6 +29,7 @@ export async function consentItem(
     [T.given, timeOf(consent.givenAt)],
     [APPROVALS.fields.until, consent.endsAt === undefined ? undefined : timeOf(consent.endsAt)],
     [T.scopes, consent.scopes.length === 0 ? undefined : some(consent.scopes)],
+    [T.calls, consent.calls === undefined ? undefined : String(consent.calls)],
     [T.tools, tools === undefined ? undefined : some(tools)],
   ];
   return html`<li class="server">

@@ -10,6 +10,8 @@ export type Consent = Readonly<{
   scopes: readonly string[];
   /** Where the person left only some of the tools. */
   tools: readonly Readonly<{ server: string; name: string }>[] | undefined;
+  /** So many in all, where the person said so. */
+  calls: number | undefined;
   /** It goes on while the person is away. */
   staysSignedIn: boolean;
 }>;

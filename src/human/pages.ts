@@ -46,7 +46,7 @@ export function consentPage(
         <h2>What it could do in your name</h2>
         ${request.servers.length === 0 ? html`<p>Nothing beyond knowing that it is you.</p>` : serverList(request)}
         ${request.budgets.length === 0 ? undefined : limits(request)}
-        ${request.staysSignedIn ? duration(request) : undefined}
+        ${request.servers.length === 0 ? undefined : OWN_LIMIT} ${request.staysSignedIn ? duration(request) : undefined}
         <p class="small soft">Each call is still checked by policy and recorded.</p>
         <div class="actions">
           <button type="submit" name="decision" value="deny">Deny</button>
@@ -69,6 +69,8 @@ const PROBLEMS: Readonly<Record<ConsentProblem, string>> = {
   nothing_left: 'With this choice nothing is left that it could do. Leave at least one thing, or deny.',
   too_many_tools: 'Leave all that is asked, or at most 32 things of it.',
   unknown_time: 'Please choose again how long it may go on.',
+  unreadable_limit:
+    'How many calls it may make has to be a whole number from 1 to 1000000, or empty for no limit of yours.',
 };
 
 type Server = ConsentRequest['servers'][number];
@@ -126,6 +128,18 @@ const limits = ({ budgets }: ConsentRequest): Markup =>
     <ul>
       ${budgets.map((budget) => html`<li>${inWords(budget)}</li>`)}
     </ul>`;
+
+const OWN_LIMIT = html`<label class="choice"
+  ><span>At most so many calls in all (empty: no limit of yours)</span>
+  <input
+    class="count"
+    name="calls"
+    type="text"
+    inputmode="numeric"
+    pattern="[0-9]{1,7}"
+    maxlength="7"
+    autocomplete="off"
+/></label>`;
 
 function inWords({ unit, per, limit, currency, window_seconds: window }: ConsentRequest['budgets'][number]): string {
   const what =

@@ -30,6 +30,7 @@ button.primary, a.button.primary { background: var(--accent); border-color: var(
 button:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .choice { display: flex; gap: 10px; align-items: center; min-height: 44px; padding: 4px 0; cursor: pointer; }
 .choice input { flex: none; width: 20px; height: 20px; margin: 0; accent-color: var(--accent); }
+.choice input.count { width: 7rem; height: 44px; font: inherit; padding: 8px; border-radius: 8px; border: 1px solid var(--soft); background: var(--paper); color: var(--ink); }
 .choice span span { display: block; }
 select { font: inherit; min-height: 44px; padding: 8px; border-radius: 8px; border: 1px solid var(--line); background: var(--paper); color: var(--ink); }
 summary { cursor: pointer; padding: 8px 0; color: var(--soft); }

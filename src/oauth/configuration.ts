@@ -1,12 +1,12 @@
 import type { Configuration } from 'oidc-provider';
 import type { Clock, Seconds } from '../base/index.js';
 import type { PersonDirectory } from '../human/index.js';
-import { isLoopback, SIGNATURE_ALGORITHMS } from '../protocol/index.js';
+import { isLoopback, type PersonsAccessToken, SIGNATURE_ALGORITHMS } from '../protocol/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import { adapterFor, grantHash } from './adapter.js';
 import type { OneTimeRules } from './assertions.js';
 import { ceilingOf, clientFinder } from './clients.js';
-import { type EngineContext, errors, interactionPolicy, signingKey } from './library.js';
+import { callsOf, type EngineContext, errors, interactionPolicy, signingKey } from './library.js';
 import type { EngineSigningKey, EngineStore } from './ports.js';
 import { refuseUnreadable } from './readable.js';
 import { completeScope, OWN_SCOPES } from './scopes.js';
@@ -183,9 +183,12 @@ function personClaims({ oidc }: EngineContext, grantId: string | undefined): Rec
     ...(amr === undefined ? {} : { amr }),
     // 0 stands for an identity provider that did not say when: it is never claimed, and older than any max_age.
     ...(authTime === undefined || authTime === 0 ? {} : { auth_time: authTime }),
-    ...(grantId === undefined ? {} : { writ: { grant: grantHash(grantId) } }),
+    ...(grantId === undefined ? {} : { writ: consentClaim(grantHash(grantId), callsOf(oidc.entities.Grant)) }),
   };
 }
+
+const consentClaim = (grant: string, limited: ReturnType<typeof callsOf>): PersonsAccessToken['writ'] =>
+  limited === undefined ? { grant } : { grant, budget: { consent: grant, ...limited } };
 
 /** RFC 6265bis section 4.1.3: the prefixes keep a neighbour host or plain http from setting our cookies. */
 function cookies(issuer: string, keys: readonly string[]): NonNullable<Configuration['cookies']> {

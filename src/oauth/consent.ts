@@ -11,7 +11,7 @@ import {
   type Person,
 } from '../human/index.js';
 import { isUsable, personIdIn } from '../registry/index.js';
-import { keepSignIn } from './library.js';
+import { keepCalls, keepSignIn } from './library.js';
 import { readForm } from './requests.js';
 import { finish, type Interaction, type InteractionDeps, refusal, type Step } from './step.js';
 import { answer, outdated } from './troubles.js';
@@ -100,10 +100,12 @@ export async function decideConsent(step: Step, interaction: Interaction): Promi
 /** What the form says; anything else than numbers chooses nothing. */
 function choiceOf(form: URLSearchParams): Parameters<typeof narrowed>[1] {
   const lasts = form.get('lasts');
+  const calls = form.get('calls')?.trim() ?? '';
   return {
     tools: new Set(form.getAll('tool').map((place) => (/^\d{1,4}$/.test(place) ? Number(place) : -1))),
     readsOnly: form.has('reads_only'),
     lasts: lasts === null ? undefined : Number(lasts),
+    calls: calls === '' ? undefined : /^\d{1,7}$/.test(calls) ? Number(calls) : NaN,
   };
 }
 
@@ -124,7 +126,7 @@ async function allow(step: Step, interaction: Interaction, choice: ReturnType<ty
 async function grant(
   { provider, deps }: Step,
   interaction: Interaction,
-  { scopes, tools, lasts }: Narrowing,
+  { scopes, tools, lasts, calls }: Narrowing,
 ): Promise<string | undefined> {
   const { own, resource } = missing(interaction, deps.issuer);
   const uid = interaction.session?.uid;
@@ -136,6 +138,7 @@ async function grant(
     ...(lasts === undefined ? {} : { expiresIn: lasts }),
   });
   keepSignIn(given, signIn);
+  if (calls !== undefined) keepCalls(given, calls);
   if (own.length > 0) given.addOIDCScope(own.join(' '));
   const left = scopes === undefined ? resource : resource.filter((scope) => scopes.includes(scope));
   if (left.length > 0) given.addResourceScope(deps.issuer, left.join(' '));

@@ -107,6 +107,20 @@ export function keepSignIn(grant: InstanceType<Provider['Grant']>, signIn: Insta
   Object.assign(grant, { sessionUid: signIn.uid, origin: originOf(signIn) });
 }
 
+/** So many calls in all the person allowed with it. */
+export const keepCalls = (grant: InstanceType<Provider['Grant']>, calls: number): void => {
+  Object.assign(grant, { calls });
+};
+
+/** With the end of the consent. */
+export function callsOf(grant: object | undefined): Readonly<{ calls: number; until: number }> | undefined {
+  if (grant === undefined) return undefined;
+  const calls: unknown = Reflect.get(grant, 'calls');
+  const until: unknown = Reflect.get(grant, 'exp');
+  return Limited.safeParse({ calls, until }).data;
+}
+const Limited = z.object({ calls: z.number().int(), until: z.number().int() });
+
 /** Who is signed in in this browser, for pages that are none of the library's. */
 export async function signInOf(
   provider: Provider,
@@ -129,7 +143,7 @@ function rememberOrigins({ Session, Grant }: Provider): void {
     Object.defineProperty(model, 'IN_PAYLOAD', { value: [...known, ...names] });
   };
   keep(Session, 'origin');
-  keep(Grant, 'origin', 'sessionUid');
+  keep(Grant, 'origin', 'sessionUid', 'calls');
   const loginAccount = Reflect.get(Session.prototype, 'loginAccount');
   Session.prototype.loginAccount = function (details) {
     const before = this.accountId === details.accountId ? originOf(this) : undefined;

@@ -87,10 +87,14 @@ export const Budgets = z
     error: 'names one budget twice: same unit, per, currency and window_seconds',
   });
 
+/** Whose account it is: of what the person allowed with a consent, that consent's. */
+export const AccountScope = z.enum([...BudgetScope.options, 'consent']);
+export type AccountScope = z.infer<typeof AccountScope>;
+
 /** A budget that is used up, for the agent's program. Decimals are texts. */
 export const BudgetState = z.object({
   unit: BudgetUnit,
-  scope: BudgetScope,
+  scope: AccountScope,
   limit: z.string().max(32),
   used: z.string().max(32),
   currency: Currency.exactOptional(),

@@ -43,6 +43,14 @@ export type Confirmation = z.infer<typeof Confirmation>;
 /** Where a call has passed, oldest first; written by Writ only. */
 export const CallChain = z.array(z.strictObject({ wl: Identifier, tool: ToolName.optional() })).max(MAX_CHAIN * 2);
 
+/** So many calls in all the person allowed when they consented, by whatever agents act by that consent `until` it is over. */
+export const PersonalBudget = z.strictObject({
+  consent: Identifier,
+  calls: z.number().int().min(1).max(1_000_000),
+  until: Instant,
+});
+export type PersonalBudget = z.infer<typeof PersonalBudget>;
+
 /** Our one private claim: the receipt. */
 export const Receipt = z.strictObject({
   decision: z.string().max(64),
@@ -55,6 +63,7 @@ export const Receipt = z.strictObject({
   bind: z.literal(true).optional(),
   /** No tool in it is of tier high or critical: its server may count the uses itself, of exact calls too. */
   uses: z.literal('local').optional(),
+  budget: PersonalBudget.optional(),
 });
 export type Receipt = z.infer<typeof Receipt>;
 
@@ -122,7 +131,7 @@ export const PersonsAccessToken = z.looseObject({
   txn: Identifier.optional(),
   tctx: TransactionContext.optional(),
   authorization_details: McpToolCalls.optional(),
-  writ: z.union([z.strictObject({ grant: Identifier }), Receipt]),
+  writ: z.union([z.strictObject({ grant: Identifier, budget: PersonalBudget.optional() }), Receipt]),
 });
 export type PersonsAccessToken = z.infer<typeof PersonsAccessToken>;
 

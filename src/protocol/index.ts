@@ -1,5 +1,5 @@
 export { McpToolCall, McpToolCalls, MOST_TOOLS } from './authorization-details.js';
-export { Amount, Budget, Budgets, BudgetScope, BudgetState, BudgetUnit, Currency } from './budget.js';
+export { Amount, Budget, Budgets, AccountScope, BudgetScope, BudgetState, BudgetUnit, Currency } from './budget.js';
 export { companySession, companySessionTarget } from './company-session.js';
 export { personCommitment, type PersonName } from './person-commitment.js';
 export { type CanonicalFlaw, canonicalize, digest, parseArguments, parseExact, sha256 } from './canonical.js';
@@ -19,6 +19,7 @@ export {
   MayAct,
   nestAct,
   PersonsAccessToken,
+  PersonalBudget,
   Receipt,
   RequestContext,
   TransactionalAccessToken,

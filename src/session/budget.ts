@@ -1,5 +1,5 @@
 import { err, ok, type Result, type Seconds } from '../base/index.js';
-import type { ActionClass, Budget, JsonObject } from '../protocol/index.js';
+import type { ActionClass, Budget, JsonObject, PersonalBudget } from '../protocol/index.js';
 import { amountOf, millionthsOf, readAmount } from './amount.js';
 import type { Debit } from './types.js';
 
@@ -31,6 +31,8 @@ export type Spender = Readonly<{
   task: string | undefined;
   /** Those of every agent. */
   general: readonly Budget[];
+  /** Of the person, for everything that comes of one consent. */
+  personal: PersonalBudget | undefined;
 }>;
 
 /** A money budget holds here, and what the call would spend cannot be read, or is in a currency in which one who limits money has no budget. */
@@ -49,25 +51,44 @@ export function debitsOf(
   now: Seconds,
 ): Result<readonly Debit[], BudgetFlaw> {
   const accounts = new Map<string, { debit: Debit; lines: Line[]; members: Set<string> }>();
+  const drawOn = (debit: Debit, line: Line, member?: string): void => {
+    const account = accounts.get(debit.key) ?? { debit, lines: [], members: new Set<string>() };
+    accounts.set(debit.key, account);
+    account.lines.push(line);
+    if (member !== undefined) account.members.add(member);
+  };
   for (const call of calls) {
     const declared = budgetsFor(call, spender);
-    if (declared.length === 0) continue;
+    const { personal } = spender;
+    if (declared.length === 0 && personal === undefined) continue;
     const spent = moneyOf(call, declared);
     if (!spent.ok) return spent;
+    if (personal !== undefined) drawOn(accountOf(personal), { tool: call.tool, perUse: ONE, uses: call.uses });
     for (const one of declared) {
       const perUse = perUseOf(one.budget, call, spent.value);
       const member = memberOf(one.budget, call);
       if (perUse === 0n && member === undefined) continue;
       for (const debit of accountsFor(one, call, spender, now)) {
-        const account = accounts.get(debit.key) ?? { debit, lines: [], members: new Set<string>() };
-        accounts.set(debit.key, account);
-        account.lines.push({ tool: call.tool, perUse, uses: call.uses });
-        if (member !== undefined) account.members.add(member);
+        drawOn(debit, { tool: call.tool, perUse, uses: call.uses }, member);
       }
     }
   }
   return ok([...accounts.values()].map(({ debit, lines, members }) => withLines(debit, lines, members)));
 }
+
+/** Of the consent, not of a session: another session of it has nothing anew. It is forgotten when the consent is over. */
+const accountOf = ({ consent, calls, until }: PersonalBudget): Debit => ({
+  key: `consent:${consent} calls`,
+  ...{
+    ofSession: false,
+    unit: 'calls',
+    scope: 'consent',
+    currency: undefined,
+    limit: String(calls),
+    onBreach: 'refuse',
+  },
+  ...{ endsAt: until, amount: '0', members: [], holds: [] },
+});
 
 function withLines(debit: Debit, lines: readonly Line[], members: ReadonlySet<string>): Debit {
   const total = lines.reduce((sum, { perUse, uses }) => sum + perUse * BigInt(uses), 0n);

@@ -1,5 +1,5 @@
 import type { Seconds } from '../base/index.js';
-import type { Budget, BudgetScope, BudgetState, BudgetUnit } from '../protocol/index.js';
+import type { AccountScope, Budget, BudgetState, BudgetUnit } from '../protocol/index.js';
 
 /** A run of an agent for a person, held by Writ and carried as a claim; never the state of an MCP transport. */
 export type AgentSession = Readonly<{
@@ -83,7 +83,7 @@ export type Debit = Readonly<{
   key: string;
   ofSession: boolean;
   unit: BudgetUnit;
-  scope: BudgetScope;
+  scope: AccountScope;
   currency: string | undefined;
   limit: string;
   onBreach: Budget['on_breach'];

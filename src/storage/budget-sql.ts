@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { BudgetScope, BudgetUnit } from '../protocol/index.js';
+import { AccountScope, BudgetUnit } from '../protocol/index.js';
 import type { Breach, Reservation } from '../session/index.js';
 import { useKey } from './token-states.js';
 
@@ -92,12 +92,13 @@ export function breachOf(json: string): Breach {
     on_breach: onBreach,
   } = Found.parse(JSON.parse(json));
   const budget = { unit, scope, limit: ceiling, used, ...(currency === undefined ? {} : { currency }) };
-  return { budget, onBreach, resetsAt };
+  // It ends with its consent, and never begins anew.
+  return { budget, onBreach, resetsAt: scope === 'consent' ? undefined : resetsAt };
 }
 
 const Found = z.object({
   unit: BudgetUnit,
-  scope: BudgetScope,
+  scope: AccountScope,
   currency: z.string().optional(),
   ceiling: z.string(),
   used: z.string(),

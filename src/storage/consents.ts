@@ -61,6 +61,7 @@ const Grant = z.object({
   openid: z.object({ scope: Scopes }).default({ scope: [] }),
   resources: z.record(z.string(), Scopes).default({}),
   rar: z.array(McpToolCall).optional(),
+  calls: z.number().optional(),
 });
 
 const Row = z.object({
@@ -75,10 +76,11 @@ const Row = z.object({
 });
 
 const Rows = z.array(
-  Row.transform(({ payload: { openid, resources, rar }, ...consent }) => ({
+  Row.transform(({ payload: { openid, resources, rar, calls }, ...consent }) => ({
     ...consent,
     scopes: Object.values(resources).flat(),
     tools: rar?.map(({ locations: [server], identifier: name }) => ({ server, name })),
+    calls,
     staysSignedIn: openid.scope.includes('offline_access'),
   })),
 );

@@ -1,6 +1,6 @@
 import { randomName, randomText, type Seconds } from '../base/index.js';
 import type { Grant, Permit } from '../policy/index.js';
-import { formatScope, nestAct, sha256, TokenType, Typ, type Writable } from '../protocol/index.js';
+import { formatScope, nestAct, type PersonalBudget, sha256, TokenType, Typ, type Writable } from '../protocol/index.js';
 
 /** Lives of each shape, in seconds (STANDARDS 10.8). */
 export type Lifetimes = Readonly<{ transactionalAccessToken: Seconds; transactionToken: Seconds; handOver: Seconds }>;
@@ -15,7 +15,14 @@ export type PreparedToken = Readonly<{
   issuedTokenType: TokenType;
   tokenType: 'Bearer' | 'DPoP' | 'N_A';
   claims: Readonly<Record<string, Writable>>;
-  receipt: Readonly<{ decision: string; policy: string; approval?: string; bind?: true; uses?: 'local' }>;
+  receipt: Readonly<{
+    decision: string;
+    policy: string;
+    approval?: string;
+    bind?: true;
+    uses?: 'local';
+    budget?: PersonalBudget;
+  }>;
   grant: Grant;
   scope: string;
   transaction: string;
@@ -91,6 +98,8 @@ function receiptOf({ decision, policy, shape, delegation, details, localUses }: 
     policy,
     ...(bound ? { bind: true } : {}),
     ...(isExact && localUses ? { uses: 'local' } : {}),
+    // INVARIANT: whatever comes of a consent is held to what the person allowed with it.
+    ...(delegation.subject.budget === undefined ? {} : { budget: delegation.subject.budget }),
   };
 }
 

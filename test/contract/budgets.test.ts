@@ -54,7 +54,13 @@ describeDatabases('budgets in the commit', (database) => {
       ...{ resource: RS, tool, action: 'pay' as const, money, budgets: [], uses },
       ...{ arguments: { amount }, argumentsSha256: `digest of ${amount}` },
     };
-    const spender = { person: personId, agents: [{ id: agent, budgets }], task: undefined, general: [] };
+    const spender = {
+      person: personId,
+      agents: [{ id: agent, budgets }],
+      task: undefined,
+      general: [],
+      personal: undefined,
+    };
     const reserved = debitsOf([call], spender, now());
     if (!reserved.ok) throw new Error(reserved.error.reason);
     return reserved.value;

@@ -207,6 +207,10 @@ describe('consent is a delegation that the person can narrow', () => {
     ['with something else than a place', { tool: ['read_file'] }, 'nothing is left'],
     ['that lasts longer than may be', { lasts: '99999999' }, 'choose again how long'],
     ['that lasts no number', { lasts: 'forever' }, 'choose again how long'],
+    ['with no call at all', { calls: '0' }, 'has to be a whole number'],
+    ['with more calls than may be said', { calls: '1000001' }, 'has to be a whole number'],
+    ['with a limit that is no number', { calls: '-1' }, 'has to be a whole number'],
+    ['with a limit in words', { calls: 'three' }, 'has to be a whole number'],
   ])('%s is asked for again, and grants nothing', async (_what, choice, said) => {
     const request = await asked();
     const before = await world.writ.database.prisma.engineRecord.count({ where: { model: 'Grant' } });
@@ -215,6 +219,69 @@ describe('consent is a delegation that the person can narrow', () => {
     expect(again.body).toContain('role="alert"');
     expect(await world.writ.database.prisma.engineRecord.count({ where: { model: 'Grant' } })).toBe(before);
     expect((await decide({ ...request, page: again }, {})).url).toMatch(/[?&]code=/);
+  });
+
+  describe('with a limit of the person', () => {
+    const [SPENT, STAYS] = [
+      { error: 'transaction_denied', session_state: { status: 'budget_exhausted' } },
+      'openid offline_access repo:read repo:write',
+    ];
+    const read = (token: string, more: Form = {}): Promise<Reply> =>
+      exchange(token, { ...calling('read_file'), ...more });
+    const claimsOf = (token: string) =>
+      decodeJwt<{ writ: { grant?: string; session?: string; budget?: Record<string, unknown> } }>(token).writ;
+
+    it('is held to so many calls in all, and says so to the agent, without a time at which it would begin anew', async () => {
+      const { access_token } = tokensOf(await tokenFor({ calls: '2' }, STAYS));
+      const { grant, budget } = claimsOf(access_token);
+      expect(budget).toEqual({ consent: grant, calls: 2, until: expect.any(Number) });
+      const made = [await read(access_token), await read(access_token)];
+      expect(made.map(({ status }) => status)).toEqual([200, 200]);
+      expect(claimsOf(tokensOf(made[0] ?? (await read(access_token))).access_token).budget).toEqual(budget);
+      const refused = await read(access_token);
+      expect([refused.status, refused.headers.get('retry-after')]).toEqual([400, null]);
+      expect(refused.body).toMatchObject(SPENT);
+      expect(refused.body).toMatchObject({
+        error_description: 'the budget of 2 calls per consent has not enough left: 2 are spent or reserved',
+        session_state: { budget: { unit: 'calls', scope: 'consent', limit: '2', used: '2' } },
+      });
+      expect(refused.body).not.toHaveProperty('session_state.resets_at');
+    });
+
+    it('has nothing anew by a renewed token, another session or another consent’s limit', async () => {
+      const tokens = tokensOf(await tokenFor({ calls: '2' }, STAYS));
+      const first = tokensOf(await read(tokens.access_token)).access_token;
+      const renewed = tokensOf(await world.post('/token', await renewal(world, tokens.refresh_token)));
+      expect(claimsOf(renewed.access_token).budget).toEqual(claimsOf(tokens.access_token).budget);
+      expect((await read(renewed.access_token)).status).toBe(200);
+      expect((await read(renewed.access_token)).body).toMatchObject(SPENT);
+      const other = tokensOf(await tokenFor({ calls: '1' }, STAYS));
+      expect((await read(other.access_token)).status).toBe(200);
+      expect((await read(other.access_token)).body).toMatchObject(SPENT);
+      const free = tokensOf(await tokenFor({ calls: '' }, STAYS));
+      expect(claimsOf(free.access_token)).not.toHaveProperty('budget');
+      expect((await read(free.access_token)).status).toBe(200);
+      expect(claimsOf(first).session).toMatch(/^ses_/);
+    });
+
+    it('holds for whoever the agent hands over to', async () => {
+      const { access_token } = tokensOf(await tokenFor({ calls: '2' }, STAYS));
+      const handed = await exchange(access_token, { audience: world.a2.id, resource: undefined });
+      const below = tokensOf(handed).access_token;
+      expect(claimsOf(below).budget).toEqual(claimsOf(access_token).budget);
+      const byOther = (): Promise<Reply> => world.exchange({ subject_token: below, ...calling('read_file') }, world.a2);
+      expect((await byOther()).status).toBe(200);
+      expect((await read(access_token)).status).toBe(200);
+      expect((await byOther()).body).toMatchObject(SPENT);
+      expect((await read(access_token)).body).toMatchObject(SPENT);
+    });
+
+    it('is never overdrawn, however many ask at once', async () => {
+      const { access_token } = tokensOf(await tokenFor({ calls: '3' }, STAYS));
+      const answers = await Promise.all(Array.from({ length: 12 }, () => read(access_token)));
+      expect(answers.filter(({ status }) => status === 200)).toHaveLength(3);
+      for (const { status, body } of answers) if (status !== 200) expect(body).toMatchObject(SPENT);
+    });
   });
 
   it('is not widened by another authorization: each is consented to anew', async () => {

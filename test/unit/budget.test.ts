@@ -24,6 +24,7 @@ const spender = (budgets: readonly Budget[], changes: Partial<Spender> = {}): Sp
   agents: [{ id: 'agt_a', budgets }],
   task: undefined,
   general: [],
+  personal: undefined,
   ...changes,
 });
 const debits = (calls: readonly BudgetedCall[], of: Spender) => {
