@@ -55,7 +55,7 @@ export const APPROVALS = {
   },
   deeds: {
     title: 'What was done in my name',
-    lead: 'What agents asked for in your name, the newest first, with what was decided and what the servers say came of it.',
+    lead: 'What agents asked for in your name, with what was decided and what the servers say came of it.',
     nothing: 'No agent has asked for anything in your name yet.',
     all: 'Everything that was done in my name',
     through: 'through',
@@ -68,6 +68,7 @@ export const APPROVALS = {
     approved: 'Approved by a person',
     reported: { executed: 'done', failed: 'failed', unknown: 'with an outcome that nobody knows' },
   },
+  newestFirst: 'The newest first',
   toAll: 'All that waits, and all that can act for you',
   all: 'Stop everything at once, and sign out everywhere',
   problems: {

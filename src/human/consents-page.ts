@@ -71,7 +71,7 @@ export const consentsPage = ({
     T.title,
     html`<h1>${T.title}</h1>
       ${problem === undefined ? undefined : html`<p class="warn" role="alert">${APPROVALS.problems[problem]}</p>`}
-      ${consentList(items)}
+      ${items.length === 0 ? undefined : html`<h2>${APPROVALS.newestFirst}</h2>`} ${consentList(items)}
       ${next === undefined ? undefined : html`<p><a href="${issuer}/approvals/consents?after=${next}">${APPROVALS.more}</a></p>`}
       <p><a href="${issuer}/approvals">${APPROVALS.toAll}</a></p>`,
     problem === undefined ? {} : { status: problem === 'changed' ? 409 : 400 },

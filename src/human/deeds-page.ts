@@ -78,7 +78,7 @@ export const deedsPage = ({
     T.title,
     html`<h1>${T.title}</h1>
       <p class="soft">${T.lead}</p>
-      ${deedList(items)}
+      ${items.length === 0 ? undefined : html`<h2>${APPROVALS.newestFirst}</h2>`} ${deedList(items)}
       ${next === undefined ? undefined : html`<p><a href="${issuer}/approvals/history?before=${next}">${APPROVALS.more}</a></p>`}
       <p><a href="${issuer}/approvals">${APPROVALS.toAll}</a></p>`,
   );
