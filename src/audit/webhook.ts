@@ -1,6 +1,5 @@
-import { createHmac } from 'node:crypto';
 import { type Clock, Fault, type Seconds } from '../base/index.js';
-import { sha256 } from '../protocol/index.js';
+import { sha256, webhookHeaders } from '../protocol/index.js';
 import type { EventFinder } from './event-ports.js';
 import { eventOf } from './events.js';
 
@@ -69,19 +68,11 @@ async function send(
   { url, secret, clock }: WebhookDeps,
   { id, body }: Readonly<{ id: string; body: string }>,
 ): Promise<void> {
-  const timestamp = String(clock.now());
-  const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
-  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`, 'utf8').digest('base64');
   const answer = await fetch(url, {
     method: 'POST',
     redirect: 'manual',
     signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
-    headers: {
-      'Content-Type': 'application/json',
-      'webhook-id': id,
-      'webhook-timestamp': timestamp,
-      'webhook-signature': `v1,${signature}`,
-    },
+    headers: webhookHeaders({ id, body, secret, at: clock.now() }),
     body,
   });
   await answer.body?.cancel();

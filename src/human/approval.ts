@@ -1,4 +1,4 @@
-import { type Approvals, type Held, isFresh, MOST_OF_AGENT } from '../approval/index.js';
+import { type Approvals, type Held, isFresh } from '../approval/index.js';
 import { randomText } from '../base/index.js';
 import type { PathParams, Route } from '../http/index.js';
 import { sha256 } from '../protocol/index.js';
@@ -217,12 +217,12 @@ async function settle(
 
 const endOf = ({ state }: Held): Ended => (state === 'asked' ? 'in_part' : state);
 
+/** Sessions that are paused in one go. */
+const AT_ONCE = 16;
+
 /** What this agent has under way for the person. */
 async function activeOf({ person, deps }: Visit, { client }: Held): Promise<readonly string[]> {
-  const found = await deps.acting.list(
-    { person: person.id, agent: client, status: 'active' },
-    { limit: MOST_OF_AGENT },
-  );
+  const found = await deps.acting.list({ person: person.id, agent: client, status: 'active' }, { limit: AT_ONCE });
   return found.sessions.map(({ id }) => id);
 }
 

@@ -1,6 +1,5 @@
-import { createHmac } from 'node:crypto';
 import type { Seconds } from '../base/index.js';
-import { sha256 } from '../protocol/index.js';
+import { sha256, webhookHeaders } from '../protocol/index.js';
 import type { Message } from './message.js';
 import type { Address, Due } from './ports.js';
 
@@ -51,14 +50,5 @@ export function webhookOf(
       expires_at: new Date(due.expiresAt * 1_000).toISOString(),
     },
   });
-  const timestamp = String(now);
-  const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
-  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`, 'utf8').digest('base64');
-  const headers = {
-    'Content-Type': 'application/json',
-    'webhook-id': id,
-    'webhook-timestamp': timestamp,
-    'webhook-signature': `v1,${signature}`,
-  };
-  return { url: new URL(url), headers, body };
+  return { url: new URL(url), headers: webhookHeaders({ id, body, secret, at: now }), body };
 }

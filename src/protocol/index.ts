@@ -103,3 +103,4 @@ export {
   Tier,
   ToolName,
 } from './words.js';
+export { webhookHeaders } from './webhook.js';
