@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, Locator } from 'playwright-core';
 import { type AskingWorld, type Asked, startAskingWorld } from '../support/asking-world.js';
 import { Browser as PlainBrowser } from '../support/browser.js';
-import { hasChromium, launch, ON_A_PHONE, visit, type Visit } from '../support/chromium.js';
+import { hasChromium, inChromium, launch, ON_A_PHONE, visit, type Visit } from '../support/chromium.js';
 import { ALICE, close, listen } from '../support/company.js';
 import { request } from '../support/writ.js';
 
@@ -58,7 +58,7 @@ async function fieldsOf(form: Locator): Promise<[string, string][]> {
   );
 }
 
-(hasChromium ? describe : describe.skip)('in the browser of somebody who is signed in', () => {
+inChromium('in the browser of somebody who is signed in', () => {
   it.each([
     ['urlencoded', 'application/x-www-form-urlencoded'],
     ['plain text', 'text/plain'],

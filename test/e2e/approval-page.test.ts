@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import { type AskingWorld, startAskingWorld } from '../support/asking-world.js';
-import { hasChromium, launch, LOOKS, ON_A_PHONE, visit } from '../support/chromium.js';
+import { hasChromium, inChromium, launch, LOOKS, ON_A_PHONE, visit } from '../support/chromium.js';
 import { ALICE } from '../support/company.js';
 
 let world: AskingWorld;
@@ -42,7 +42,7 @@ async function signIn(page: Page): Promise<void> {
 
 const LONG = `Dear Bob,\n\nplease find the figures below.\u00A0\n${'A line of figures: 1, 2, 3, 5, 8, 13.\n'.repeat(12)}`;
 
-(hasChromium ? describe : describe.skip)('approving a call, in Chromium', () => {
+inChromium('approving a call, in Chromium', () => {
   it.each(LOOKS)('on a $name in $colours colours, by the keyboard alone', async (looks) => {
     await world.nothingWaits();
     const { page, complaints, device, look } = await visit(browser, looks);

@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import type { Browser } from 'playwright-core';
 import { type SignInWorld, startSignInWorld } from '../abuse/sign-in.js';
-import { hasChromium, launch, LOOKS, visit } from '../support/chromium.js';
+import { hasChromium, inChromium, launch, LOOKS, visit } from '../support/chromium.js';
 import { ALICE } from '../support/company.js';
 import { tokenOf, tokensOf } from '../support/writ.js';
 
@@ -29,7 +29,7 @@ async function acting(): Promise<string> {
 const statusOf = async (session: string): Promise<unknown> =>
   ((await world.admin('GET', `/sessions/${session}`)).body as { status: string }).status;
 
-(hasChromium ? describe : describe.skip)('/approvals, in Chromium', () => {
+inChromium('/approvals, in Chromium', () => {
   it.each(LOOKS)('on a $name in $colours colours a person without script stops an agent', async (looks) => {
     const session = await acting();
     const { page, complaints, look } = await visit(browser, looks, { javaScriptEnabled: false });

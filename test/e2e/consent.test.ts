@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { createServer, type Server } from 'node:http';
 import type { Browser } from 'playwright-core';
 import {
   hasChromium,
+  inChromium,
   launch,
   type Look,
   LOOKS,
@@ -80,7 +81,7 @@ function profile(looks: Look, javaScriptEnabled = true): Promise<Visit> {
   return visitBy(browser, looks, { javaScriptEnabled });
 }
 
-(hasChromium ? describe : describe.skip)('pages for people, in Chromium', () => {
+inChromium('pages for people, in Chromium', () => {
   it.each(LOOKS)('the consent page fits a $name in $colours colours, and its style is applied', async (looks) => {
     const { page, complaints, look } = await visit(looks);
     expect(await look('consent')).toEqual([]);

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import type { Waiting } from '../../src/sdk/agent/index.js';
 import { connect } from '../../scripts/demo/agents.js';
@@ -7,7 +7,7 @@ import { Browser as PlainBrowser } from '../../scripts/demo/browser.js';
 import { ALICE } from '../../scripts/demo/company.js';
 import { type House, openHouse } from '../../scripts/demo/house.js';
 import { signIn } from '../../scripts/demo/sign-in.js';
-import { hasChromium, launch, ON_A_PHONE, visit } from '../support/chromium.js';
+import { hasChromium, inChromium, launch, ON_A_PHONE, visit } from '../support/chromium.js';
 import { Receiver, Subscriber } from '../support/push-service.js';
 
 let house: House;
@@ -46,7 +46,7 @@ type Notice = Readonly<{ title: string; body: string; tag: string; data: string 
 const SHOWN = `self.registration.getNotifications().then(([one]) =>
   one && { title: one.title, body: one.body, tag: one.tag, data: one.data })`;
 
-(hasChromium ? describe : describe.skip)('from ask to approved call, in the demo, on a phone', () => {
+inChromium('from ask to approved call, in the demo, on a phone', () => {
   it('the phone is told, opens the page, and by a number and a passkey the tool runs', async () => {
     const { page, complaints, device, look } = await visit(browser, ON_A_PHONE);
     const context = page.context();

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import {
   hasChromium,
+  inChromium,
   launch,
   type Look,
   LOOKS,
@@ -31,7 +32,7 @@ async function invitation(): Promise<string> {
 
 const link = async (): Promise<string> => (world === undefined ? '' : (await authorizationOf(world)).link);
 
-(hasChromium ? describe : describe.skip)('local accounts, in Chromium', () => {
+inChromium('local accounts, in Chromium', () => {
   it.each(LOOKS)('on a $name in $colours colours a person makes a passkey and signs in with it', async (looks) => {
     const { page, complaints, device, look } = await visit(looks);
     await page.goto(await invitation());

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import { type AskingWorld, startAskingWorld } from '../support/asking-world.js';
-import { hasChromium, launch, LOOKS, visit } from '../support/chromium.js';
+import { hasChromium, inChromium, launch, LOOKS, visit } from '../support/chromium.js';
 import { ALICE } from '../support/company.js';
 import { type LocalWorld, startLocalWorld } from '../support/local-world.js';
 
@@ -21,7 +21,7 @@ afterAll(async () => {
 
 const titled = (page: Page, title: string): Promise<unknown> => page.waitForSelector(`h1:has-text("${title}")`);
 
-(hasChromium ? describe : describe.skip)('a person’s own places, in Chromium', () => {
+inChromium('a person’s own places, in Chromium', () => {
   it.each(LOOKS)('what was allowed and what was done, on a $name in $colours colours', async (looks) => {
     await world.nothingWaits();
     await world.codeFor(world.a1, { scope: 'offline_access repo:read repo:write', prompt: 'consent' });

@@ -1,7 +1,7 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
 import type { Browser, BrowserContext, Page, Worker } from 'playwright-core';
 import { type AskingWorld, startAskingWorld } from '../support/asking-world.js';
-import { hasChromium, launch, ON_A_PHONE, visit } from '../support/chromium.js';
+import { hasChromium, inChromium, launch, ON_A_PHONE, visit } from '../support/chromium.js';
 import { ALICE } from '../support/company.js';
 import { Subscriber } from '../support/push-service.js';
 
@@ -63,7 +63,7 @@ const alertOf = async (page: Page): Promise<string | null> => {
   return page.textContent('form[data-push] [role=alert]');
 };
 
-(hasChromium ? describe : describe.skip)('being told on a device, in Chromium', () => {
+inChromium('being told on a device, in Chromium', () => {
   it('begins and ends by one button each', async () => {
     const page = await approvals(withSubscription());
     await page.click(BUTTON);
@@ -97,7 +97,7 @@ const alertOf = async (page: Page): Promise<string | null> => {
   });
 });
 
-(hasChromium ? describe : describe.skip)('the worker, in Chromium', () => {
+inChromium('the worker, in Chromium', () => {
   /** What is opened when a person taps a message that leads there. */
   const tapped = async (worker: Worker, path: string): Promise<unknown> => {
     const shown = { body: 'b', tag: 'agt_a1', data: path };

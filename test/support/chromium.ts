@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { describe } from '@jest/globals';
 import axe from 'axe-core';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
@@ -7,6 +8,9 @@ export const MISSING = `Pages are not looked at: no Chromium at ${CHROMIUM} (WRI
 export const hasChromium = existsSync(CHROMIUM);
 if (!hasChromium && process.env['CI'] === 'true') throw new Error(MISSING);
 if (!hasChromium) process.stderr.write(`${MISSING}\n`);
+
+/** A group of tests that need it. Where CI is, it is there or nothing passes. */
+export const inChromium = hasChromium ? describe : describe.skip;
 
 /** With a folder given, every page that is looked at is also kept there as a picture. */
 const PICTURES = process.env['WRIT_TEST_PICTURES'];
