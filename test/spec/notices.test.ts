@@ -214,6 +214,8 @@ describe('what operators see', () => {
       const found = text.matchAll(/^writ_notices_total\{kind="(\w+)",outcome="(\w+)"\} (\d+)$/gm);
       return Object.fromEntries([...found].map(([, kind = '', outcome = '', n]) => [`${kind} ${outcome}`, Number(n)]));
     };
+    // What an earlier test sent where nobody answers ends within the five seconds that a channel has.
+    await pause(5_500);
     const before = await count();
     await webhook();
     await subscribe(new Subscriber());
@@ -232,10 +234,9 @@ describe('what operators see', () => {
     const more = Object.entries(after).map(([name, n]): [string, number] => [name, n - (before[name] ?? 0)]);
     expect(Object.fromEntries(more.filter(([, n]) => n > 0))).toEqual({
       ...{ 'push sent': 1, 'push gone': 1 },
-      // At least the one: what an earlier test sent where nobody answers may end only now.
-      ...{ 'webhook sent': 1, 'webhook gone': 1, 'webhook failed': expect.any(Number) },
+      ...{ 'webhook sent': 1, 'webhook gone': 1, 'webhook failed': 1 },
     });
-  });
+  }, 20_000);
 });
 
 describe('what was told', () => {
@@ -338,6 +339,8 @@ describe('of several processes', () => {
     for (let n = 0; n < 12; n++) await world.ask({ path: `/race/${String(n)}` });
     await told(12);
     const now = Math.floor(Date.now() / 1000);
+    for (let tried = 0; tried < 100 && (await prisma.notice.count({ where: { sentAt: null } })) > 0; tried++)
+      await pause(50);
     // Due again, in an hour of their own that the running process does not see.
     await prisma.$executeRawUnsafe(
       `UPDATE notice SET sent_at = NULL, leased_until = NULL, due_at = now() + interval '60 s'`,
