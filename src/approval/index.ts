@@ -23,6 +23,7 @@ export {
   MOST_OF_AGENT,
   MOST_OF_PERSON,
   POLL_INTERVAL,
+  WAIT,
 } from './ports.js';
 export {
   type Answer,

@@ -15,6 +15,8 @@ export type About = Readonly<{
   network: string | null;
   /** Two digits that the agent's host shows: whoever approves elsewhere says which they are. */
   number: string;
+  /** Who gets what is approved: the agent that waits for a token, or the server that asked about a call of its own tool. */
+  by: 'agent' | 'server';
 }>;
 
 /** A request to people that is to be kept. */
@@ -66,6 +68,8 @@ export type Difference = Readonly<{
 export const approvalKey = (id: string): string => `approval:${id}`;
 /** For so long after its request a spent key is kept: longer than anything may bring it again. */
 export const KEY_KEPT: Seconds = 3_600;
+/** DESIGN 8: how long a request waits at most. */
+export const WAIT: Seconds = 300;
 /** Seconds between two polls, and those that are added for whoever comes too soon. */
 export const POLL_INTERVAL: Seconds = 5;
 
@@ -91,4 +95,8 @@ export interface Approvals {
     event: Exclude<ApprovalEvent, { event: 'use' }>,
     at: Readonly<{ now: Seconds; shown?: string | undefined }>,
   ): Promise<Result<Held, NotPossible> | undefined>;
+  /** Whether its server or its tool was revoked since it was asked; of what a server asked, also its person and agents. */
+  isCutOff(held: Held): Promise<boolean>;
+  /** One approval, one token or one call: it is over, whatever became of its redemption. */
+  used(id: string, now: Seconds): Promise<void>;
 }

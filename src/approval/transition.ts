@@ -14,7 +14,7 @@ export type Approval = Readonly<{ frozen: Frozen; state: ApprovalState; answers:
 export type ApprovalEvent =
   /** `sha256`: of the binding that the person was shown. */
   | Readonly<{ event: 'grant' | 'refuse'; by: Approver; sha256: string }>
-  /** By the agent that asked, or the person it asked for. */
+  /** By the agent that asked, the server whose tool it is, or the person whom it is about. */
   | Readonly<{ event: 'withdraw'; by: string }>
   /** `call`: the digest of what would be done now. */
   | Readonly<{ event: 'use'; call: string }>;
@@ -86,8 +86,8 @@ function hear({ frozen, state }: Approval, { by, sha256 }: Said): Result<readonl
 }
 
 function withdraw(approval: Approval, by: string): Result<Approval, NotPossible> {
-  const { person, chain } = approval.frozen.binding.call;
-  const isTheirs = by === person || by === chain[0];
+  const { person, chain, server } = approval.frozen.binding.call;
+  const isTheirs = [person, chain[0], server].includes(by);
   return isTheirs ? ok({ ...approval, state: 'withdrawn' }) : err({ reason: 'another_request', state: approval.state });
 }
 

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { z } from 'zod';
-import { freeze, waitsUntil } from '../approval/index.js';
+import { freeze, WAIT, waitsUntil } from '../approval/index.js';
 import { err, newId, type Result, type Seconds } from '../base/index.js';
 import type { Presenter } from '../delegation/index.js';
 import type { Ask } from '../policy/index.js';
@@ -18,9 +18,6 @@ import type { Step } from './story.js';
 export type Deferred = Readonly<{
   deferred: Readonly<{ approval: string; code: string; expiresAt: Seconds; number: string }>;
 }>;
-
-/** DESIGN 8: how long an approval waits at most. */
-const LIFE: Seconds = 300;
 
 /** Records the refusal. Where people could lift it and the client would wait for them (STANDARDS 5.10), they are asked. */
 export async function askPeople(
@@ -56,7 +53,7 @@ async function defer(
     return impossible('not_one_exact_call');
   if (deferrals === undefined) return impossible('not_here');
   const ends = [delegation.notAfter, (await deferrals.endOf(delegation.subject.run)) ?? Infinity];
-  const expiresAt = Math.floor(waitsUntil(now, LIFE, ends));
+  const expiresAt = Math.floor(waitsUntil(now, WAIT, ends));
   const policySet = story.known.policy;
   const frozen = freeze({ version: 1, call, policySet, demands: ask.demands, expiresAt });
   if (!frozen.ok) return impossible(frozen.error);
@@ -67,7 +64,8 @@ async function defer(
     tier: tierOf(registry, call.server, call.tool),
     network: http.network,
     number: String(randomInt(10, 100)),
-  };
+    by: 'agent',
+  } as const;
   const kept = await deferrals.ask(
     {
       id: newId('apr'),

@@ -105,7 +105,7 @@ export interface People {
 export type Redeemed = Readonly<{ token: SignableToken; beganAt: Seconds | undefined }>;
 
 /** Exchanges that wait for people. */
-export interface Deferrals extends Pick<Approvals, 'ask' | 'answer'> {
+export interface Deferrals extends Pick<Approvals, 'ask' | 'answer' | 'used'> {
   /** When the session of a run or of this id ends, if there is one. */
   endOf(run: Subject['run']): Promise<Seconds | undefined>;
   /**
@@ -119,8 +119,6 @@ export interface Deferrals extends Pick<Approvals, 'ask' | 'answer'> {
   ): Promise<Readonly<{ held: Held; soon: boolean; isCutOff: boolean }> | undefined>;
   /** Keeps the token sealed before it is recorded: after a crash it is found again, and no other one is made. */
   prepare(approval: string, requestId: string, redeemed: Redeemed, now: Seconds): Promise<void>;
-  /** One approval, one token: it is over, whatever became of its redemption. */
-  used(approval: string, now: Seconds): Promise<void>;
   /** What its redemption recorded. */
   recorded(approval: string): Promise<Readonly<{ recorded: Recorded; beganAt: Seconds | undefined }> | undefined>;
 }

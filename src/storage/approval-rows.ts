@@ -69,6 +69,7 @@ const AboutRow = z.object({
   tier: Tier,
   network: z.string().nullable(),
   number: z.string(),
+  by: z.enum(['agent', 'server']).default('agent'),
 });
 
 const Row = z.object({

@@ -12,7 +12,7 @@ import {
   transition,
 } from '../approval/index.js';
 import { err, Fault, ok, type Result, type Seconds } from '../base/index.js';
-import { sha256 } from '../protocol/index.js';
+import { feedTarget, sha256 } from '../protocol/index.js';
 import type { EncryptionKeys } from '../token/index.js';
 import {
   answersText,
@@ -87,6 +87,17 @@ export function openApprovals(database: Database, encryptionKeys: EncryptionKeys
       return differenceOf(args, last, keys);
     },
     answer,
+    isCutOff: async ({ server, tool, askedAt, about, person, approval }) => {
+      const chain = approval?.frozen.binding.call.chain ?? [];
+      // What an agent redeems brings a token, of whose person and agents the exchange asks itself.
+      const parties = about.by === 'server' ? [feedTarget.person(person), ...chain.map(feedTarget.agent)] : [];
+      const targets = [feedTarget.server(server), feedTarget.tool(server, tool), ...parties];
+      const cut: readonly unknown[] = await guarded(() => prisma.$queryRawUnsafe(CUT_OFF, targets, askedAt));
+      return cut.length > 0;
+    },
+    used: async (id, now) => {
+      await guarded(() => prisma.$executeRawUnsafe(USED, id, now));
+    },
     keep: async (now) => {
       for (;;) {
         const due = await rows(DUE, now, AT_ONCE);
@@ -252,8 +263,11 @@ const MOVE = `
     sealed = CASE WHEN $6::float8 IS NULL THEN sealed END
   WHERE id = $1 AND state = $2 AND answers = $3::jsonb RETURNING ${COLUMNS}`;
 
-export const USED = `
+const USED = `
   UPDATE approval SET state = 'used', ended_at = to_timestamp($2::float8), sealed = NULL WHERE id = $1 AND state = 'granted'`;
+
+/** Seconds are whole where requests are kept. */
+const CUT_OFF = `SELECT 1 FROM revocation WHERE target = ANY($1::text[]) AND revoked_at >= to_timestamp($2::float8)`;
 
 const SPEND = `
   INSERT INTO replay (key, spender, expires_at) VALUES ($1, 'approval', to_timestamp($2::float8)) ON CONFLICT (key) DO NOTHING`;

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { approvalKey, POLL_INTERVAL } from '../approval/index.js';
 import type { Deferrals, Redeemed } from '../exchange/index.js';
-import { copyJson, feedTarget, type JsonObject, sha256, TokenType, Typ } from '../protocol/index.js';
+import { copyJson, type JsonObject, sha256, TokenType, Typ } from '../protocol/index.js';
 import type { EncryptionKeys } from '../token/index.js';
 import { Recorded } from '../token/recorded.js';
 import { approvalKeys, sealFor, unsealFor } from './approval-rows.js';
-import { type ApprovalStore, USED } from './approvals.js';
+import type { ApprovalStore } from './approvals.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 
@@ -27,10 +27,7 @@ export function openDeferrals(database: Database, approvals: ApprovalStore, encr
       if (row === undefined) return undefined;
       const held = await approvals.byId(row.id, now);
       if (held === undefined) return undefined;
-      const { server, tool, askedAt } = held;
-      const targets = [feedTarget.server(server), feedTarget.tool(server, tool)];
-      const cut = held.state === 'granted' ? await query(CUT_OFF, targets, askedAt) : [];
-      return { held, soon: row.soon, isCutOff: cut.length > 0 };
+      return { held, soon: row.soon, isCutOff: held.state === 'granted' && (await approvals.isCutOff(held)) };
     },
     prepare: async (approval, requestId, { token, beganAt }, now) => {
       const { claims, receipt, ...rest } = token;
@@ -43,9 +40,7 @@ export function openDeferrals(database: Database, approvals: ApprovalStore, encr
       const sealed = sealFor(contextOf(approval, requestId), plain, keys);
       await guarded(() => prisma.$executeRawUnsafe(PREPARE, requestId, approval, sealed, now));
     },
-    used: async (approval, now) => {
-      await guarded(() => prisma.$executeRawUnsafe(USED, approval, now));
-    },
+    used: (approval, now) => approvals.used(approval, now),
     recorded: async (approval) => {
       const [kept] = Kept.parse(await query(PREPARED, approvalKey(approval), approval));
       const plain = kept && unsealFor(contextOf(approval, kept.request), kept.sealed, keys);
@@ -119,9 +114,6 @@ const POLL = `
   )
   UPDATE approval a SET polled_at = to_timestamp($3::float8), pause = a.pause + CASE WHEN before.soon THEN ${POLL_INTERVAL} ELSE 0 END
   FROM before WHERE a.id = before.id RETURNING a.id, before.soon`;
-
-/** Seconds are whole where requests are kept. */
-const CUT_OFF = `SELECT 1 FROM revocation WHERE target = ANY($1::text[]) AND revoked_at >= to_timestamp($2::float8)`;
 
 const PREPARE = `
   INSERT INTO approval_token (request_id, approval_id, sealed, made_at) VALUES ($1, $2, decode($3, 'base64'), to_timestamp($4::float8))

@@ -49,7 +49,15 @@ const asking = (
   decision: 'dec_a',
   jkt: over.jkt,
   request: { subject_token: `${CANARY}-token` },
-  about: { task: 'tsk_a', purpose: null, reasons: ['Because.'], tier: 'high', network: '127.0.0.1', number: '42' },
+  about: {
+    task: 'tsk_a',
+    purpose: null,
+    reasons: ['Because.'],
+    tier: 'high',
+    network: '127.0.0.1',
+    number: '42',
+    by: 'agent',
+  },
 });
 
 describe.each(databaseKinds)('requests to people (%s)', (kind) => {
