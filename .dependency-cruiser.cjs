@@ -32,7 +32,7 @@ const may = {
   ),
   http: below,
   telemetry: [...below, 'http'],
-  authzen: [...below, 'client', 'policy', 'registry', 'session', 'audit', 'http'],
+  authzen: [...below, 'client', 'policy', 'approval', 'registry', 'session', 'audit', 'http'],
   signals: [...below, 'client', 'registry', 'token', 'http'],
   human: [...below, 'approval', 'registry', 'session', 'audit', 'http', 'notice'],
   oauth: [...below, 'registry', 'client', 'human', 'http'],

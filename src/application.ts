@@ -3,7 +3,7 @@ import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import { auditPrefix, auditRoutes } from './audit-routes.js';
 import { logSigner, outcomesRoute, sessionClosesAfter } from './audit/index.js';
-import { authzenRoutes, type DecisionLog } from './authzen/index.js';
+import { authzenRoutes, bindingTokens, type DecisionLog } from './authzen/index.js';
 import { agentKeys, keySource, mayBeAsked } from './client/index.js';
 import { type Config, isAddress } from './config/index.js';
 import { markChanged } from './drift/index.js';
@@ -132,7 +132,11 @@ export function application(house: House): RequestListener {
   const oauth = oauthRoutes(house, { engine, exchange, deferred, introspection, rotation, companySignOuts });
   const seen = { report, networkOf: networkOf(config.trustedProxies) };
   const { decisionPoints } = house;
-  const authzen = { ...shared, people: shared.persons, decisionPoints, decisions: decisionsOf(house) };
+  const authzen = {
+    ...{ ...shared, people: shared.persons, decisionPoints, decisions: decisionsOf(house), requests: house.approvals },
+    requestKeys: openIdempotency(database),
+    bindings: bindingTokens(config.issuer, secrets.encryptionKeys),
+  };
   const outcomes = { ...shared, outcomes: openOutcomes(database, clock, sessionClosesAfter(config)) };
   const steps: readonly Step[] = [
     operations.middleware,

@@ -293,6 +293,7 @@ const Decision = z.union([
     arguments_sha256: ArgumentsDigest,
     input: Input,
     txn: digest.nullable(),
+    approval: id.optional().describe('What a person approved, and this yes spends.'),
   }),
   z.strictObject({ ...asked, what: z.literal('entities'), question_sha256: digest.nullable() }),
 ]);

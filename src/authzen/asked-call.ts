@@ -19,6 +19,7 @@ type Act = string | { sub: string; act?: Act | undefined };
 const Act: z.ZodType<Act> = z.lazy(() => z.union([ClientId, z.object({ sub: ClientId, act: Act.optional() })]));
 
 const Words = Text.min(1).max(512);
+export const ApprovalId = z.string().regex(/^[\w-]{1,128}$/);
 const JsonValue: z.ZodType<Json> = z.json();
 
 /** What a question about a tool says beside its four entities. Unknown members are ignored. */
@@ -38,6 +39,8 @@ const Facts = z.object({
     auth_time: Instant.optional(),
     ip: z.union([z.ipv4(), z.ipv6(), z.cidrv6()]).optional(),
     cnf: z.object({ jkt: Digest }).optional(),
+    // ARAP, re-evaluation mode. It is a name to look up; what else comes with it is nobody's word.
+    approval: z.object({ id: ApprovalId }).optional(),
   }),
 });
 
@@ -49,6 +52,8 @@ export type AskedCall = Readonly<{
   txn: string | undefined;
   /** Where the agent's request came from, as the server that asks saw it. */
   ip: string | undefined;
+  /** What a person approved, as the caller says. */
+  approval: string | undefined;
   about: Omit<CallQuestion, 'person' | 'agents' | 'server'>;
 }>;
 
@@ -78,6 +83,7 @@ export function readCall(question: Evaluation, prefix: string): Result<AskedCall
     server: resource.properties.server,
     txn: context.txn,
     ip: context.ip,
+    approval: context.approval?.id,
     about: {
       tool: question.resource.id,
       scopes,

@@ -1,12 +1,16 @@
+import { discharged } from '../approval/index.js';
 import { err, ok, type Result } from '../base/index.js';
 import type { Caller } from '../client/index.js';
 import { type CallQuestion, decideCall } from '../policy/index.js';
 import { type AskedCall, isAboutTool, readCall } from './asked-call.js';
 import { type Decided, decidedCall, decidedEntities, refused } from './decided.js';
-import type { Kept, Moment } from './moment.js';
+import { callOf, grantOf } from './granted.js';
+import type { Kept } from './kept.js';
+import type { Moment } from './moment.js';
 import type { AskedPerson } from './ports.js';
 import type { Evaluation, FieldFlaw } from './request.js';
 import { aboutCall, aboutEntities } from './record.js';
+import { completed } from './requestable.js';
 
 /** One question: about a call of a tool of ours, or about the entities of a policy set that brings its own. */
 export async function decideOne(
@@ -45,12 +49,14 @@ function partiesOf(asked: AskedCall, { clientId, party }: Caller, prefix: string
 }
 
 async function decideKnown(
-  { action, subject }: Evaluation,
+  evaluation: Evaluation,
   asked: Parties & Readonly<{ person: AskedPerson | undefined }>,
-  { caller, rules, now, http }: Moment,
-): Promise<Decided> {
+  moment: Moment,
+): Promise<Omit<Kept, 'about'>> {
+  const { caller, rules, now, http } = moment;
   const { about, agents, server, person } = asked;
-  const { tool } = about;
+  const { action, subject } = evaluation;
+  const { tool, jkt } = about;
   const isOwnServer = caller.party.kind === 'server' && caller.party.server.resource === server;
   if (!isOwnServer && agents[0] !== caller.clientId)
     return refused({ reason: 'not_yours_to_ask', term: 'request' }, tool, now);
@@ -60,7 +66,11 @@ async function decideKnown(
   const question = { ...about, agents, server, person: { id: person.id, attributes: textsOf(person.attributes) } };
   const network = agents[0] === caller.clientId ? http.network : asked.ip;
   const { requestId } = http;
-  return decidedCall(await decideCall(question, { ...rules, network }, { now, requestId }), tool, now);
+  const call = isOwnServer ? callOf(asked, person.id, rules.registry) : undefined;
+  const grant = asked.approval === undefined ? undefined : await grantOf(asked.approval, { call, jkt }, moment);
+  const lifted = grant?.ok === true && rules.policies ? discharged(grant.value.approval, rules.policies.texts) : [];
+  const verdict = await decideCall(question, { ...rules, network, discharged: lifted }, { now, requestId });
+  return completed(decidedCall(verdict, tool, now), { question: evaluation, call, asked, grant }, moment);
 }
 
 /** A person of an issuer that is trusted no more may not be acted for, as in every commit of an exchange. */

@@ -1,6 +1,7 @@
 import { newId, type Seconds } from '../base/index.js';
 import type { Ask, DecidedCall, EntityVerdict, Opinion, PolicyRefusal } from '../policy/index.js';
 import type { Json, JsonObject, PolicyAdvice } from '../protocol/index.js';
+import { instant } from './binding-token.js';
 import { type OwnRefusal, sentenceOf } from './words.js';
 
 /** One answer (AuthZEN 1.0, decision), and what the log keeps of it. */
@@ -13,10 +14,9 @@ export type Decided = Readonly<{
   opinions?: readonly Opinion[] | undefined;
   /** The digest of what the policy set was asked; `undefined` when it was not. */
   input?: string | undefined;
+  /** What people could grant. */
+  ask?: Ask | undefined;
 }>;
-
-/** For how long a person may be asked to approve what was just denied. */
-const REQUESTABLE: Seconds = 300;
 
 export function decidedCall({ verdict, ...asides }: DecidedCall, tool: string, now: Seconds): Decided {
   if (!verdict.ok) {
@@ -91,7 +91,8 @@ export function refused(refusal: PolicyRefusal | OwnRefusal, tool: string, now: 
 }
 
 /** AZ-03: a question for somebody is a no with what would make it a yes beside it; never a yes with a note. */
-function asked({ ask, decision: id, tool, policies, messages, acrValues, maxAge }: Ask, now: Seconds): Decided {
+function asked(demand: Ask, now: Seconds): Decided {
+  const { ask, decision: id, tool, policies, messages, acrValues, maxAge } = demand;
   const reason = `${ask}_required`;
   const context: JsonObject = {
     ...evaluated(id, now),
@@ -104,10 +105,9 @@ function asked({ ask, decision: id, tool, policies, messages, acrValues, maxAge 
     // RFC 9470 section 3.
     ...(acrValues.length === 0 ? {} : { acr_values: acrValues.join(' ') }),
     ...(maxAge === undefined ? {} : { max_age: maxAge }),
-    ...(ask === 'approval' ? { access_request: { expires_at: instant(now + REQUESTABLE) } } : {}),
     ...(ask === 'reauthentication' ? { obligations: [stepUp(id, acrValues, maxAge)] } : {}),
   };
-  return { answer: { decision: false, context }, outcome: { decision: 'ask', reason }, id, policies };
+  return { answer: { decision: false, context }, outcome: { decision: 'ask', reason }, id, policies, ask: demand };
 }
 
 const SENTENCES = {
@@ -135,5 +135,3 @@ const evaluated = (id: string, now: Seconds): Readonly<{ evaluation_id: string; 
   evaluation_id: id,
   evaluated_at: instant(now),
 });
-
-const instant = (at: Seconds): string => new Date(at * 1000).toISOString();

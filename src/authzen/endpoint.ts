@@ -1,10 +1,24 @@
-import { ok, type Result } from '../base/index.js';
-import { asClient, type AsClientDeps, withBearerAssertion } from '../client/index.js';
+import { approvalKey, KEY_KEPT } from '../approval/index.js';
+import { ok, type Result, type Seconds } from '../base/index.js';
+import {
+  asClient,
+  type AsClientDeps,
+  type Caller,
+  challenged,
+  type Spend,
+  withBearerAssertion,
+} from '../client/index.js';
 import type { ActivePolicies, DecisionPoints } from '../policy/index.js';
 import { type Answer, copyJson, type FormRequest, type Json, type JsonObject, type Notes } from '../protocol/index.js';
+import type { RegistrySnapshot } from '../registry/index.js';
+import type { BindingTokens } from './binding-token.js';
 import { decideOne } from './decide.js';
-import type { Kept, Moment } from './moment.js';
-import type { AskedPeople, DecisionLog } from './ports.js';
+import type { Granted } from './kept.js';
+import { HEADERS } from './headers.js';
+import { REQUESTS } from './metadata.js';
+import type { Kept } from './kept.js';
+import type { Moment } from './moment.js';
+import type { AccessRequests, AskedPeople, DecisionLog, RequestKeys } from './ports.js';
 import { decisionRecord } from './record.js';
 import { type Evaluations, type FieldFlaw, readEvaluation, readEvaluations } from './request.js';
 
@@ -16,9 +30,10 @@ export type AuthzenDeps = AsClientDeps &
     /** `undefined` where none is configured. */
     decisionPoints: DecisionPoints | undefined;
     decisions: DecisionLog;
+    requests: AccessRequests;
+    requestKeys: RequestKeys;
+    bindings: BindingTokens;
   }>;
-
-const HEADERS = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const;
 
 /** AuthZEN 1.0: one question, one decision. A no is a 200; everything else is about the request. */
 export const evaluationEndpoint = (http: FormRequest, body: JsonObject, deps: AuthzenDeps): Promise<Answer> =>
@@ -36,18 +51,45 @@ async function answerQuestions(
   deps: AuthzenDeps,
 ): Promise<Answer> {
   const answer = await asClient(withBearerAssertion(http), route, deps, async (caller, registry, now) => {
-    const { issuer, trustDomain } = deps.settings;
-    const { decisionPoints: points } = deps;
-    const rules = { registry, policies: deps.policies(registry), points, issuer, trustDomain };
-    const moment: Moment = { caller, rules, people: deps.people, now, http };
+    const moment = momentOf(http, { caller, registry, now }, deps);
     const asked = read();
-    const decided = asked.ok ? await http.trace('policy', () => decideAll(asked.value, moment)) : asked;
-    const kept = await keep(decided.ok ? decided.value : [], http, moment, deps);
-    if (kept !== undefined) return kept;
-    if (!decided.ok) return malformed(decided.error);
-    return answerOf(decided.value, asked.ok && asked.value.semantic !== undefined);
+    const answered = await decideOnce(asked, http, moment, deps);
+    if (answered === 'stale' || answered === 'replayed') return answered;
+    if (!answered.ok) return malformed(answered.error);
+    return answerOf(answered.value, asked.ok && asked.value.semantic !== undefined);
   });
   return answer.status === 401 ? challenged(answer) : answer;
+}
+
+/** Who asks, and by what it is decided. */
+export function momentOf(
+  http: FormRequest,
+  { caller, registry, now }: Readonly<{ caller: Caller; registry: RegistrySnapshot; now: Seconds }>,
+  { settings: { issuer, trustDomain }, decisionPoints: points, people, policies, requests, bindings }: AuthzenDeps,
+): Moment {
+  const rules = { registry, policies: policies(registry), points, issuer, trustDomain };
+  const endpoint = `${issuer}${REQUESTS}`;
+  return { caller, rules, people, now, http, requests, bindings, endpoint, taken: new Set() };
+}
+
+/** One approval, one yes: of what others have spent meanwhile nothing is left, and all is decided over again without it. */
+async function decideOnce(
+  asked: Result<Evaluations, FieldFlaw>,
+  http: FormRequest,
+  moment: Moment,
+  deps: AuthzenDeps,
+): Promise<Result<readonly Kept[], FieldFlaw> | 'stale' | 'replayed'> {
+  const before = [...moment.taken];
+  const decided = asked.ok ? await http.trace('policy', () => decideAll(asked.value, moment)) : asked;
+  const kept = decided.ok ? decided.value : [];
+  const state = await keep(kept, http, moment, deps);
+  const spent = kept.flatMap(({ spends }) => (spends === undefined ? [] : [spends.held.id]));
+  if (state === 'replayed' && spent.length > 0)
+    return decideOnce(asked, http, { ...moment, taken: new Set([...before, ...spent]) }, deps);
+  if (state !== undefined) return state;
+  // Of those from before this try others have had the yes, and may have gone down before they wrote it.
+  for (const id of [...before, ...spent]) await deps.requests.used(id, moment.now);
+  return decided;
 }
 
 async function decideAll(
@@ -60,27 +102,39 @@ async function decideAll(
     const one = await decideOne(question, semantic === undefined ? '' : `evaluations.${String(at)}.`, moment);
     if (!one.ok) return one;
     decided.push(one.value);
+    if (one.value.spends !== undefined) moment.taken.add(one.value.spends.held.id);
     if (one.value.answer.decision === stopAt) break;
   }
   return ok(decided);
 }
 
-async function keep(
+/** Spends what the request brought, and what its answers spend, with the records of those. */
+export async function keep(
   decided: readonly Kept[],
   http: FormRequest,
   moment: Moment,
-  { decisions }: AuthzenDeps,
+  { decisions }: Pick<AuthzenDeps, 'decisions'>,
 ): Promise<'stale' | 'replayed' | undefined> {
   const { caller, rules } = moment;
   const { requestId } = http;
   const registryVersion = rules.registry.version;
   const leaves = decided.map((one) => decisionRecord(one, moment));
-  const { spends, keyThumbprint } = caller;
+  const { keyThumbprint } = caller;
+  const spends = [
+    ...caller.spends,
+    ...decided.flatMap((one) => (one.spends === undefined ? [] : [spendOf(one.spends)])),
+  ];
   const batch = { requestId, registryVersion, spends, keyThumbprint, leaves };
   const state = await http.trace('commit', () => decisions.keep(batch));
   if (state.registryVersion !== registryVersion) return 'stale';
   return state.replayed ? 'replayed' : undefined;
 }
+
+const spendOf = ({ held: { id, expiresAt } }: Granted): Spend => ({
+  what: 'approval',
+  key: approvalKey(id),
+  expiresAt: expiresAt + KEY_KEPT,
+});
 
 function answerOf(decided: readonly Kept[], isList: boolean): Answer {
   const answers: readonly Json[] = decided.map(({ answer }) => copyJson(answer));
@@ -98,16 +152,10 @@ function notesOf(decided: readonly Kept[]): Notes {
   return { outcome: decision === 'ask' ? 'asked' : 'refused', reason };
 }
 
-const malformed = ({ path, hint }: FieldFlaw): Answer => invalid(`${path} ${hint}`);
+export const malformed = ({ path, hint }: FieldFlaw): Answer => invalid(`${path} ${hint}`);
 
-const invalid = (error_description: string): Answer => ({
+export const invalid = (error_description: string): Answer => ({
   status: 400,
   headers: HEADERS,
   body: { error: 'invalid_request', error_description },
-});
-
-/** RFC 9110 section 11.6.1: a 401 says how to authenticate. */
-const challenged = (answer: Answer): Answer => ({
-  ...answer,
-  headers: { ...answer.headers, 'WWW-Authenticate': 'Bearer realm="writ", Basic realm="writ"' },
 });

@@ -4,3 +4,4 @@ export type { PointSettings, PointWatch } from './call-point.js';
 export type { AuthzenDeps } from './endpoint.js';
 export type { AskedPeople, AskedPerson, DecisionBatch, DecisionLog } from './ports.js';
 export { authzenRoutes } from './routes.js';
+export { bindingTokens } from './binding-token.js';

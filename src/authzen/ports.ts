@@ -1,3 +1,4 @@
+import type { Approvals } from '../approval/index.js';
 import type { Spend } from '../client/index.js';
 import type { RegistrySnapshot } from '../registry/index.js';
 
@@ -28,3 +29,18 @@ export type DecisionBatch = Readonly<{
 export interface DecisionLog {
   keep(batch: DecisionBatch): Promise<Readonly<{ registryVersion: number; replayed: boolean }>>;
 }
+
+/** Requests to people, of the same store as those of the exchange. */
+export type AccessRequests = Pick<Approvals, 'ask' | 'byId' | 'answer' | 'isCutOff' | 'used'>;
+
+/** Keys of requests, so that one asks people once; `key` and `request` are hashes, `holder` is one attempt. */
+export interface RequestKeys {
+  begin(
+    begun: RequestKey,
+  ): Promise<
+    | Readonly<{ state: 'begun' | 'in_use' | 'reused' | 'too_many' }>
+    | Readonly<{ state: 'answered'; answer: Uint8Array }>
+  >;
+  keep(begun: RequestKey, answer: Uint8Array): Promise<void>;
+}
+export type RequestKey = Readonly<{ key: string; request: string; holder: string }>;

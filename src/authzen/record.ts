@@ -3,7 +3,8 @@ import type { Caller } from '../client/index.js';
 import { type CallQuestion, toldOf } from '../policy/index.js';
 import { copyJson, digest, type JsonObject, sha256, ToolName } from '../protocol/index.js';
 import type { AskedCall } from './asked-call.js';
-import type { Kept, Moment } from './moment.js';
+import type { Kept } from './kept.js';
+import type { Moment } from './moment.js';
 import type { Evaluation } from './request.js';
 
 /** What was asked of a tool: identifiers and digests. A text that only looks like one stands there by its digest. */
@@ -32,7 +33,7 @@ export function aboutEntities({ subject, action, resource, context }: Evaluation
 
 /** The whole record of one answer. */
 export function decisionRecord(
-  { about, id, policies, opinions, input, outcome }: Kept,
+  { about, id, policies, opinions, input, outcome, spends }: Kept,
   { caller, rules, now, http }: Moment,
 ): string {
   const head = recordHead('decision', now, {
@@ -41,6 +42,7 @@ export function decisionRecord(
     client: clientOf(caller),
     ...about,
     decision: id,
+    ...(spends === undefined ? {} : { approval: spends.held.id }),
     policy: rules.registry.policies?.hash ?? 'none',
     policies: [...policies],
     opinions: toldOf(opinions),

@@ -96,6 +96,7 @@ const SPECIAL: Readonly<Record<string, string>> = {
   auth_time: 'must be a time in seconds since 1970',
   ip: 'must be an IP address',
   jkt: 'must be a base64url SHA-256',
+  approval: HINTS.object,
 };
 
 const hintOf = (path: readonly string[]): string =>

@@ -56,7 +56,7 @@ export function sendAnswer(ctx: HttpContext, { status, headers, body, notes }: A
   ctx.respond = false;
   const text = body === undefined ? '' : JSON.stringify(body);
   const type = body === undefined ? undefined : { 'Content-Type': 'application/json; charset=utf-8' };
-  ctx.res.writeHead(status, { ...headers, ...type, 'Content-Length': Buffer.byteLength(text) });
+  ctx.res.writeHead(status, { ...type, ...headers, 'Content-Length': Buffer.byteLength(text) });
   ctx.res.end(ctx.method === 'HEAD' ? undefined : text);
 }
 

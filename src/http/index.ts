@@ -7,7 +7,7 @@ export { type FormRoute, formRoute, type FormRouteDeps, limitFailures, orOutage 
 export { FORM_LIMIT, outageAnswer, readForm, type ReadForm, requestOf, sendAnswer } from './form.js';
 export { answeredInTime, answerInTime, ANSWER_WITHIN_MS } from './in-time.js';
 export { JSON_LIMIT, readJson } from './json.js';
-export { jsonRoute, type JsonWork } from './json-route.js';
+export { clientRoute, jsonRoute, type JsonWork } from './json-route.js';
 export {
   answerProblem,
   catchThrown,

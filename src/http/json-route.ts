@@ -7,7 +7,7 @@ import { requestOf, sendAnswer } from './form.js';
 import { answerInTime } from './in-time.js';
 import { JSON_LIMIT } from './json.js';
 import { requestId } from './problem.js';
-import type { Route } from './router.js';
+import type { PathParams, Route } from './router.js';
 
 /** What is done with a JSON object; the request has no form. */
 export type JsonWork = (request: FormRequest, body: JsonObject) => Promise<Answer>;
@@ -25,16 +25,42 @@ export function jsonRoute(path: string, handle: JsonWork, { report, networkOf }:
         sendAnswer(ctx, body.error);
         return;
       }
-      const request = requestOf(ctx, new Map(), networkOf);
-      const answer = await orOutage(
-        answerInTime((isOver) => handle({ ...request, isOver }, body.value)),
-        (thrown) => {
-          report(thrown, own);
-        },
-      );
-      sendAnswer(ctx, answer);
+      await answerAs(ctx, (request) => handle(request, body.value), { own, report, networkOf });
     },
   };
+}
+
+/** A request without a body by one of our clients, about one thing that its path names. */
+export function clientRoute(
+  method: 'GET' | 'POST',
+  path: string,
+  handle: (request: FormRequest, params: PathParams) => Promise<Answer>,
+  { report, networkOf }: FormRouteDeps,
+): Route {
+  return {
+    method,
+    path,
+    handle: async (ctx, params) => {
+      const own = requestId(ctx);
+      echoRequestId(ctx);
+      await answerAs(ctx, (request) => handle(request, params), { own, report, networkOf });
+    },
+  };
+}
+
+async function answerAs(
+  ctx: Context,
+  work: (request: FormRequest) => Promise<Answer>,
+  { own, report, networkOf }: FormRouteDeps & Readonly<{ own: string }>,
+): Promise<void> {
+  const request = requestOf(ctx, new Map(), networkOf);
+  const answer = await orOutage(
+    answerInTime((isOver) => work({ ...request, isOver })),
+    (thrown) => {
+      report(thrown, own);
+    },
+  );
+  sendAnswer(ctx, answer);
 }
 
 /** AuthZEN 1.0, request identification: the caller's own text comes back, also one that our log would not take. */

@@ -121,6 +121,8 @@ describe('AuthZEN 1.0 metadata', () => {
         policy_decision_point: world.issuer,
         access_evaluation_endpoint: `${world.issuer}/access/v1/evaluation`,
         access_evaluations_endpoint: `${world.issuer}/access/v1/evaluations`,
+        access_request_endpoint: `${world.issuer}/access/v1/requests`,
+        capabilities: ['urn:openid:authzen:capability:access-request'],
         supported_obligations: ['step-up'],
       },
     ]);
@@ -346,7 +348,11 @@ describe('a question about a tool call', () => {
         term: 'policy',
         policies: ['payments-ask'],
         remedy: 'approval',
-        access_request: { expires_at: expect.stringMatching(/Z$/) },
+        access_request: {
+          endpoint: `${world.issuer}/access/v1/requests`,
+          expires_at: expect.stringMatching(/Z$/),
+          binding_token: expect.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]{43}$/),
+        },
       }),
     ]);
     const { context } = answer.body as {

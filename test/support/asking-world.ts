@@ -47,6 +47,8 @@ export type AskingWorld = SignInWorld &
     withPasskey(browser: Browser): Promise<Authenticator>;
     forgetPasskeys(): Promise<void>;
     personOf(employee: Employee): Promise<string>;
+    /** The token of this person for the agent A1. */
+    tokenFor(employee: Employee): Promise<string>;
     /** As if everybody had signed in that long ago. */
     ageSignIns(seconds: number): Promise<void>;
     facts(approval: string): Promise<readonly Record<string, unknown>[]>;
@@ -144,6 +146,7 @@ export async function startAskingWorld(options: Partial<CompanyOptions> = {}): P
     forgetPasskeys: async () => {
       await prisma.$executeRawUnsafe('DELETE FROM passkey');
     },
+    tokenFor: (employee) => tokenFor(employee, world.a1),
     personOf: async (employee) => decodeJwt<{ sub: string }>(await tokenFor(employee, world.a1)).sub,
     ageSignIns: async (seconds) => {
       await prisma.$executeRawUnsafe(`
