@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { Client as ClientV1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport as TransportV1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
@@ -7,28 +7,29 @@ import { createMcpHandler, McpServer } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import { PrivateJwk } from '../../src/protocol/index.js';
 import { createVerifier, type Refused } from '../../src/sdk/verifier/index.js';
+import { ALLOW, ASK, startAskingWorld } from '../support/asking-world.js';
+import { ALICE } from '../support/company.js';
 import { activate } from '../support/policies.js';
-import { ownWorld, RS1, tool, tools } from '../support/world.js';
+import { RS1, tool, tools } from '../support/world.js';
 import { tokenOf } from '../support/writ.js';
 
-const PERMIT = `@id("people") permit (principal is Person, action, resource);
-@id("agents") permit (principal is Agent, action, resource);
-`;
-const ASK = `@id("asked") @requires("approval") @reason("Somebody looks at each read.")
-forbid (principal, action == Action::"${RS1}#read_file", resource);
-`;
-
-const world = await ownWorld();
-const PAGE = `${world.issuer}/approvals/apr_1`;
-beforeEach(() => activate(world, PERMIT));
+const world = await startAskingWorld();
+const browser = await world.signedIn();
+beforeEach(async () => {
+  await activate(world, ALLOW);
+  await world.nothingWaits();
+});
+afterAll(async () => {
+  await world.close();
+  expect(world.faults).toEqual([]);
+});
 
 type Fetch = (url: string | URL, init?: RequestInit) => Promise<Response>;
 
-/**
- * A guarded MCP server of the official SDK that asks Writ at call time, and the fetch of a client with a token for it. Writ's own answer
- * is given the page where a person approves, as ARAP has it.
- */
-async function server(page = PAGE): Promise<{ fetch: Fetch; ran: string[]; refused: Refused[] }> {
+/** A guarded MCP server of the official SDK that asks Writ at call time, and the fetch of a client with a token for it. */
+async function server(
+  change = (task: Record<string, unknown>): unknown => task,
+): Promise<{ fetch: Fetch; ran: string[]; refused: Refused[] }> {
   const [ran, refused]: [string[], Refused[]] = [[], []];
   const { id, key } = world.rs1;
   const jwk = PrivateJwk.parse({ ...key.privateKey.export({ format: 'jwk' }), kid: `${id}-key`, alg: 'ES256' });
@@ -37,24 +38,25 @@ async function server(page = PAGE): Promise<{ fetch: Fetch; ran: string[]; refus
     ...{ decide: 'writ', decideTimeoutMs: 5_000, timeoutMs: 10_000, outcomes: false },
     fetch: async (url, init) => {
       const answer = await fetch(url, init);
-      if (!url.endsWith('/access/v1/evaluation')) return answer;
-      const body = (await answer.json()) as { context?: { access_request?: object } };
-      const request = body.context?.access_request;
-      if (request !== undefined) Object.assign(request, { form_url: page });
-      return Response.json(body, { status: answer.status });
+      if (!url.endsWith('/access/v1/requests')) return answer;
+      const told = (await answer.json()) as { task: Record<string, unknown> };
+      return Response.json({ ...told, task: change(told.task) }, { status: answer.status });
     },
   }).guard({ onRefused: (why) => refused.push(why) });
   const handler = createMcpHandler(() => {
     const files = new McpServer({ name: 'files', version: '1' });
-    const read = guard.tool('read_file', ({ path }: { path: string }) => {
+    const write = guard.tool('write_file', ({ path }: { path: string }) => {
       ran.push(path);
       return { content: [{ type: 'text' as const, text: 'done' }] };
     });
-    files.registerTool('read_file', { inputSchema: z.object({ path: z.string() }) }, read);
+    files.registerTool('write_file', { inputSchema: z.object({ path: z.string() }) }, write);
     return files;
   });
   const handle = guard.fetch((request, given) => handler.fetch(request, given));
-  const token = tokenOf(await world.exchange({ authorization_details: tools(tool('read_file', { max_uses: 3 })) }));
+  const details = tools(tool('write_file'));
+  const token = tokenOf(
+    await world.exchange({ subject_token: await world.tokenFor(ALICE), authorization_details: details }),
+  );
   const authorized: Fetch = (url, init) => {
     const headers = new Headers(init?.headers);
     headers.set('authorization', `Bearer ${token}`);
@@ -82,41 +84,76 @@ async function former(at: Fetch, capabilities: object = {}): Promise<ClientV1> {
   return client;
 }
 
-const CALL = { name: 'read_file', arguments: { path: '/a' } };
-const WAITS = '"read_file" waits for an approval at Writ.';
+/** Alice, on the page that the client was given. */
+async function press(uri: unknown, action: 'approve' | 'deny'): Promise<void> {
+  const done = await browser.submit(await browser.get(String(uri)), { action });
+  expect(done.body).toContain(action === 'approve' ? '<h1>Approved</h1>' : '<h1>Denied</h1>');
+}
+
+let count = 0;
+/** Each test makes another call, so that none meets the request of another. */
+const aCall = () => ({ name: 'write_file', arguments: { path: `/tmp/${String(++count)}` } });
+const pathOf = (call: ReturnType<typeof aCall>): string => call.arguments.path;
+const PAGE = expect.stringMatching(new RegExp(`^${world.place}/apr_[\\w-]{22}$`)) as unknown;
+const WAITS = expect.stringMatching(/^"write_file" waits for an approval at Writ\. Its number is \d\d\.$/) as unknown;
+const TEXT = expect.stringMatching(
+  /^Not yet: "write_file" waits for an approval at Writ\. Its number is \d\d\. A person approves each write\. Call again once it is approved at http/,
+) as unknown;
 const REQUIRED = {
   isError: true,
-  content: [
-    {
-      type: 'text',
-      text: `Not yet: ${WAITS} Somebody looks at each read. Call again once it is approved at ${PAGE}`,
-    },
-  ],
+  content: [{ type: 'text', text: TEXT }],
   structuredContent: {
     error: 'approval_required',
-    tool: 'read_file',
+    tool: 'write_file',
     decision: expect.stringMatching(/^dec_/) as unknown,
     transaction: expect.any(String) as unknown,
-    reasons: ['Somebody looks at each read.'],
+    reasons: ['A person approves each write.'],
     remedy: 'approval',
     approval_uri: PAGE,
+    number: expect.stringMatching(/^\d\d$/) as unknown,
   },
 };
 const done = expect.objectContaining({ content: [{ type: 'text', text: 'done' }] }) as unknown;
+type Shown = { structuredContent?: { approval_uri?: string } };
 
-describe('a call that waits for an approval, at a guard that asks Writ (STANDARDS 3.6)', () => {
-  it('MCP 2026-07-28: leads the person to the page, and runs when they approved meanwhile', async () => {
+describe('a call that waits for an approval, at a guard that asks Writ (STANDARDS 3.6, ARAP)', () => {
+  it('MCP 2026-07-28: leads the person to the page, and runs once they approved it there', async () => {
     const { fetch: at, ran, refused } = await server();
     const opened: Opened[] = [];
     const client = await modern(at, async (params) => {
       opened.push(params);
-      await activate(world, PERMIT);
+      await press(params.url, 'approve');
       return 'accept';
     });
-    await activate(world, PERMIT + ASK);
-    expect(await client.callTool(CALL)).toEqual(done);
+    await activate(world, ASK);
+    const call = aCall();
+    expect(await client.callTool(call)).toEqual(done);
     expect(opened).toEqual([{ mode: 'url', url: PAGE, message: WAITS }]);
-    expect([ran, refused]).toEqual([['/a'], [{ reason: 'denied', tool: 'read_file' }]]);
+    expect([ran, refused]).toEqual([[pathOf(call)], [{ reason: 'denied', tool: 'write_file' }]]);
+  });
+
+  it('runs once for one approval: the same call again is asked for anew', async () => {
+    const { fetch: at, ran } = await server();
+    const client = await modern(at);
+    await activate(world, ASK);
+    const call = aCall();
+    const first = (await client.callTool(call)) as Shown;
+    await press(first.structuredContent?.approval_uri, 'approve');
+    expect(await client.callTool(call)).toEqual(done);
+    const second = (await client.callTool(call)) as Shown;
+    expect(second).toMatchObject(REQUIRED);
+    expect(second.structuredContent?.approval_uri).not.toBe(first.structuredContent?.approval_uri);
+    expect(ran).toEqual([pathOf(call)]);
+  });
+
+  it('AP-02: what was approved runs with these arguments and no others', async () => {
+    const { fetch: at, ran } = await server();
+    const client = await modern(at);
+    await activate(world, ASK);
+    const first = (await client.callTool(aCall())) as Shown;
+    await press(first.structuredContent?.approval_uri, 'approve');
+    expect(await client.callTool(aCall())).toMatchObject(REQUIRED);
+    expect(ran).toEqual([]);
   });
 
   it.each(['accept', 'decline'] as const)(
@@ -128,8 +165,8 @@ describe('a call that waits for an approval, at a guard that asks Writ (STANDARD
         opened++;
         return Promise.resolve(action);
       });
-      await activate(world, PERMIT + ASK);
-      expect(await client.callTool(CALL)).toMatchObject(REQUIRED);
+      await activate(world, ASK);
+      expect(await client.callTool(aCall())).toMatchObject(REQUIRED);
       expect([opened, ran]).toEqual([1, []]);
     },
   );
@@ -137,18 +174,20 @@ describe('a call that waits for an approval, at a guard that asks Writ (STANDARD
   it('MCP 2025-11-25: is the error -32042 with the page, and runs when it is called again after the approval', async () => {
     const { fetch: at, ran } = await server();
     const client = await former(at, { elicitation: { url: {} } });
-    await activate(world, PERMIT + ASK);
-    const error: unknown = await client.callTool(CALL).then(
+    await activate(world, ASK);
+    const call = aCall();
+    const error: unknown = await client.callTool(call).then(
       () => undefined,
       (thrown: unknown) => thrown,
     );
     expect(error).toBeInstanceOf(UrlElicitationRequiredError);
-    expect((error as UrlElicitationRequiredError).elicitations).toEqual([
-      { mode: 'url', elicitationId: 'apr_1', url: PAGE, message: WAITS },
+    const { elicitations } = error as UrlElicitationRequiredError;
+    expect(elicitations).toEqual([
+      { mode: 'url', elicitationId: expect.stringMatching(/^apr_/) as unknown, url: PAGE, message: WAITS },
     ]);
-    await activate(world, PERMIT);
-    expect(await client.callTool(CALL)).toEqual(done);
-    expect(ran).toEqual(['/a']);
+    await press(elicitations[0]?.url, 'approve');
+    expect(await client.callTool(call)).toEqual(done);
+    expect(ran).toEqual([pathOf(call)]);
   });
 
   it.each<[string, (at: Fetch) => Promise<Client | ClientV1>]>([
@@ -158,8 +197,8 @@ describe('a call that waits for an approval, at a guard that asks Writ (STANDARD
   ])('gives a client %s a result that says where', async (_which, connect) => {
     const { fetch: at, ran } = await server();
     const client = await connect(at);
-    await activate(world, PERMIT + ASK);
-    expect(await client.callTool(CALL)).toMatchObject(REQUIRED);
+    await activate(world, ASK);
+    expect(await client.callTool(aCall())).toMatchObject(REQUIRED);
     expect(ran).toEqual([]);
   });
 
@@ -167,24 +206,50 @@ describe('a call that waits for an approval, at a guard that asks Writ (STANDARD
     const { fetch: at } = await server();
     const able = await former(at, { elicitation: { url: {} } });
     await former(at);
-    await activate(world, PERMIT + ASK);
-    expect(await able.callTool(CALL)).toMatchObject(REQUIRED);
+    await activate(world, ASK);
+    expect(await able.callTool(aCall())).toMatchObject(REQUIRED);
   });
 
-  it.each([
-    ['elsewhere', 'https://evil.example/approvals/apr_1'],
-    ['at a host that begins like it', `${world.issuer}.evil.example/approvals/apr_1`],
-    ['at another page of it', `${world.issuer}/admin/v1/apr_1`],
-    ['beyond the page', `${world.issuer}/approvals/apr_1/../../admin`],
-    ['with a query', `${world.issuer}/approvals/apr_1?to=https://evil.example`],
-    ['that is none', ''],
-  ])('leads nobody to an address %s (EL-05)', async (_where, page) => {
-    const { fetch: at, ran } = await server(page);
+  it('runs nothing that a person denied', async () => {
+    const { fetch: at, ran } = await server();
+    const client = await modern(at, async ({ url }) => {
+      await press(url, 'deny');
+      return 'accept';
+    });
+    await activate(world, ASK);
+    expect(await client.callTool(aCall())).toMatchObject({ isError: true });
+    expect(ran).toEqual([]);
+  });
+
+  it.each<[string, (uri: string) => unknown]>([
+    ['elsewhere', () => 'https://evil.example/approvals/apr_1'],
+    ['at a host that begins like it', (uri) => uri.replace(world.issuer, `${world.issuer}.evil.example`)],
+    ['at another page of it', () => `${world.issuer}/admin/v1/apr_1`],
+    ['beyond the page', (uri) => `${uri}/../../admin`],
+    ['with a query', (uri) => `${uri}?to=https://evil.example`],
+    ['that is none', () => ''],
+    ['that is no text', () => 7],
+  ])('leads nobody to an address %s (EL-05)', async (_where, change) => {
+    const { fetch: at, ran } = await server(({ links, ...task }) => ({
+      ...task,
+      links: { review: change((links as { review: string }).review) },
+    }));
     const client = await modern(at, () => Promise.reject(new Error('opened')));
-    await activate(world, PERMIT + ASK);
-    const answer = await client.callTool(CALL);
+    await activate(world, ASK);
+    const answer = await client.callTool(aCall());
     expect(answer).toMatchObject({ isError: true, structuredContent: { error: 'denied', remedy: 'approval' } });
     expect(JSON.stringify(answer)).not.toContain('/approvals');
     expect(ran).toEqual([]);
   });
+
+  it.each(['approved', 'granted', ''])(
+    'runs nothing on a status of %p without a result that Writ takes',
+    async (status) => {
+      const { fetch: at, ran } = await server((task) => ({ ...task, status }));
+      const client = await modern(at);
+      await activate(world, ASK);
+      expect(await client.callTool(aCall())).toMatchObject({ isError: true, structuredContent: { error: 'denied' } });
+      expect(ran).toEqual([]);
+    },
+  );
 });

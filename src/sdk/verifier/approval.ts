@@ -1,21 +1,8 @@
 import type { Json } from '../../protocol/index.js';
+import type { ApprovalPage } from './access-request.js';
 import { type Answer, json, toolRefusal } from './answer.js';
 import type { Delegation } from './delegation.js';
 import type { ToolCall } from './message.js';
-
-/** A page of Writ where a person approves a call. */
-export type ApprovalPage = Readonly<{ id: string; uri: string }>;
-
-/**
- * The page that a denial names, if it is one: `/approvals/<id>` of the issuer itself. DANGER: whatever stands elsewhere would
- * lead people astray in Writ's name.
- */
-export function approvalPage(address: string | undefined, issuerId: string): ApprovalPage | undefined {
-  const prefix = `${issuerId}/approvals/`;
-  if (address?.startsWith(prefix) !== true) return undefined;
-  const id = address.slice(prefix.length);
-  return /^[\w-]{1,128}$/.test(id) ? { id, uri: address } : undefined;
-}
 
 /** Which of its ways a client has to open an address: `input_required`, the error of the revision before, or none. */
 export type Elicitation = 'input_required' | 'error' | undefined;
@@ -29,8 +16,9 @@ export function approvalNeeded(
   { reasons, page }: Readonly<{ reasons: readonly string[]; page: ApprovalPage }>,
   { elicitation, delegation }: Readonly<{ elicitation: Elicitation; delegation: Delegation }>,
 ): Answer {
-  const message = `"${call.tool}" waits for an approval at Writ.`;
-  const { id, uri } = page;
+  const { id, uri, number } = page;
+  const shown = number === undefined ? '' : ` Its number is ${number}.`;
+  const message = `"${call.tool}" waits for an approval at Writ.${shown}`;
   if (elicitation === 'input_required' && !call.answersInput) {
     const approval = { method: 'elicitation/create', params: { mode: 'url', message, url: uri } };
     return rpc(call, { result: { resultType: 'input_required', inputRequests: { approval } } });
@@ -43,7 +31,7 @@ export function approvalNeeded(
   const text = `Not yet: ${message} ${[...reasons, `Call again once it is approved at ${uri}`].join(' ')}`;
   return toolRefusal(call, text, {
     ...{ error: 'approval_required', tool: call.tool, decision, transaction, reasons: [...reasons] },
-    ...{ remedy: 'approval', approval_uri: uri },
+    ...{ remedy: 'approval', approval_uri: uri, ...(number === undefined ? {} : { number }) },
   });
 }
 

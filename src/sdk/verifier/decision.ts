@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Clock } from '../../base/index.js';
-import { clientOf, Confirmation, copyJson, type Json, type JsonObject, parseJws } from '../../protocol/index.js';
-import { type ApprovalPage, approvalPage } from './approval.js';
+import { clientOf, Confirmation, copyJson, isObject, type JsonObject, parseJws } from '../../protocol/index.js';
+import { type ApprovalPage, askPerson, Offer } from './access-request.js';
 import type { AuthInfo, Delegation, ToolGrant } from './delegation.js';
 import { VerifierError } from './errors.js';
 import { type Fetch, fetchJson } from './http.js';
@@ -38,11 +38,8 @@ const Answer = z.object({
     .object({
       reasons: z.array(z.string().max(512)).max(32).optional(),
       remedy: z.string().max(64).optional(),
-      // ARAP: where a person may ask for what was denied.
-      access_request: z
-        .object({ form_url: z.string().max(2_048).optional() })
-        .optional()
-        .catch(undefined),
+      evaluation_id: z.string().max(128).optional().catch(undefined),
+      access_request: Offer.optional().catch(undefined),
       // RFC 9470 section 3.
       acr_values: z
         .string()
@@ -63,26 +60,39 @@ export function createDecide(options: DecisionOptions): Decide {
   const { decide, client, issuerId, fetch } = options;
   if (decide === 'token' || client === undefined) return () => Promise.resolve(undefined);
   return async (call, authInfo, grant) => {
+    const init = (body: JsonObject) => ({
+      method: 'POST',
+      headers: { accept: 'application/json', 'content-type': 'application/json', ...bearerOf(client, options) },
+      body: JSON.stringify(body),
+      timeoutMs: options.decideTimeoutMs,
+    });
+    const evaluate = async (question: JsonObject): Promise<z.infer<typeof Answer>> =>
+      Answer.parse(await fetchJson(fetch, `${issuerId}/access/v1/evaluation`, init(question)));
     try {
-      const init = {
-        method: 'POST',
-        headers: { accept: 'application/json', 'content-type': 'application/json', ...bearerOf(client, options) },
-        body: JSON.stringify(questionOf(call, authInfo, { grant, ...options })),
-        timeoutMs: options.decideTimeoutMs,
-      };
-      const { decision, context } = Answer.parse(await fetchJson(fetch, `${issuerId}/access/v1/evaluation`, init));
-      return decision ? undefined : denialOf(context, issuerId);
+      const question = questionOf(call, authInfo, { grant, ...options });
+      const { decision, context } = await evaluate(question);
+      if (decision) return undefined;
+      const denial = denialOf(context);
+      const { access_request: offer, evaluation_id: evaluation } = context ?? {};
+      if (denial.remedy !== 'approval' || offer === undefined || evaluation === undefined) return denial;
+      const said = await askPerson({ question, offer, evaluation }, { init, ...options });
+      if (said.page !== undefined) return { ...denial, page: said.page };
+      if (said.approval === undefined) return denial;
+      // ARAP, re-evaluation: Writ says whether what was approved carries this call, and spends it.
+      const again = await evaluate({ ...question, context: { ...contextOf(question), approval: said.approval } });
+      return again.decision ? undefined : denialOf(again.context);
     } catch (cause) {
       throw new VerifierError('decision_unavailable', { cause });
     }
   };
 }
 
-function denialOf(context: Context, issuerId: string): Denial {
-  const { reasons = [], remedy, acr_values, max_age, access_request: request } = context ?? {};
+const contextOf = ({ context }: JsonObject): JsonObject => (isObject(context) ? context : {});
+
+function denialOf(context: Context): Denial {
+  const { reasons = [], remedy, acr_values, max_age } = context ?? {};
   const stepUp = remedy === 'reauthentication' ? { acrValues: acr_values ?? [], maxAge: max_age } : undefined;
-  const page = remedy === 'approval' ? approvalPage(request?.form_url, issuerId) : undefined;
-  return { reasons, remedy, stepUp, page };
+  return { reasons, remedy, stepUp, page: undefined };
 }
 
 type About = Readonly<{ grant: ToolGrant | undefined; issuerId: string; resource: string }>;
@@ -114,10 +124,8 @@ function questionOf(call: ToolCall, { token, extra }: AuthInfo, { grant, issuerI
     },
   };
   const question = copyJson(given);
-  return typeof question === 'object' && question !== null && !isList(question) ? question : {};
+  return isObject(question) ? question : {};
 }
-
-const isList = (value: Json): value is readonly Json[] => Array.isArray(value);
 
 type Act = Readonly<{ sub: string; act?: Act }>;
 
