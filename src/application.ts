@@ -21,6 +21,7 @@ import {
   catchThrown,
   failureLimit,
   isCutOff,
+  type Limit,
   limitFailures,
   networkOf,
   refuseUnreadableTarget,
@@ -47,6 +48,7 @@ import {
   OwnSessions,
   pageSecrets,
   Passkeys,
+  Passwords,
   shownInTime,
   toldRoutes,
 } from './human/index.js';
@@ -90,6 +92,7 @@ import {
   openOwnPasskeys,
   openRecoveryCodes,
   openOutcomes,
+  openPasswords,
   openPeople,
   readAcquaintance,
   openPersonNames,
@@ -107,7 +110,7 @@ export function application(house: House): RequestListener {
   const { config, secrets, clock, report, operations, database, registry } = house;
   const shared = sharedOf(house);
   const beginnings = beginningLimits(config);
-  const local = localOf(house);
+  const local = localOf(house, beginnings);
   const engine = engineOf(house, shared, { beginnings, local });
   const approvals = approvalsOf(house, shared, { engine, local, perNetwork: beginnings.perNetwork });
   const states = openTokenStates(database, clock, config.lifetimes.sessionIdleSeconds);
@@ -299,14 +302,21 @@ function engineOf(
 }
 
 /** Nothing where there are no local accounts. */
-const localOf = (house: House) =>
+const localOf = (house: House, { perNetwork }: Pick<BeginningLimits, 'perNetwork'>) =>
   house.config.localAccounts
     ? {
         accounts: openLocalAccounts(house.database, house.clock),
         passkeys: passkeysOf(house),
         codes: openRecoveryCodes(house.database, { issuer: house.config.issuer, clock: house.clock }),
         acr: house.config.passkeyAcr,
+        passwords: passwordsOf(house, perNetwork),
       }
+    : undefined;
+
+/** Nothing where they are switched off. */
+const passwordsOf = ({ config, database, clock }: House, perNetwork: Limit): Passwords | undefined =>
+  config.breakGlassPasswords
+    ? new Passwords({ passwords: openPasswords(database, { issuer: config.issuer, clock }), clock, perNetwork })
     : undefined;
 
 const passkeysOf = ({ config: { issuer }, clock, database }: House): Passkeys =>
@@ -332,6 +342,7 @@ function approvalsOf(
       passkeys: local?.passkeys,
       passkeyAcr: local?.acr,
       codes: local?.codes,
+      passwords: local?.passwords,
       challenges: openChallenges(database),
     },
     secrets: pageSecrets(secrets.cookieKeys[0]),

@@ -128,6 +128,9 @@ const Authentication = z.union([
     groups: z.array(z.string()).describe('As whose member they may approve for others.'),
     by,
   }),
+  z
+    .strictObject({ what: z.enum(['password_made', 'password_removed', 'password_used']), person: id })
+    .describe('Of the password for emergencies; `used` is a sign-in.'),
   z.strictObject({ what: z.literal('recovery_codes_made'), person: id, codes: count }),
   z
     .strictObject({

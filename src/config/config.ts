@@ -44,6 +44,7 @@ export type Config = Readonly<{
   /** Accounts of this Writ itself, beside those of identity providers. */
   deferredTokenResponse: 'off' | 'draft-01';
   localAccounts: boolean;
+  breakGlassPasswords: boolean;
   passkeyAcr: string | undefined;
   /** Every one of them must say yes to a call at its servers. */
   decisionPoints: readonly DecisionPoint[];

@@ -60,6 +60,7 @@ function complete(settings: Settings, read: Read): Config {
     logKeyFile: settings.logKeyFile,
     metricsToken: settings.metricsToken,
     passkeyAcr: settings.passkeyAcr,
+    breakGlassPasswords: settings.breakGlassPasswords,
     traceEndpoint: settings.traceEndpoint,
     isLocal: isLocal(settings),
     port: settings.port ?? standardPort(settings),

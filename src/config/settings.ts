@@ -303,6 +303,11 @@ export const Settings = z.strictObject({
       'Accounts of Writ itself, opened by passkey, for people whom an administrator invites (writ persons invite).',
     )
     .meta({ env: 'WRIT_LOCAL_ACCOUNTS' }),
+  breakGlassPasswords: z
+    .boolean({ error: 'must be true or false' })
+    .default(false)
+    .describe('Local accounts may have a password for emergencies, which approves nothing dangerous (amr pwd, no acr).')
+    .meta({ env: 'WRIT_BREAK_GLASS_PASSWORDS' }),
   passkeyAcr: AcrValue.optional()
     .describe('What a sign-in by passkey claims as acr. Without it: nothing.')
     .meta({ env: 'WRIT_PASSKEY_ACR', example: 'phr' }),

@@ -78,6 +78,12 @@ const RULES: readonly Rule[] = [
     message: 'is on, but the issuer is an IP address: a browser keeps passkeys for host names, such as localhost',
   },
   {
+    about: ['breakGlassPasswords', 'localAccounts'],
+    path: 'breakGlassPasswords',
+    broken: (s) => s.breakGlassPasswords && !s.localAccounts,
+    message: 'is on, but there are no local accounts: set localAccounts (WRIT_LOCAL_ACCOUNTS) too, or leave it out',
+  },
+  {
     about: ['issuer', 'identityProviders'],
     path: 'identityProviders',
     broken: (s) => s.identityProviders.some((idp) => idp.issuer === s.issuer || idp.issuer === `${s.issuer}/`),

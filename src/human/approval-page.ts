@@ -3,7 +3,7 @@ import type { Seconds } from '../base/index.js';
 import type { ApprovalView, ShownArgument } from './approval-view.js';
 import { APPROVAL } from './approval-words.js';
 import { visible } from '../registry/index.js';
-import { hiddenFields, html, Markup, type Page, page } from './html.js';
+import { hiddenFields, html, Markup, type Page, page, timeOf } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
 
@@ -273,11 +273,6 @@ export function endedPage(
       <p class="small"><a href="${issuer}/approvals">${T.toAll}</a></p>`,
     { status },
   );
-}
-
-export function timeOf(seconds: Seconds): Markup {
-  const text = new Date(seconds * 1_000).toISOString();
-  return html`<time datetime="${text}">${text.slice(0, 16).replace('T', ' ')} UTC</time>`;
 }
 
 /** In words that stay true for a while. */

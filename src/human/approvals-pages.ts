@@ -1,11 +1,12 @@
 import type { AgentSession } from '../session/index.js';
 import { WAITING } from './approval-words.js';
-import { timeOf } from './approval-page.js';
 import { APPROVALS, type ApprovalsProblem } from './approvals-words.js';
 import { consentList } from './consents-page.js';
 import { deedList } from './deeds-page.js';
-import { hiddenFields, html, type Markup, type Page, page } from './html.js';
+import { hiddenFields, html, type Markup, type Page, page, timeOf } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
+import { passwordForm, passwordStatus } from './password-pages.js';
+import type { PasswordFlaw } from './password.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
 import { lostPasskey } from './recovery-pages.js';
 import { TOLD_SCRIPT } from './told-script.js';
@@ -22,12 +23,14 @@ type SignInForms = Readonly<{
   options: object | undefined;
   providers: readonly Readonly<{ id: string; name: string }>[];
   problem: OwnSignInProblem | undefined;
+  /** Whether a password for emergencies may be used; with what was wrong with one. */
+  password: Readonly<{ problem: PasswordFlaw | undefined }> | undefined;
 }>;
 
 const T = APPROVALS;
 
 /** Every way leads through a form of ours: a link that somebody follows begins nothing. */
-export function ownSignInPage({ issuer, action, to, options, providers, problem }: SignInForms): Page {
+export function ownSignInPage({ issuer, action, to, options, providers, problem, password }: SignInForms): Page {
   const said = problem === undefined ? undefined : T.signInProblems[problem];
   return page(
     T.signIn.title,
@@ -35,6 +38,7 @@ export function ownSignInPage({ issuer, action, to, options, providers, problem 
       <p class="soft">${T.signIn.lead}</p>
       ${said === undefined || options !== undefined ? undefined : html`<p class="warn" role="alert">${said}</p>`}
       ${options === undefined ? undefined : passkeyForm('get', { action, options, said, hidden: { to } }, T.signIn.byPasskey)}
+      ${password === undefined ? undefined : passwordForm({ action, hidden: { to } }, password.problem)}
       ${options === undefined ? undefined : lostPasskey(issuer)}
       ${options === undefined && providers.length === 0 ? html`<p>${T.signIn.nobody}</p>` : undefined}
       <div class="choices">
@@ -49,7 +53,14 @@ export function ownSignInPage({ issuer, action, to, options, providers, problem 
       </div>`,
     {
       ...(options === undefined ? {} : { script: PASSKEY_SCRIPT }),
-      status: problem === undefined ? 200 : AGAIN.has(problem) ? 403 : 400,
+      status:
+        password?.problem !== undefined
+          ? passwordStatus(password.problem)
+          : problem === undefined
+            ? 200
+            : AGAIN.has(problem)
+              ? 403
+              : 400,
     },
   );
 }
@@ -61,6 +72,7 @@ const AGAIN: ReadonlySet<OwnSignInProblem> = new Set<OwnSignInProblem>([
   'passkey',
   'codes',
   'told',
+  'password',
 ]);
 
 /** A live session of an agent as its person sees it. */
@@ -84,6 +96,8 @@ export type FirstPage = Readonly<{
   waiting: Markup;
   consents: Part;
   deeds: Part;
+  /** Of local accounts: their password for emergencies. */
+  password: Markup | undefined;
   /** Of local accounts: their recovery codes. */
   codes: Markup | undefined;
   /** How the person is told of what waits. */
@@ -127,7 +141,7 @@ export function approvalsPage({ person, acting, next, first, form, problem }: Ap
               <h2>${T.deeds.title}</h2>
               ${deedList(first.deeds.items)}
               ${first.deeds.isMore ? html`<p><a href="${issuer}/approvals/history">${T.deeds.all}</a></p>` : undefined}
-              ${first.told} ${first.codes}`
+              ${first.told} ${first.codes} ${first.password}`
       }
       <form method="post" action="${issuer}/approvals/sign-out">
         <input type="hidden" name="token" value="${token}" />

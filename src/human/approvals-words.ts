@@ -17,6 +17,7 @@ export const APPROVALS = {
     passkey: 'To make a passkey, sign in again first.',
     codes: 'To make recovery codes, sign in again by your passkey first. Nothing has changed yet.',
     told: 'To choose how you are told, sign in again first. Nothing has changed yet.',
+    password: 'To change your password for emergencies, sign in again by your passkey first. Nothing has changed yet.',
     denied: 'The sign-in was not completed. You can try again.',
     unverified: 'What your identity provider answered could not be verified. Please try again.',
     unavailable: 'Your identity provider cannot be reached right now. Try again in a few minutes.',

@@ -9,7 +9,8 @@ import { consentsOf, type OwnConsentsDeps } from './own-consents.js';
 import { deedsOf, type OwnDeedsDeps } from './own-deeds.js';
 import { readOwnForm } from './own-form.js';
 import { beginOwnSignIn, showOwnSignIn } from './own-sign-in.js';
-import { approverOf, postedBy, seeOther, signedIn, type Visit as VisitOf } from './own-visit.js';
+import { changePassword, passwordIn } from './own-password.js';
+import { approverOf, isByPassword, postedBy, seeOther, signedIn, type Visit as VisitOf } from './own-visit.js';
 import { changeTold, type ToldDeps, toldSection } from './told.js';
 import type { RecoveryCodes } from './local-accounts.js';
 import { troublePage } from './pages.js';
@@ -50,6 +51,7 @@ export function approvalsRoutes(deps: ApprovalsDeps): readonly Route[] {
     },
     { method: 'POST', path: `${path}/sign-out`, handle: (ctx) => postedBy(ctx, deps, here(signOut)) },
     { method: 'POST', path: `${path}/recovery-codes`, handle: (ctx) => postedBy(ctx, deps, here(renewCodes)) },
+    { method: 'POST', path: `${path}/password`, handle: (ctx) => postedBy(ctx, deps, here(setPassword)) },
     { method: 'POST', path: `${path}/channels`, handle: (ctx) => postedBy(ctx, deps, here(tell)) },
     {
       method: 'POST',
@@ -86,10 +88,11 @@ async function show(visit: Visit, problem?: ApprovalsProblem): Promise<void> {
   const items = await actingItems(found.sessions, deps, form);
   const told = after === undefined ? await toldIn(visit) : undefined;
   const codes = after === undefined ? await codesIn(visit) : undefined;
-  const room = [told, codes].reduce((left, part) => left - Buffer.byteLength(part?.toString() ?? ''), ROOM);
+  const password = after === undefined ? await passwordIn(visit) : undefined;
+  const room = [told, codes, password].reduce((left, part) => left - Buffer.byteLength(part?.toString() ?? ''), ROOM);
   const acting = fitting(items, told === undefined ? room : room * PARTS.acting);
   const next = acting.length < items.length ? found.sessions[acting.length - 1]?.id : found.next;
-  const first = told && { told, codes, ...(await firstOf(visit, room)) };
+  const first = told && { told, codes, password, ...(await firstOf(visit, room)) };
   const { name, email } = person.attributes;
   const who = { name: name ?? email ?? person.id, email };
   sendPage(ctx, approvalsPage({ person: who, acting, next, first, form, problem }));
@@ -126,14 +129,15 @@ async function renewCodes(visit: Visit): Promise<void> {
     sendPage(ctx, troublePage(APPROVALS.unknown));
     return;
   }
-  if (!isFresh(approverOf(visit), clock.now())) return showOwnSignIn(ctx, deps, { problem: 'codes' });
+  if (isByPassword(visit) || !isFresh(approverOf(visit), clock.now()))
+    return showOwnSignIn(ctx, deps, { problem: 'codes' });
   const made = newRecoveryCodes();
   const isKept = await codes.replace({ person: person.id, uid: session.uid }, made.map(hashOfCode));
   if (isKept) sendPage(ctx, codesPage(made, issuer));
   else await show(visit, 'changed');
 }
 
-async function firstOf(visit: Visit, room: number): Promise<Omit<FirstPage, 'told' | 'codes'>> {
+async function firstOf(visit: Visit, room: number): Promise<Omit<FirstPage, 'told' | 'codes' | 'password'>> {
   const { issuer, clock, registry, approvals } = visit.deps;
   const now = clock.now();
   const waiting = await approvals.waitingFor(approverOf(visit), now, MOST_OF_PERSON);
@@ -144,6 +148,11 @@ async function firstOf(visit: Visit, room: number): Promise<Omit<FirstPage, 'tol
     consents: { items, isMore: next !== undefined },
     deeds: { items: deeds.items, isMore: deeds.next !== undefined },
   };
+}
+
+async function setPassword(visit: Visit, form: URLSearchParams): Promise<void> {
+  const problem = await changePassword(visit, form);
+  if (problem !== undefined) await show(visit, problem);
 }
 
 async function tell(visit: Visit, form: URLSearchParams): Promise<void> {

@@ -1,8 +1,7 @@
 import { type RegistrySnapshot, sentenceOf } from '../registry/index.js';
-import { timeOf } from './approval-page.js';
 import { APPROVALS, type ApprovalsProblem } from './approvals-words.js';
 import type { Consent } from './consents.js';
-import { hiddenFields, html, type Markup, type Page, page } from './html.js';
+import { hiddenFields, html, type Markup, type Page, page, timeOf } from './html.js';
 import type { PersonDirectory } from './people.js';
 import { responsible } from './responsible.js';
 

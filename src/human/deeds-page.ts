@@ -1,8 +1,7 @@
 import type { Deed } from '../audit/index.js';
 import { type RegistrySnapshot, sentenceOf } from '../registry/index.js';
-import { timeOf } from './approval-page.js';
 import { APPROVALS } from './approvals-words.js';
-import { html, type Markup, type Page, page } from './html.js';
+import { html, type Markup, type Page, page, timeOf } from './html.js';
 
 const T = APPROVALS.deeds;
 

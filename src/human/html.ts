@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Seconds } from '../base/index.js';
 import { STYLE } from './style.js';
 
 /** Markup that is safe to send: made by {@link html} only. */
@@ -52,6 +53,12 @@ export const hiddenFields = (fields: Readonly<Record<string, string | undefined>
   Object.entries(fields).map(([name, value]) =>
     value === undefined ? html`` : html`<input type="hidden" name="${name}" value="${value}" />`,
   );
+
+/** A time, to the minute. */
+export function timeOf(seconds: Seconds): Markup {
+  const text = new Date(seconds * 1_000).toISOString();
+  return html`<time datetime="${text}">${text.slice(0, 16).replace('T', ' ')} UTC</time>`;
+}
 
 /** A whole page and the headers it must be sent with. */
 export type Page = Readonly<{ status: number; headers: Readonly<Record<string, string>>; body: string }>;

@@ -13,6 +13,7 @@ export {
   type SignInWish,
 } from './identity-provider.js';
 export type {
+  BreakGlassPasswords,
   Challenges,
   Invited,
   LocalAccount,
@@ -33,6 +34,7 @@ export { ownCallback } from './own-sign-in.js';
 export { chooserPage, consentPage, type ConsentProblem, continuePage, type Trouble, troublePage } from './pages.js';
 export { signInPage } from './passkey-pages.js';
 export { type PasskeyFlaw, Passkeys, type Verified } from './passkeys.js';
+export { PASSWORD_AGAIN, type PasswordFlaw, Passwords } from './password.js';
 export type { Person, PersonAttributes, PersonDirectory } from './people.js';
 export { recoverRoutes } from './recover.js';
 export { type PageSecrets, pageSecrets } from './secrets.js';

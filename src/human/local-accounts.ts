@@ -58,6 +58,24 @@ export interface RecoveryCodes {
   spend(codeHash: string, linkHash: string): Promise<boolean>;
 }
 
+/**
+ * Passwords of local accounts, for when their passkeys are out of reach. One of each account, made by Writ; kept as argon2id
+ * hashes only. Whatever takes the passkeys of somebody takes it too.
+ */
+export interface BreakGlassPasswords {
+  of(person: string): Promise<Readonly<{ madeAt: Seconds; lastUsedAt: Seconds | undefined }> | undefined>;
+  /** Whose name this is, an id or an e-mail address; `undefined` for two, and for a person who is disabled. */
+  find(name: string): Promise<Readonly<{ account: LocalAccount; hash: string }> | undefined>;
+  /** Under which name somebody signs in. */
+  nameOf(account: LocalAccount): Promise<string>;
+  /** This instead of the one before, on the record. False as with {@link RecoveryCodes.replace}. */
+  replace(owner: Readonly<{ person: string; uid: string }>, hash: string): Promise<boolean>;
+  /** On the record. False where there is none. */
+  remove(person: string): Promise<boolean>;
+  /** Writes that it was used, on the record. False where it was replaced meanwhile. */
+  used(person: string, hash: string): Promise<boolean>;
+}
+
 /** Challenges that are good once, each for what it was made for. */
 export interface Challenges {
   keep(challenge: string, purpose: string, seconds: Seconds): Promise<void>;

@@ -6,7 +6,7 @@ import type { ApprovalDeps } from './approval.js';
 import { madePage, makePasskeyPage, type OwnPasskeyProblem } from './own-passkey-pages.js';
 import { sendPage } from './html.js';
 import { showOwnSignIn } from './own-sign-in.js';
-import { approverOf, postedBy, signedIn, type Visit as VisitOf } from './own-visit.js';
+import { approverOf, isByPassword, postedBy, signedIn, type Visit as VisitOf } from './own-visit.js';
 
 type Visit = VisitOf<ApprovalDeps>;
 
@@ -39,7 +39,8 @@ async function show(visit: Visit, problem?: OwnPasskeyProblem): Promise<void> {
     sendPage(ctx, madePage('has_one', issuer));
     return;
   }
-  if (!isFresh(approverOf(visit), clock.now())) return showOwnSignIn(ctx, deps, { problem: 'passkey', to: 'passkey' });
+  if (isByPassword(visit) || !isFresh(approverOf(visit), clock.now()))
+    return showOwnSignIn(ctx, deps, { problem: 'passkey', to: 'passkey' });
   const options = ctx.method === 'HEAD' ? {} : await confirming.passkeys.creationOptions(person, [], purposeOf(visit));
   const token = deps.secrets.placeToken(session.uid);
   sendPage(ctx, makePasskeyPage({ action: `${issuer}/approvals/passkey`, token, options, problem }));
@@ -48,7 +49,7 @@ async function show(visit: Visit, problem?: OwnPasskeyProblem): Promise<void> {
 async function make(visit: Visit, form: URLSearchParams): Promise<void> {
   const { ctx, person, deps } = visit;
   const { confirming, issuer, clock } = deps;
-  if (confirming === undefined || !isFresh(approverOf(visit), clock.now())) return show(visit);
+  if (confirming === undefined || isByPassword(visit) || !isFresh(approverOf(visit), clock.now())) return show(visit);
   const made = await confirming.passkeys.registered(form.get('answer') ?? '', purposeOf(visit));
   if (!made.ok) return show(visit, made.error === 'unreadable' || made.error === 'stale' ? made.error : 'invalid');
   const done = await confirming.own.first(person.id, made.value);

@@ -11,6 +11,7 @@ import type { Challenges } from './local-accounts.js';
 import { ownCookie, type OwnSessions, setOwnCookie, type SignInRecords } from './own-session.js';
 import { continuePage, troublePage } from './pages.js';
 import type { Passkeys } from './passkeys.js';
+import { PASSWORD_AGAIN, type PasswordFlaw, type Passwords } from './password.js';
 import type { PersonDirectory } from './people.js';
 import type { PageSecrets } from './secrets.js';
 
@@ -19,6 +20,8 @@ export type OwnSignInDeps = Readonly<{
   signIns: ReadonlyMap<string, SignInAt>;
   /** Only where there are local accounts. */
   passkeys: Passkeys | undefined;
+  /** Only where they are switched on. */
+  passwords: Passwords | undefined;
   /** What a sign-in by passkey claims. */
   passkeyAcr: string | undefined;
   challenges: Challenges;
@@ -34,10 +37,19 @@ export type OwnSignInDeps = Readonly<{
 export const Place = z.string().regex(/^(apr_[\w-]{22}|passkey)$/);
 export type Place = string;
 
-export type Asking = Readonly<{ problem?: OwnSignInProblem | undefined; to?: Place | undefined }>;
+export type Asking = Readonly<{
+  problem?: OwnSignInProblem | undefined;
+  to?: Place | undefined;
+  /** What was wrong with a password. */
+  password?: PasswordFlaw | undefined;
+}>;
 
 /** Asks who is there, afresh, and for Writ itself: no client opens this, and it leads to /approvals and nowhere else. */
-export async function showOwnSignIn(ctx: Context, deps: OwnSignInDeps, { problem, to }: Asking = {}): Promise<void> {
+export async function showOwnSignIn(
+  ctx: Context,
+  deps: OwnSignInDeps,
+  { problem, to, password }: Asking = {},
+): Promise<void> {
   const { issuer, passkeys, signIns } = deps;
   const wait = await deps.perNetwork.take(networkSeen(ctx.req));
   if (wait !== undefined) {
@@ -50,7 +62,9 @@ export async function showOwnSignIn(ctx: Context, deps: OwnSignInDeps, { problem
   const options =
     passkeys === undefined || browser === '' ? undefined : await passkeys.requestOptions(purposeOf(browser));
   const providers = [...signIns.values()].map(({ provider: { id, name } }) => ({ id, name }));
-  sendPage(ctx, ownSignInPage({ issuer, action: `${issuer}/approvals/sign-in`, to, options, providers, problem }));
+  const action = `${issuer}/approvals/sign-in`;
+  const byPassword = deps.passwords && { problem: password };
+  sendPage(ctx, ownSignInPage({ issuer, action, to, options, providers, problem, password: byPassword }));
 }
 
 /** The one form of that page: the answer of a passkey, or the provider to go to. */
@@ -65,6 +79,8 @@ export async function beginOwnSignIn(
   if (form === undefined || !SECRET.test(browser)) await showOwnSignIn(ctx, deps, { problem: 'not_from_here', to });
   else if (form.has('answer') && deps.passkeys !== undefined)
     await signInByPasskey(ctx, { answer: form.get('answer') ?? '', browser, to, passkeys: deps.passkeys }, deps);
+  else if (form.has('password') && deps.passwords !== undefined)
+    await signInByPassword(ctx, { form, to, passwords: deps.passwords }, deps);
   else if (chosen === undefined) await showOwnSignIn(ctx, deps, { problem: 'not_from_here', to });
   else await goToProvider(ctx, { chosen, browser, to }, deps);
 }
@@ -88,6 +104,26 @@ async function signInByPasskey(
   const how = { verifiedAt: authTime, acr, amr };
   await deps.sessions.begin(ctx, { person: account.id, issuer, ...how, seen, sessions: [] });
   sendPage(ctx, continuePage(addressOf(issuer, to)));
+}
+
+/** As sure of the person as a password is: `pwd`, of no class. */
+async function signInByPassword(
+  ctx: Context,
+  { form, to, passwords }: Readonly<{ form: URLSearchParams; to: Place | undefined; passwords: Passwords }>,
+  deps: OwnSignInDeps,
+): Promise<void> {
+  const seen = await deps.records.lastRevocation(); // before anybody is authenticated: what is revoked meanwhile ends it
+  const [name, password] = [form.get('name') ?? '', form.get('password') ?? ''];
+  const proved = await passwords.verified({ name: name.trim(), password, network: networkSeen(ctx.req) });
+  if (!proved.ok) {
+    await showOwnSignIn(ctx, deps, { password: proved.error, to });
+    if (proved.error !== 'wrong') ctx.set('retry-after', PASSWORD_AGAIN);
+    return;
+  }
+  const { account, amr, authTime } = proved.value;
+  const how = { verifiedAt: authTime, acr: undefined, amr };
+  await deps.sessions.begin(ctx, { person: account.id, issuer: deps.issuer, ...how, seen, sessions: [] });
+  sendPage(ctx, continuePage(addressOf(deps.issuer, to)));
 }
 
 /** What binds a sign-in on its way to this browser and this place. */

@@ -50,6 +50,14 @@ export const approverOf = ({ session, person }: Pick<Visit<unknown>, 'session' |
   verifiedAt: session.verifiedAt,
 });
 
+/** AP-17: a sign-in by the password that is for emergencies changes nothing of how its person signs in or approves. */
+export const isByPassword = ({
+  session,
+  person,
+  deps: { issuer },
+}: Pick<Visit<Pick<VisitDeps, 'issuer'>>, 'session' | 'person' | 'deps'>): boolean =>
+  person.issuer === issuer && session.amr?.includes('pwd') === true;
+
 /** RFC 9700 section 4.12: 303, so that no browser repeats a form at the next address. */
 export function seeOther(ctx: Context, address: string): void {
   ctx.status = 303;

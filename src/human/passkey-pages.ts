@@ -2,22 +2,32 @@ import { hiddenFields, html, type Markup, type Page, page } from './html.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
 import type { PasskeyFlaw } from './passkeys.js';
 import { troublePage } from './pages.js';
+import { passwordForm, passwordStatus } from './password-pages.js';
+import type { PasswordFlaw } from './password.js';
 import { lostPasskey } from './recovery-pages.js';
 
 type Form = Readonly<{ action: string; options: object; problem: PasskeyFlaw | undefined }>;
 
 /** Signs in by passkey, or leads to where else the person may have their account. */
 export function signInPage(
-  form: Form & Readonly<{ issuer: string }>,
+  form: Form &
+    Readonly<{
+      issuer: string;
+      password: (Parameters<typeof passwordForm>[0] & { problem: PasswordFlaw | undefined }) | undefined;
+    }>,
   others: readonly Readonly<{ name: string; address: string }>[],
 ): Page {
   return page(
     'Sign in',
     html`<h1>Sign in</h1>
       <p class="soft">Your device asks for your fingerprint, your face or its PIN. You need not type a name.</p>
-      ${passkeyForm('get', saying(form), 'Sign in with a passkey')} ${lostPasskey(form.issuer)}
-      ${others.length === 0 ? undefined : elsewhere(others)}`,
-    { script: PASSKEY_SCRIPT, status: statusOf(form) },
+      ${passkeyForm('get', saying(form), 'Sign in with a passkey')}
+      ${form.password === undefined ? undefined : passwordForm(form.password, form.password.problem)}
+      ${lostPasskey(form.issuer)} ${others.length === 0 ? undefined : elsewhere(others)}`,
+    {
+      script: PASSKEY_SCRIPT,
+      status: form.password?.problem === undefined ? statusOf(form) : passwordStatus(form.password.problem),
+    },
   );
 }
 

@@ -2,8 +2,10 @@ import { randomBytes } from '../base/index.js';
 import { sha256 } from '../protocol/index.js';
 
 /** Ten codes of 140 random bits each, as people read and type them: seven groups of four characters. */
-export const newRecoveryCodes = (): readonly string[] =>
-  Array.from({ length: AT_ONCE }, () => grouped([...randomBytes(LENGTH)].map((byte) => ALPHABET[byte & 31]).join('')));
+export const newRecoveryCodes = (): readonly string[] => Array.from({ length: AT_ONCE }, newRecoveryCode);
+
+export const newRecoveryCode = (): string =>
+  grouped([...randomBytes(LENGTH)].map((byte) => ALPHABET[byte & 31]).join(''));
 
 /**
  * What is kept of a code. It is found by its hash, so how long that takes says nothing of it; of so many random bits nobody
@@ -13,9 +15,15 @@ export const hashOfCode = (code: string): string => sha256(plain(code));
 
 /** The hash of what somebody typed, `undefined` where it can be none: in any case, with or without what stands between. */
 export function hashOfTyped(typed: string): string | undefined {
+  const code = typedCode(typed);
+  return code === undefined ? undefined : sha256(code);
+}
+
+/** What somebody meant who typed this. */
+export function typedCode(typed: string): string | undefined {
   if (typed.length > 256) return undefined;
   const code = plain(typed).replace(/O/g, '0').replace(/[IL]/g, '1');
-  return IS_CODE.test(code) ? sha256(code) : undefined;
+  return IS_CODE.test(code) ? code : undefined;
 }
 
 const AT_ONCE = 10;

@@ -2,10 +2,9 @@ import type { Held } from '../approval/index.js';
 import type { Seconds } from '../base/index.js';
 import { type RegistrySnapshot, sentenceFor } from '../registry/index.js';
 import { isOpen } from './approval-view.js';
-import { timeOf } from './approval-page.js';
 import { WAITING } from './approval-words.js';
 import { fitting } from './fitting.js';
-import { html, type Markup } from './html.js';
+import { html, type Markup, timeOf } from './html.js';
 
 /** Requests for the same call, the oldest first: a flood of one thing is one thing. */
 export type Group = Readonly<{

@@ -1,6 +1,6 @@
 import { decideConsent, showConsent } from './consent.js';
 import { errors } from './library.js';
-import { signInByPasskey } from './local-sign-in.js';
+import { signInByPasskey, signInByPassword } from './local-sign-in.js';
 import { beginSignIn, finishSignIn } from './sign-in.js';
 import type { Step } from './step.js';
 import { outdated } from './troubles.js';
@@ -13,7 +13,7 @@ export async function answerInteraction(step: Step): Promise<boolean> {
   const page = `${method} ${second ?? ''}`;
   if (first === '') return false;
   if (first === 'callback' && method === 'GET' && second !== undefined) await finishSignIn(step, second);
-  else if (['GET ', 'GET sign-in', 'POST consent', 'POST passkey'].includes(page))
+  else if (['GET ', 'GET sign-in', 'POST consent', 'POST passkey', 'POST password'].includes(page))
     await withInteraction(step, first, page, third);
   else return false;
   return true;
@@ -26,6 +26,7 @@ async function withInteraction(step: Step, uid: string, page: string, providerId
   else if (page === 'POST consent' && interaction.prompt.name === 'consent') await decideConsent(step, interaction);
   else if (page === 'GET ' && interaction.prompt.name === 'consent') await showConsent(step, interaction);
   else if (page === 'POST passkey' && interaction.prompt.name === 'login') await signInByPasskey(step, interaction);
+  else if (page === 'POST password' && interaction.prompt.name === 'login') await signInByPassword(step, interaction);
   else if (page.startsWith('GET') && interaction.prompt.name === 'login')
     await beginSignIn(step, interaction, providerId);
   else outdated(context);

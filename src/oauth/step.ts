@@ -1,12 +1,17 @@
 import type { ParameterizedContext } from 'koa';
 import type { Clock, Seconds } from '../base/index.js';
-import type { PageSecrets, Passkeys, PersonDirectory, SignInAt } from '../human/index.js';
+import type { PageSecrets, Passkeys, Passwords, PersonDirectory, SignInAt } from '../human/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import type { Provider } from './library.js';
 import type { EngineStore, SignOuts } from './ports.js';
 
 /** Sign-in by passkey, and what such a one claims as `acr`. */
-export type LocalSignIn = Readonly<{ passkeys: Passkeys; acr: string | undefined }>;
+export type LocalSignIn = Readonly<{
+  passkeys: Passkeys;
+  acr: string | undefined;
+  /** Only where they are switched on. */
+  passwords: Passwords | undefined;
+}>;
 
 export type InteractionDeps = Readonly<{
   issuer: string;

@@ -24,6 +24,7 @@ export { openHeldPasskeys } from './held-passkeys.js';
 export { openInvitations, openLocalAccounts } from './local-accounts.js';
 export { openNotices } from './notices.js';
 export { openOwnPasskeys } from './own-passkeys.js';
+export { openPasswords } from './passwords.js';
 export { openRecoveryCodes } from './recovery-codes.js';
 export { openPeople } from './people.js';
 export { openPolicies } from './policy-store.js';

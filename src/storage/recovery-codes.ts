@@ -89,7 +89,7 @@ const LINK_SECONDS = 15 * 60;
 const LEFT = 'SELECT count(*)::int AS left FROM recovery_code WHERE person_id = $1';
 
 /** Whoever has a passkey and is signed in still. The row is held, so that it is there until the codes are. */
-const MAKER = `
+export const MAKER = `
   SELECT p.id AS person FROM person p
   WHERE p.id = $1 AND p.issuer = $2 AND p.status = 'active' AND EXISTS (SELECT 1 FROM passkey k WHERE k.person_id = p.id)
     AND EXISTS (SELECT 1 FROM engine_record r WHERE r.uid = $3 AND r.payload ->> 'accountId' = p.id)
@@ -106,7 +106,9 @@ const SPEND = `
   DELETE FROM enrolment WHERE person_id = $2 AND used_at IS NULL AND expires_at > clock_timestamp()`;
 
 /** In a statement after the links: it waits for whoever makes a passkey by one of them, and this sees that passkey. */
-const REMOVE = 'DELETE FROM passkey WHERE person_id = $1 RETURNING id AS passkey';
+const REMOVE = `
+  WITH password AS (DELETE FROM password WHERE person_id = $1)
+  DELETE FROM passkey WHERE person_id = $1 RETURNING id AS passkey`;
 
 const OPEN = `
   INSERT INTO enrolment (token_hash, person_id, expires_at)

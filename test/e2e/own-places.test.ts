@@ -5,7 +5,9 @@ import { hasChromium, inChromium, launch, LOOKS, visit } from '../support/chromi
 import { ALICE } from '../support/company.js';
 import { type LocalWorld, startLocalWorld } from '../support/local-world.js';
 
-const local: LocalWorld | undefined = hasChromium ? await startLocalWorld() : undefined;
+const local: LocalWorld | undefined = hasChromium
+  ? await startLocalWorld({ env: { WRIT_BREAK_GLASS_PASSWORDS: 'true' } })
+  : undefined;
 let world: AskingWorld;
 let browser: Browser;
 beforeAll(async () => {
@@ -44,6 +46,42 @@ inChromium('a person’s own places, in Chromium', () => {
       expect([path, answer?.status()]).toEqual([path, 200]);
       expect(await look(name)).toEqual([]);
     }
+    expect(complaints).toEqual([]);
+    await page.context().close();
+  });
+
+  it.each(LOOKS)('a password for emergencies and its use, on a $name in $colours colours', async (looks) => {
+    if (local === undefined) throw new Error('no local accounts');
+    const { page, complaints, look } = await visit(browser, looks);
+    const email = `grace-${looks.name}-${looks.colours}@example.com`;
+    const { body } = await local.admin('POST', '/persons', { name: 'Grace Hopper', email });
+    await page.goto((body as { link: string }).link);
+    await page.click('button:has-text("Make a passkey")');
+    await titled(page, 'Your passkey is ready');
+    await page.goto(`${local.issuer}/approvals`);
+    await page.click('button:has-text("Sign in with a passkey")');
+    await titled(page, 'Approvals');
+    await page.click('button:has-text("Make a password")');
+    await titled(page, 'Your password for emergencies');
+    expect(await look('password')).toEqual([]);
+    const password = (await page.locator('dd code').textContent()) ?? '';
+    await page.context().clearCookies();
+    await page.goto(`${local.issuer}/approvals`);
+    await page.click('summary');
+    await page.fill('[name=name]', email);
+    await page.fill('[name=password]', 'nothing');
+    expect(await look('password-sign-in')).toEqual([]);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('[role=alert]:visible');
+    expect(await look('password-wrong')).toEqual([]);
+    await page.fill('[name=name]', email);
+    await page.fill('[name=password]', password);
+    await page.keyboard.press('Enter');
+    await titled(page, 'Approvals');
+    expect(await look('password-held')).toEqual([]);
+    await page.click('button:has-text("Make ten recovery codes")');
+    await titled(page, 'Sign in to Writ');
+    expect(await look('password-not-enough')).toEqual([]);
     expect(complaints).toEqual([]);
     await page.context().close();
   });

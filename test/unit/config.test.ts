@@ -63,6 +63,7 @@ describe('the configuration', () => {
       logRetentionDays: undefined,
       logWitnesses: [],
       localAccounts: false,
+      breakGlassPasswords: false,
       logCopies: [],
       trustDomain: 'localhost',
       trustedProxies: [],
