@@ -3,11 +3,12 @@ import Koa, { type Context } from 'koa';
 import { adminPrefix, adminTokenDigest, createAdmin } from './admin/index.js';
 import { auditPrefix, auditRoutes } from './audit-routes.js';
 import { logSigner, outcomesRoute, sessionClosesAfter } from './audit/index.js';
-import { authzenRoutes, bindingTokens, type DecisionLog } from './authzen/index.js';
+import { type AccessRequests, authzenRoutes, bindingTokens, type DecisionLog } from './authzen/index.js';
 import { agentKeys, keySource, mayBeAsked } from './client/index.js';
 import { type Config, isAddress } from './config/index.js';
 import { markChanged } from './drift/index.js';
 import {
+  boughtCall,
   type Deferrals,
   type ExchangeSettings,
   rememberSignatures,
@@ -136,7 +137,13 @@ export function application(house: House): RequestListener {
   const seen = { report, networkOf: networkOf(config.trustedProxies) };
   const { decisionPoints } = house;
   const authzen = {
-    ...{ ...shared, people: shared.persons, decisionPoints, decisions: decisionsOf(house), requests: house.approvals },
+    ...{
+      ...shared,
+      people: shared.persons,
+      decisionPoints,
+      decisions: decisionsOf(house),
+      requests: requestsOf(house, deferrals),
+    },
     requestKeys: openIdempotency(database),
     bindings: bindingTokens(config.issuer, secrets.encryptionKeys),
   };
@@ -202,6 +209,15 @@ const usesWhileSound = (states: TokenStates, { operations: { log } }: House): To
   ask: async (question) => {
     if (question.consume !== undefined || question.renew !== undefined) log.stand();
     return states.ask(question);
+  },
+});
+
+/** Requests to people, as whoever serves tools asks for them. */
+const requestsOf = ({ approvals }: House, deferrals: Deferrals | undefined): AccessRequests => ({
+  ...approvals,
+  bought: async (id) => {
+    const found = await deferrals?.recorded(id);
+    return found && boughtCall(found.recorded);
   },
 });
 

@@ -10,7 +10,7 @@ export {
   type Unfreezable,
   waitsUntil,
 } from './binding.js';
-export { discharged, type PolicyTexts } from './discharge.js';
+export { discharged, type PolicyTexts, stillLifted, textsOf } from './discharge.js';
 export {
   type About,
   approvalKey,

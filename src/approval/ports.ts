@@ -17,6 +17,8 @@ export type About = Readonly<{
   number: string;
   /** Who gets what is approved: the agent that waits for a token, or the server that asked about a call of its own tool. */
   by: 'agent' | 'server';
+  /** SHA-256 of the text of each policy that asks; known also once the request is over. */
+  texts: Readonly<Record<string, string>>;
 }>;
 
 /** A request to people that is to be kept. */

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { z } from 'zod';
-import type { Held } from '../approval/index.js';
+import { type Held, textsOf } from '../approval/index.js';
 import { newId, randomText } from '../base/index.js';
 import { asClient, challenged, withBearerAssertion } from '../client/index.js';
 import { type Answer, digest, type FormRequest, type JsonObject, sha256 } from '../protocol/index.js';
@@ -152,6 +152,7 @@ async function askOnce(
     tier: tool?.tier ?? 'critical',
     number,
     by: 'server',
+    texts: textsOf(ask.demands),
   } as const;
   // The evaluation is what links a denial, its request and what comes of it in the log.
   const asked = await requests.ask({ id: newId('apr'), frozen, decision: evaluation, jkt, request: {}, about }, now);

@@ -1,4 +1,3 @@
-import { discharged } from '../approval/index.js';
 import { err, ok, type Result } from '../base/index.js';
 import type { Caller } from '../client/index.js';
 import { type CallQuestion, decideCall } from '../policy/index.js';
@@ -67,8 +66,9 @@ async function decideKnown(
   const network = agents[0] === caller.clientId ? http.network : asked.ip;
   const { requestId } = http;
   const call = isOwnServer ? callOf(asked, person.id, rules.registry) : undefined;
-  const grant = asked.approval === undefined ? undefined : await grantOf(asked.approval, { call, jkt }, moment);
-  const lifted = grant?.ok === true && rules.policies ? discharged(grant.value.approval, rules.policies.texts) : [];
+  const grant =
+    asked.approval === undefined ? undefined : await grantOf(asked.approval, { call, jkt, txn: asked.txn }, moment);
+  const lifted = grant?.ok === true ? grant.value.lifted : [];
   const verdict = await decideCall(question, { ...rules, network, discharged: lifted }, { now, requestId });
   return completed(decidedCall(verdict, tool, now), { question: evaluation, call, asked, grant }, moment);
 }

@@ -1,4 +1,4 @@
-import { type Call, callDigest, transition } from '../approval/index.js';
+import { type Call, callDigest, discharged, type Held, stillLifted, transition } from '../approval/index.js';
 import { err, ok, type Result } from '../base/index.js';
 import { sha256 } from '../protocol/index.js';
 import type { RegistrySnapshot } from '../registry/index.js';
@@ -10,23 +10,44 @@ import type { Moment } from './moment.js';
 export type NotGranted =
   'approval_expired' | 'out_of_scope' | 'grant_pending' | 'policy_denied' | 'approval_unverifiable';
 
+type About = Readonly<{ call: Call | undefined; jkt: string | undefined; txn: string | undefined }>;
+
 /** AR-01: looked up, never believed. It has to be of this server and key, for exactly this call (AR-04), and unspent. */
-export async function grantOf(
-  id: string,
-  { call, jkt }: Readonly<{ call: Call | undefined; jkt: string | undefined }>,
-  { requests, now, taken }: Pick<Moment, 'requests' | 'now' | 'taken'>,
-): Promise<Result<Granted, NotGranted>> {
+export async function grantOf(id: string, about: About, moment: Moment): Promise<Result<Granted, NotGranted>> {
+  const { requests, now, rules } = moment;
+  const { call } = about;
   const held = await requests.byId(id, now);
-  const isTheirs = held?.about.by === 'server' && held.server === call?.server;
-  const digest = call && callDigest(call);
-  if (held === undefined || !isTheirs || digest?.ok !== true) return err('approval_unverifiable');
+  if (call === undefined || held?.server !== call.server) return err('approval_unverifiable');
+  if (held.about.by === 'agent') return boughtBy(held, { ...about, call }, moment);
+  const digest = callDigest(call);
   const { approval, state } = held;
   if (state === 'refused') return err('policy_denied');
-  if (approval === undefined || taken.has(id)) return err('approval_expired');
-  if (approval.frozen.call !== digest.value || held.jkt !== jkt) return err('out_of_scope');
+  if (approval === undefined || moment.taken.has(id)) return err('approval_expired');
+  if (!digest.ok || approval.frozen.call !== digest.value || held.jkt !== about.jkt) return err('out_of_scope');
   if (state === 'asked') return err('grant_pending');
   const used = transition(approval, { event: 'use', call: digest.value }, now);
-  return used.ok && !(await requests.isCutOff(held)) ? ok({ held, approval }) : err('approval_expired');
+  if (!used.ok || (await requests.isCutOff(held))) return err('approval_expired');
+  const lifted = rules.policies === undefined ? [] : discharged(approval, rules.policies.texts);
+  return ok({ held, lifted, until: held.expiresAt, isSpent: true });
+}
+
+/**
+ * An agent's own approval, at the server that its token is for: good for the call of that token, as long as that lives. It is
+ * spent already; how often the token may be used, it says itself.
+ */
+async function boughtBy(
+  held: Held,
+  { call, jkt, txn }: About & Readonly<{ call: Call }>,
+  { requests, now, rules }: Moment,
+): Promise<Result<Granted, NotGranted>> {
+  const bought = held.state === 'used' ? await requests.bought(held.id) : undefined;
+  if (bought === undefined) return err('approval_expired');
+  const { transaction, person, tool, argumentsSha256, expiresAt } = bought;
+  const isTheirs = person === call.person && held.client === call.chain[0] && held.jkt === jkt && transaction === txn;
+  if (!isTheirs || tool !== call.tool || argumentsSha256 !== call.argumentsSha256) return err('out_of_scope');
+  if (now >= expiresAt || (await requests.isCutOff(held))) return err('approval_expired');
+  const lifted = rules.policies === undefined ? [] : stillLifted(held, rules.policies.texts);
+  return ok({ held, lifted, until: expiresAt, isSpent: false });
 }
 
 /**

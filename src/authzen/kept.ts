@@ -1,4 +1,5 @@
-import type { Approval, Call, Frozen, Held } from '../approval/index.js';
+import type { Call, Frozen, Held } from '../approval/index.js';
+import type { Seconds } from '../base/index.js';
 import type { Ask } from '../policy/index.js';
 import type { JsonObject } from '../protocol/index.js';
 import type { AskedCall } from './asked-call.js';
@@ -9,8 +10,14 @@ export type Requested = Readonly<{ ask: Ask; frozen: Frozen; call: Call }> &
   Pick<AskedCall['about'], 'jkt' | 'task' | 'purpose'> &
   Readonly<{ network: string | undefined }>;
 
-/** A request that holds for the call of now. */
-export type Granted = Readonly<{ held: Held; approval: Approval }>;
+/** A request that holds for the call of now, until then, with the policies that it lifts. */
+export type Granted = Readonly<{
+  held: Held;
+  lifted: readonly string[];
+  until: Seconds;
+  /** A yes spends it; not that of a token which it has bought already. */
+  isSpent: boolean;
+}>;
 
 /** An answer with what the log keeps of the question. */
 export type Kept = Decided &

@@ -1,4 +1,5 @@
 import type { Approvals } from '../approval/index.js';
+import type { Seconds } from '../base/index.js';
 import type { Spend } from '../client/index.js';
 import type { RegistrySnapshot } from '../registry/index.js';
 
@@ -31,7 +32,20 @@ export interface DecisionLog {
 }
 
 /** Requests to people, of the same store as those of the exchange. */
-export type AccessRequests = Pick<Approvals, 'ask' | 'byId' | 'answer' | 'isCutOff' | 'used'>;
+export type AccessRequests = Pick<Approvals, 'ask' | 'byId' | 'answer' | 'isCutOff' | 'used'> &
+  Readonly<{
+    /** The token that the approval of an agent's request bought, and that is on the record. */
+    bought(id: string): Promise<Bought | undefined>;
+  }>;
+
+/** A token for one exact call. */
+export type Bought = Readonly<{
+  transaction: string;
+  person: string;
+  tool: string;
+  argumentsSha256: string;
+  expiresAt: Seconds;
+}>;
 
 /** Keys of requests, so that one asks people once; `key` and `request` are hashes, `holder` is one attempt. */
 export interface RequestKeys {

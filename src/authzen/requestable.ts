@@ -24,8 +24,7 @@ export function completed(
   { question, call, asked, grant }: About,
   moment: Moment,
 ): Omit<Kept, 'about'> {
-  if (decided.answer.decision)
-    return grant?.ok === true ? { ...withContext(decided, approvalOf(grant.value)), spends: grant.value } : decided;
+  if (decided.answer.decision) return grant?.ok === true ? permitted(decided, grant.value) : decided;
   const requested = requestedOf(decided, { call, asked }, moment);
   const request = requested && requestOf(decided, { question, requested }, moment);
   if (grant === undefined) return { ...withContext(decided, request), requested };
@@ -51,8 +50,13 @@ const withContext = (decided: Decided, more: JsonObject = {}): Decided => ({
   answer: { ...decided.answer, context: { ...decided.answer.context, ...more } },
 });
 
-const approvalOf = ({ held }: Granted): JsonObject => ({
-  approval: { id: held.id, approved_until: instant(held.expiresAt) },
+const permitted = (decided: Decided, grant: Granted): Omit<Kept, 'about'> => ({
+  ...withContext(decided, approvalOf(grant)),
+  ...(grant.isSpent ? { spends: grant } : {}),
+});
+
+const approvalOf = ({ held, until }: Granted): JsonObject => ({
+  approval: { id: held.id, approved_until: instant(until) },
 });
 
 function requestedOf(

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { z } from 'zod';
-import { freeze, WAIT, waitsUntil } from '../approval/index.js';
+import { freeze, textsOf, WAIT, waitsUntil } from '../approval/index.js';
 import { err, newId, type Result, type Seconds } from '../base/index.js';
 import type { Presenter } from '../delegation/index.js';
 import type { Ask } from '../policy/index.js';
@@ -65,6 +65,7 @@ async function defer(
     network: http.network,
     number: String(randomInt(10, 100)),
     by: 'agent',
+    texts: textsOf(ask.demands),
   } as const;
   const kept = await deferrals.ask(
     {

@@ -1,3 +1,4 @@
+export { boughtCall } from './bought.js';
 export { deferredTokenEndpoint, type DeferredDeps } from './deferred.js';
 export { tokenExchangeEndpoint, type TokenExchangeDeps } from './endpoint.js';
 export type { ExchangeDeps, ExchangeSettings } from './deps.js';

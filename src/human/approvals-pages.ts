@@ -38,7 +38,7 @@ export function ownSignInPage({ issuer, action, to, options, providers, problem,
       <p class="soft">${T.signIn.lead}</p>
       ${said === undefined || options !== undefined ? undefined : html`<p class="warn" role="alert">${said}</p>`}
       ${options === undefined ? undefined : passkeyForm('get', { action, options, said, hidden: { to } }, T.signIn.byPasskey)}
-      ${password === undefined ? undefined : passwordForm({ action, hidden: { to } }, password.problem)}
+      ${password === undefined || (problem !== undefined && BY_PASSKEY.has(problem)) ? undefined : passwordForm({ action, hidden: { to } }, password.problem)}
       ${options === undefined ? undefined : lostPasskey(issuer)}
       ${options === undefined && providers.length === 0 ? html`<p>${T.signIn.nobody}</p>` : undefined}
       <div class="choices">
@@ -64,6 +64,9 @@ export function ownSignInPage({ issuer, action, to, options, providers, problem,
     },
   );
 }
+
+/** AP-17: what a password is not enough for. */
+const BY_PASSKEY: ReadonlySet<OwnSignInProblem> = new Set<OwnSignInProblem>(['passkey', 'codes', 'password']);
 
 /** What needs a sign-in of just now. */
 const AGAIN: ReadonlySet<OwnSignInProblem> = new Set<OwnSignInProblem>([

@@ -70,6 +70,7 @@ const AboutRow = z.object({
   network: z.string().nullable(),
   number: z.string(),
   by: z.enum(['agent', 'server']).default('agent'),
+  texts: z.record(z.string(), z.string()).default({}),
 });
 
 const Row = z.object({

@@ -57,6 +57,7 @@ const asking = (
     network: '127.0.0.1',
     number: '42',
     by: 'agent',
+    texts: {},
   },
 });
 

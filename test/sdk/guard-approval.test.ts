@@ -29,6 +29,7 @@ type Fetch = (url: string | URL, init?: RequestInit) => Promise<Response>;
 /** A guarded MCP server of the official SDK that asks Writ at call time, and the fetch of a client with a token for it. */
 async function server(
   change = (task: Record<string, unknown>): unknown => task,
+  given?: string,
 ): Promise<{ fetch: Fetch; ran: string[]; refused: Refused[] }> {
   const [ran, refused]: [string[], Refused[]] = [[], []];
   const { id, key } = world.rs1;
@@ -54,9 +55,9 @@ async function server(
   });
   const handle = guard.fetch((request, given) => handler.fetch(request, given));
   const details = tools(tool('write_file'));
-  const token = tokenOf(
-    await world.exchange({ subject_token: await world.tokenFor(ALICE), authorization_details: details }),
-  );
+  const token =
+    given ??
+    tokenOf(await world.exchange({ subject_token: await world.tokenFor(ALICE), authorization_details: details }));
   const authorized: Fetch = (url, init) => {
     const headers = new Headers(init?.headers);
     headers.set('authorization', `Bearer ${token}`);
@@ -143,6 +144,17 @@ describe('a call that waits for an approval, at a guard that asks Writ (STANDARD
     const second = (await client.callTool(call)) as Shown;
     expect(second).toMatchObject(REQUIRED);
     expect(second.structuredContent?.approval_uri).not.toBe(first.structuredContent?.approval_uri);
+    expect(ran).toEqual([pathOf(call)]);
+  });
+
+  it('asks nobody again whose approval has bought the token already', async () => {
+    await activate(world, ASK);
+    const call = aCall();
+    const own = await world.ask(call.arguments);
+    await press(own.page, 'approve');
+    const { fetch: at, ran } = await server((task) => task, tokenOf(await world.poll(own)));
+    const client = await modern(at);
+    expect(await client.callTool(call)).toEqual(done);
     expect(ran).toEqual([pathOf(call)]);
   });
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { decodeJwt } from 'jose';
 import { leafFlaws } from '../../src/audit/index.js';
 import { ASK, type AskingWorld, startAskingWorld } from '../support/asking-world.js';
 import { aboutCall } from '../support/authzen.js';
@@ -6,7 +7,7 @@ import { Browser } from '../support/browser.js';
 import { ALICE } from '../support/company.js';
 import { activate } from '../support/policies.js';
 import { type Client, RS1 } from '../support/world.js';
-import { answerOf, assertion, type Reply, request } from '../support/writ.js';
+import { answerOf, assertion, type Reply, request, tokenOf } from '../support/writ.js';
 
 type Body = Record<string, unknown>;
 type Task = Readonly<{
@@ -458,22 +459,6 @@ describe('ARAP: the evaluation after an approval', () => {
     expect((body as { context: Body }).context).not.toHaveProperty('access_request');
   });
 
-  it.each<[string, () => Body]>([
-    ['its tool', () => ({ tool: `${RS1}#write_file` })],
-    ['its server', () => ({ server: RS1 })],
-    ['its agent', () => ({ agent: 'agt_a1' })],
-    ['its person', () => ({ person: alice })],
-  ])('gives nothing that was approved before %s was revoked', async (_what, target) => {
-    const { again } = await approved();
-    const revoked = await world.admin('POST', '/revocations', { ...target(), reason: 'test' });
-    expect(revoked.status).toBe(201);
-    expect((await evaluate(again)).body).toEqual(refusedBecause('approval_expired', { next_action: 'request' }));
-    await world.writ.database.prisma.$executeRawUnsafe(
-      `UPDATE revocation SET revoked_at = revoked_at - interval '1 minute'`,
-    );
-    browser = await world.signedIn();
-  });
-
   it('asks anew where the policy that asked says something else by now', async () => {
     const { again } = await approved();
     await activate(world, ASK.replace('each write', 'each and every write'));
@@ -509,5 +494,86 @@ describe('ARAP: the evaluation after an approval', () => {
       400,
       { error: 'invalid_request', error_description },
     ]);
+  });
+});
+
+describe('the approval by which a token was bought, where its call is decided', () => {
+  /** A token of a deferred exchange, and the question of the server that it is for. */
+  async function bought(): Promise<{ question: Body; approval: Body }> {
+    const args = { path: `/tmp/${String(++count)}` };
+    const own = await world.ask(args);
+    await browser.submit(await browser.get(own.page), { action: 'approve' });
+    const claims = decodeJwt<{ txn: string; writ: { approval: string } }>(tokenOf(await world.poll(own)));
+    const question = aboutCall(alice, 'write_file', { arguments: args, txn: claims.txn });
+    return { question, approval: { id: claims.writ.approval } };
+  }
+
+  it('lets that call through, and is not spent: the token says how often it may be used', async () => {
+    const { question, approval } = await bought();
+    for (const one of [1, 2]) {
+      const { body } = await evaluate(withContext(question, { approval }));
+      expect([one, body]).toEqual([
+        one,
+        {
+          decision: true,
+          context: {
+            evaluation_id: expect.stringMatching(/^dec_/),
+            evaluated_at: expect.stringMatching(/Z$/),
+            policies: ['agents', 'people'],
+            approval: { id: approval['id'], approved_until: expect.stringMatching(/\.000Z$/) },
+          },
+        },
+      ]);
+    }
+    expect((await evaluate(question)).body).toMatchObject({ decision: false, context: { remedy: 'approval' } });
+  });
+
+  it.each<[string, (question: Body) => Body]>([
+    ['other arguments', (question) => withContext(question, { arguments: { path: '/etc/passwd' } })],
+    ['another transaction', (question) => withContext(question, { txn: 'another' })],
+    ['another key', (question) => withContext(question, { cnf: { jkt: 'A'.repeat(43) } })],
+    [
+      'another agent',
+      (question) => ({ ...question, subject: { type: 'identity', id: alice, properties: { act: 'agt_a2' } } }),
+    ],
+  ])('covers no %s', async (_what, change) => {
+    const { question, approval } = await bought();
+    expect((await evaluate(change(withContext(question, { approval })))).body).toMatchObject({ decision: false });
+  });
+
+  it('lifts no policy that says something else by now', async () => {
+    const { question, approval } = await bought();
+    await activate(world, ASK.replace('each write', 'each and every write'));
+    const { body } = await evaluate(withContext(question, { approval }));
+    await activate(world, ASK);
+    expect(body).toEqual(refusedBecause('approval_expired', { next_action: 'request' }));
+  });
+
+  it('is nothing before it has bought one', async () => {
+    const args = { path: `/tmp/${String(++count)}` };
+    const own = await world.ask(args);
+    await browser.submit(await browser.get(own.page), { action: 'approve' });
+    const question = aboutCall(alice, 'write_file', { arguments: args, approval: { id: own.id } });
+    expect((await evaluate(question)).body).toEqual(refusedBecause('approval_expired', { next_action: 'request' }));
+    expect((await world.poll(own)).status).toBe(200);
+  });
+});
+
+// Last: nobody is signed in any more, and no token is good.
+describe('ARAP: a revocation', () => {
+  it.each<[string, () => Body]>([
+    ['its tool', () => ({ tool: `${RS1}#write_file` })],
+    ['its server', () => ({ server: RS1 })],
+    ['its agent', () => ({ agent: 'agt_a1' })],
+    ['its person', () => ({ person: alice })],
+  ])('gives nothing that was approved before %s was revoked', async (_what, target) => {
+    const { again } = await approved();
+    const revoked = await world.admin('POST', '/revocations', { ...target(), reason: 'test' });
+    expect(revoked.status).toBe(201);
+    expect((await evaluate(again)).body).toEqual(refusedBecause('approval_expired', { next_action: 'request' }));
+    await world.writ.database.prisma.$executeRawUnsafe(
+      `UPDATE revocation SET revoked_at = revoked_at - interval '1 minute'`,
+    );
+    browser = await world.signedIn();
   });
 });

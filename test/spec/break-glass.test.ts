@@ -237,6 +237,7 @@ describe('a sign-in by the password for emergencies (AP-17)', () => {
     const before = await kept(owner.id);
     const refused = await browser.submit(formOf(await browser.get(place), `${place}/${path}`), fields);
     expect([refused.status, alertOf(refused)?.startsWith(said)]).toEqual([403, true]);
+    expect(refused.body).not.toContain('name="password"');
     expect(await kept(owner.id)).toEqual(before);
     expect(await world.rows(`SELECT 1 FROM recovery_code WHERE person_id = '${owner.id}'`)).toEqual([]);
   });

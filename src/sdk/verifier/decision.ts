@@ -121,6 +121,8 @@ function questionOf(call: ToolCall, { token, extra }: AuthInfo, { grant, issuerI
       auth_time: authTime,
       arguments: call.arguments,
       cnf: bindingOf(token),
+      // What a person approved when the token was asked for; Writ looks it up.
+      approval: delegation.approval === undefined ? undefined : { id: delegation.approval },
     },
   };
   const question = copyJson(given);
