@@ -194,7 +194,7 @@ describe.each(databaseKinds.filter((kind) => kind === 'server'))('an outage (%s)
       );
     };
     await Promise.all([both('left', 'right'), both('right', 'left')]);
-    expect(arrived).toBe(3);
+    expect(arrived).toBeGreaterThanOrEqual(3);
     const subjects = await database.prisma.person.findMany({ orderBy: { id: 'asc' }, select: { subject: true } });
     expect(subjects.map(({ subject }) => subject)).toEqual(['left!!', 'right!!']);
     await drop();
