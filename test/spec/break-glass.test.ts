@@ -257,10 +257,9 @@ describe('a sign-in by the password for emergencies (AP-17)', () => {
     for (const headers of [{}, { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' }]) {
       const body = new URLSearchParams({ name: owner.email, password });
       const refused = await fetch(`${place}/sign-in`, { method: 'POST', headers, body });
-      expect([refused.status, refused.headers.getSetCookie().some((one) => one.startsWith('writ_approvals='))]).toEqual([
-        400,
-        false,
-      ]);
+      expect([refused.status, refused.headers.getSetCookie().some((one) => one.startsWith('writ_approvals='))]).toEqual(
+        [400, false],
+      );
     }
     expect(await factsOf(owner.id)).toEqual([{ what: 'password_made' }]);
   });
