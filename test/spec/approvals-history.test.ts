@@ -34,7 +34,7 @@ const itemsIn = (body: string): readonly string[] =>
 async function caughtUp(): Promise<void> {
   await world.writ.flush();
   const behind = `SELECT 1 FROM log_pending UNION ALL
-    SELECT 1 FROM log_tree t, log_consumer c WHERE c.name = 'search' AND c.index < t.size`;
+    SELECT 1 FROM log_tree t LEFT JOIN log_consumer c ON c.name = 'search' WHERE coalesce(c.index, 0) < t.size`;
   for (let tries = 0; tries < 100; tries++) {
     if ((await world.writ.database.prisma.$queryRawUnsafe<object[]>(behind)).length === 0) return;
     await pause(100);
