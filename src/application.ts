@@ -33,7 +33,7 @@ import {
   type Step,
   windowLimit,
 } from './http/index.js';
-import type { DeferralEnder, HandleReader, TokenStates } from './introspection/index.js';
+import type { HandleReader, TokenStates } from './introspection/index.js';
 import {
   type ApprovalDeps,
   approvalRoutes,
@@ -124,7 +124,7 @@ export function application(house: House): RequestListener {
     running,
     revoker: states,
     transactionOf: handleReader(transactionHandles(house.secrets.encryptionKeys)),
-    endDeferral: exchange.deferrals && deferralEnder(exchange.deferrals),
+    endDeferral: exchange.deferrals?.withdraw,
   };
   const rotation = { ...introspection, keyOverlap: config.agentKeyOverlapHours * 3_600 };
   const companySignOuts = {
@@ -254,14 +254,6 @@ const handleReader =
   (handle, clientId, now) => {
     const opened = handles.open(handle, now);
     return opened.ok && opened.value.client === clientId ? opened.value.id : undefined;
-  };
-
-/** RFC 7009: the request is withdrawn by the client that asked it; to whoever did not, nothing is said. */
-const deferralEnder =
-  (deferrals: Deferrals): DeferralEnder =>
-  async (code, clientId, now) => {
-    const polled = await deferrals.poll(code, clientId, now);
-    if (polled !== undefined) await deferrals.answer(polled.held.id, { event: 'withdraw', by: clientId }, { now });
   };
 
 function exchangeOf(

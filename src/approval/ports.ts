@@ -97,8 +97,11 @@ export interface Approvals {
     event: Exclude<ApprovalEvent, { event: 'use' }>,
     at: Readonly<{ now: Seconds; shown?: string | undefined }>,
   ): Promise<Result<Held, NotPossible> | undefined>;
-  /** Whether its server or its tool was revoked since it was asked; of what a server asked, also its person and agents. */
-  isCutOff(held: Held): Promise<boolean>;
+  /**
+   * Whether the word that was given counts no more: the server or the tool was revoked since it was asked (of what a server
+   * asked, also the person or an agent), or whoever granted it was revoked since, disabled, or is of no group that may.
+   */
+  isVoid(held: Held): Promise<boolean>;
   /** One approval, one token or one call: it is over, whatever became of its redemption. */
   used(id: string, now: Seconds): Promise<void>;
 }

@@ -16,6 +16,8 @@ export type ApprovalEvent =
   | Readonly<{ event: 'grant' | 'refuse'; by: Approver; sha256: string }>
   /** By the agent that asked, the server whose tool it is, or the person whom it is about. */
   | Readonly<{ event: 'withdraw'; by: string }>
+  /** What was granted counts no more, or is forbidden by now: Writ ends it. */
+  | Readonly<{ event: 'lapse' }>
   /** `call`: the digest of what would be done now. */
   | Readonly<{ event: 'use'; call: string }>;
 
@@ -49,6 +51,8 @@ export function transition(approval: Approval, event: ApprovalEvent, now: Second
       return refuse(current, event);
     case 'withdraw':
       return withdraw(current, event.by);
+    case 'lapse':
+      return state === 'granted' ? ok({ ...current, state: 'withdrawn' }) : err({ reason: 'not_granted', state });
     case 'use':
       return use(current, event.call);
   }

@@ -26,7 +26,7 @@ export async function grantOf(id: string, about: About, moment: Moment): Promise
   if (!digest.ok || approval.frozen.call !== digest.value || held.jkt !== about.jkt) return err('out_of_scope');
   if (state === 'asked') return err('grant_pending');
   const used = transition(approval, { event: 'use', call: digest.value }, now);
-  if (!used.ok || (await requests.isCutOff(held))) return err('approval_expired');
+  if (!used.ok || (await requests.isVoid(held))) return err('approval_expired');
   const lifted = rules.policies === undefined ? [] : discharged(approval, rules.policies.texts);
   return ok({ held, lifted, until: held.expiresAt, isSpent: true });
 }
@@ -45,7 +45,7 @@ async function boughtBy(
   const { transaction, person, tool, argumentsSha256, expiresAt } = bought;
   const isTheirs = person === call.person && held.client === call.chain[0] && held.jkt === jkt && transaction === txn;
   if (!isTheirs || tool !== call.tool || argumentsSha256 !== call.argumentsSha256) return err('out_of_scope');
-  if (now >= expiresAt || (await requests.isCutOff(held))) return err('approval_expired');
+  if (now >= expiresAt || (await requests.isVoid(held))) return err('approval_expired');
   const lifted = rules.policies === undefined ? [] : stillLifted(held, rules.policies.texts);
   return ok({ held, lifted, until: expiresAt, isSpent: false });
 }

@@ -32,7 +32,7 @@ export interface DecisionLog {
 }
 
 /** Requests to people, of the same store as those of the exchange. */
-export type AccessRequests = Pick<Approvals, 'ask' | 'byId' | 'answer' | 'isCutOff' | 'used'> &
+export type AccessRequests = Pick<Approvals, 'ask' | 'byId' | 'answer' | 'isVoid' | 'used'> &
   Readonly<{
     /** The token that the approval of an agent's request bought, and that is on the record. */
     bought(id: string): Promise<Bought | undefined>;

@@ -39,7 +39,7 @@ export function deferredTokenEndpoint(http: FormRequest, deps: DeferredDeps): Pr
     // RFC 9449: the key of the first request, or none as then.
     const isTheirs = proof.ok && polled?.held.jkt === proof.value.jkt;
     const isGranted = polled?.held.state === 'granted';
-    if (polled !== undefined && isTheirs && isGranted && !polled.isCutOff)
+    if (polled !== undefined && isTheirs && isGranted && !polled.isVoid)
       return redeem(http, { caller, registry, now, held: polled.held }, deps);
     const spends = [...caller.spends, ...(proof.ok ? proof.value.spends : [])];
     const spent = await deps.polls.ask({
@@ -52,7 +52,10 @@ export function deferredTokenEndpoint(http: FormRequest, deps: DeferredDeps): Pr
     if (!proof.ok) return refused(proof.error, now);
     if (polled === undefined) return refuse(CODE.error, CODE.error_description);
     if (!isTheirs) return refuse('invalid_dpop_proof', 'the DPoP proof is by another key than the first request');
-    if (isGranted) return refuse('access_denied', 'what was approved has been revoked since');
+    if (isGranted) {
+      await lapse(polled.held, now, deps);
+      return refuse('access_denied', 'what was approved has been revoked since');
+    }
     if (polled.held.state === 'used') return again(polled.held, now, deps);
     return polled.soon && polled.held.state === 'asked'
       ? refuse('slow_down', 'poll five seconds later than before')
@@ -92,8 +95,16 @@ async function redeem(
     await deferrals.used(held.id, now);
     return again(held, now, deps);
   }
+  if ('reason' in error && FINAL.has(error.reason)) await lapse(held, now, deps);
   return refused(error, now);
 }
+
+/** What would be refused in the same way by the next poll: the grant is over, and is not tried again and again until it fits. */
+const FINAL: ReadonlySet<string> = new Set(['approved_another_call', 'policy_forbids', 'policy_does_not_permit']);
+
+const lapse = async ({ id }: Held, now: Seconds, { deferrals }: DeferredDeps): Promise<void> => {
+  await deferrals.answer(id, { event: 'lapse' }, { now });
+};
 
 /** The recorded token signed again, with the same `jti` and end: of an answer that was lost, nothing is. */
 async function again(

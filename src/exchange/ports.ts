@@ -110,13 +110,15 @@ export interface Deferrals extends Pick<Approvals, 'ask' | 'answer' | 'used'> {
   endOf(run: Subject['run']): Promise<Seconds | undefined>;
   /**
    * `undefined`: unknown, or another client's. `soon`: it was polled for already within its interval, which is longer now.
-   * `isCutOff`: its server or its tool was revoked since it was asked.
+   * `isVoid`: it was granted, and its server, its tool or whoever granted it counts no more.
    */
   poll(
     code: string,
     client: string,
     now: Seconds,
-  ): Promise<Readonly<{ held: Held; soon: boolean; isCutOff: boolean }> | undefined>;
+  ): Promise<Readonly<{ held: Held; soon: boolean; isVoid: boolean }> | undefined>;
+  /** RFC 7009: ends what this client asked for and has not fetched. It is no poll. */
+  withdraw(code: string, client: string, now: Seconds): Promise<void>;
   /** Keeps the token sealed before it is recorded: after a crash it is found again, and no other one is made. */
   prepare(approval: string, requestId: string, redeemed: Redeemed, now: Seconds): Promise<void>;
   /** What its redemption recorded. */

@@ -87,13 +87,23 @@ export function openApprovals(database: Database, encryptionKeys: EncryptionKeys
       return differenceOf(args, last, keys);
     },
     answer,
-    isCutOff: async ({ server, tool, askedAt, about, person, approval }) => {
-      const chain = approval?.frozen.binding.call.chain ?? [];
+    isVoid: async ({ server, tool, askedAt, about, person, approval, answers }) => {
+      const { call, demands } = approval?.frozen.binding ?? {};
       // What an agent redeems brings a token, of whose person and agents the exchange asks itself.
-      const parties = about.by === 'server' ? [feedTarget.person(person), ...chain.map(feedTarget.agent)] : [];
+      const parties =
+        about.by === 'server' ? [feedTarget.person(person), ...(call?.chain ?? []).map(feedTarget.agent)] : [];
       const targets = [feedTarget.server(server), feedTarget.tool(server, tool), ...parties];
-      const cut: readonly unknown[] = await guarded(() => prisma.$queryRawUnsafe(CUT_OFF, targets, askedAt));
-      return cut.length > 0;
+      const since = [
+        ...targets.map((target) => ({ target, at: askedAt })),
+        ...answers.map((answer) => ({ target: feedTarget.person(answer.person), at: answer.at })),
+      ];
+      const approvers = answers.map((answer) => {
+        const groups = demands?.find(({ policy }) => policy === answer.policy)?.approvers ?? [];
+        return { person: answer.person, groups: groups.length === 0 ? null : groups };
+      });
+      const values = [JSON.stringify(since), JSON.stringify(approvers)];
+      const found: readonly unknown[] = await guarded(() => prisma.$queryRawUnsafe(VOID, ...values));
+      return found.length > 0;
     },
     used: async (id, now) => {
       await guarded(() => prisma.$executeRawUnsafe(USED, id, now));
@@ -207,6 +217,8 @@ function saying(
       return { what: 'refused', facts: { by: event.by.person, shown: shown ?? null } };
     case 'withdraw':
       return { what: 'withdrawn', facts: { by: event.by } };
+    case 'lapse':
+      return { what: 'withdrawn', facts: { by: 'writ' } };
   }
 }
 
@@ -266,8 +278,13 @@ const MOVE = `
 const USED = `
   UPDATE approval SET state = 'used', ended_at = to_timestamp($2::float8), sealed = NULL WHERE id = $1 AND state = 'granted'`;
 
-/** Seconds are whole where requests are kept. */
-const CUT_OFF = `SELECT 1 FROM revocation WHERE target = ANY($1::text[]) AND revoked_at >= to_timestamp($2::float8)`;
+/** Seconds are whole where requests are kept. Of what was redeemed already the groups are not known any more. */
+const VOID = `
+  SELECT 1 FROM revocation r JOIN jsonb_to_recordset($1::jsonb) AS since (target text, at float8) ON r.target = since.target
+  WHERE r.revoked_at >= to_timestamp(since.at)
+  UNION ALL
+  SELECT 1 FROM jsonb_to_recordset($2::jsonb) AS approver (person text, groups text[]) LEFT JOIN person p ON p.id = approver.person
+  WHERE p.status IS DISTINCT FROM 'active' OR NOT coalesce(p.groups && approver.groups, true)`;
 
 const SPEND = `
   INSERT INTO replay (key, spender, expires_at) VALUES ($1, 'approval', to_timestamp($2::float8)) ON CONFLICT (key) DO NOTHING`;

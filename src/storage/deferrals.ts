@@ -27,7 +27,11 @@ export function openDeferrals(database: Database, approvals: ApprovalStore, encr
       if (row === undefined) return undefined;
       const held = await approvals.byId(row.id, now);
       if (held === undefined) return undefined;
-      return { held, soon: row.soon, isCutOff: held.state === 'granted' && (await approvals.isCutOff(held)) };
+      return { held, soon: row.soon, isVoid: held.state === 'granted' && (await approvals.isVoid(held)) };
+    },
+    withdraw: async (code, client, now) => {
+      const [row] = Ids.parse(await query(OF_CODE, sha256(code), client));
+      if (row !== undefined) await approvals.answer(row.id, { event: 'withdraw', by: client }, { now });
     },
     prepare: async (approval, requestId, { token, beganAt }, now) => {
       const { claims, receipt, ...rest } = token;
@@ -92,6 +96,7 @@ function tokenOf({ receipt, ...token }: Omit<z.infer<typeof Prepared>, 'beganAt'
 }
 
 const Ends = z.array(z.object({ at: z.coerce.number().int() }));
+const Ids = z.array(z.object({ id: z.string() }));
 const Polled = z.array(z.object({ id: z.string(), soon: z.boolean() }));
 const Kept = z.array(z.object({ request: z.string(), sealed: z.instanceof(Uint8Array) }));
 const Leaves = z.array(
@@ -106,6 +111,8 @@ const Leaves = z.array(
 const ENDS = `
   SELECT floor(extract(epoch FROM expires_at))::bigint::text AS at FROM agent_session
   WHERE (id = $1::text OR run_key = $2::text) AND status <> 'ended' AND expires_at > clock_timestamp()`;
+
+const OF_CODE = 'SELECT id FROM approval WHERE code_hash = $1 AND client_id = $2';
 
 const POLL = `
   WITH before AS MATERIALIZED (

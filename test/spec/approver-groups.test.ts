@@ -1,11 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { leafFlaws } from '../../src/audit/index.js';
 import { ALLOW, type AskingWorld, startAskingWorld } from '../support/asking-world.js';
+import { aboutCall, ask } from '../support/authzen.js';
 import type { Browser, Seen } from '../support/browser.js';
 import { ALICE, BOB } from '../support/company.js';
 import { activate } from '../support/policies.js';
 import { Receiver } from '../support/push-service.js';
+import { assertion, type Reply, request } from '../support/writ.js';
 
 let world: AskingWorld;
 /** What the company says of Bob. */
@@ -68,6 +70,87 @@ describe('four eyes: a policy that names who approves', () => {
     const asked = await world.ask({ path: `/tmp/${String(++count)}` }, { employee: BOB });
     expect(await bobsTitle(asked.page)).toBe('This call waits for somebody else');
   });
+});
+
+describe('AP-19: what was approved is no token any more', () => {
+  const REVOKED = { error: 'access_denied', error_description: 'what was approved has been revoked since' };
+  const leaves: readonly [string, () => Promise<void>][] = [
+    [
+      'is of no group that may approve',
+      async () => {
+        groups = ['marketing'];
+        await world.signedIn(BOB);
+      },
+    ],
+    ['was revoked', () => order('/revocations', { person: bob, reason: 'left' })],
+    ['was disabled', () => order(`/persons/${bob}/disable`, {})],
+    ['signed out everywhere', async () => void (await stopEverything(await world.signedIn(BOB)))],
+  ];
+  let bob: string;
+  const order = async (path: string, body: object): Promise<void> => {
+    const { status } = await world.admin('POST', path, body);
+    expect([200, 201]).toContain(status);
+  };
+  const stopEverything = async (browser: Browser): Promise<void> => {
+    const page = await browser.get(world.place);
+    const token = /name="token" value="([^"]*)"/.exec(page.body)?.[1] ?? '';
+    const form = { ...page, body: `<form action="${world.place}/sign-out">` };
+    expect(titleOf(await browser.submit(form, { token, where: 'everywhere' }))).toBe('Sign in to Writ');
+  };
+  const approve = async (page: string): Promise<void> => {
+    const browser = await world.signedIn(BOB);
+    expect(titleOf(await browser.submit(await browser.get(page), { action: 'approve' }))).toBe('Approved');
+  };
+  beforeAll(async () => {
+    bob = await world.personOf(BOB);
+  });
+  afterEach(async () => {
+    await world.admin('POST', `/persons/${bob}/enable`);
+    await world.writ.database.prisma.$executeRawUnsafe(
+      `UPDATE revocation SET revoked_at = revoked_at - interval '1 minute'`,
+    );
+  });
+
+  it.each(leaves)('once whoever approved it %s', async (_what, leave) => {
+    const asked = await asks();
+    await approve(asked.page);
+    await leave();
+    const polled = await world.poll(asked);
+    expect([polled.status, polled.body]).toEqual([400, REVOKED]);
+    expect((await world.held(asked)).state).toBe('withdrawn');
+    expect((await world.facts(asked.id)).at(-1)).toMatchObject({ what: 'withdrawn', by: 'writ' });
+    expect((await world.poll(asked)).body).toMatchObject({ error: 'invalid_grant' });
+  });
+
+  it.each(leaves)('and no call that a server asked about, once whoever approved it %s', async (_what, leave) => {
+    const question = aboutCall(await world.personOf(ALICE), 'write_file', {
+      arguments: { path: `/tmp/${String(++count)}` },
+    });
+    const { context } = (await ask(world, 'evaluation', question, world.rs1)).body as {
+      context: { evaluation_id: string; access_request: { expires_at: string; binding_token: string } };
+    };
+    const { expires_at, binding_token } = context.access_request;
+    const denial = { evaluation_id: context.evaluation_id, expires_at, binding_token };
+    const { task } = (await arap('requests', { ...question, denial })).body as { task: { id: string } };
+    await approve(`${world.place}/${task.id}`);
+    const { result } = (await arap(`requests/${task.id}`)).body as { result: { approval: object } };
+    await leave();
+    const again = { ...question, context: { ...(question['context'] as object), approval: result.approval } };
+    expect((await ask(world, 'evaluation', again, world.rs1)).body).toMatchObject({
+      decision: false,
+      context: { reason: 'approval_expired' },
+    });
+  });
+
+  const arap = async (path: string, body?: object): Promise<Reply> =>
+    request(`${world.issuer}/access/v1/${path}`, {
+      method: body === undefined ? 'GET' : 'POST',
+      headers: {
+        authorization: `Bearer ${await assertion(world.issuer, world.rs1)}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
 });
 
 describe('being told of what waits for a group', () => {

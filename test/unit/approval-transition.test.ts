@@ -72,6 +72,12 @@ describe('a request to people', () => {
     expect(transition(granted, withdraw(by), NOW)).toEqual(no('another_request', 'granted'));
   });
 
+  it('is ended by Writ once a grant counts no more, and only then', () => {
+    expect(step(granted, { event: 'lapse' })).toEqual({ ...granted, state: 'withdrawn' });
+    expect(transition(own, { event: 'lapse' }, NOW)).toEqual(no('not_granted', 'asked'));
+    expect(transition(granted, { event: 'lapse' }, END)).toEqual(no('over', 'expired'));
+  });
+
   it('is not used before it is granted', () => {
     expect(transition(own, use(own), NOW)).toEqual(no('not_granted', 'asked'));
   });
@@ -244,6 +250,7 @@ describe('whatever is tried, in whatever order and at whatever time', () => {
     { weight: 1, arbitrary: fc.tuple(person, of).map(([by, which]) => says('refuse', by, which)) },
     { weight: 1, arbitrary: fc.constantFrom('agt_a', 'agt_b', 'prs_alice').map(withdraw) },
     { weight: 3, arbitrary: of.map(use) },
+    { weight: 1, arbitrary: fc.constant<ApprovalEvent>({ event: 'lapse' }) },
   );
   const time = fc.oneof(
     { weight: 9, arbitrary: fc.integer({ min: NOW, max: NOW + FRESH }) },
