@@ -33,7 +33,7 @@ import {
   type Step,
   windowLimit,
 } from './http/index.js';
-import type { HandleReader, TokenStates } from './introspection/index.js';
+import type { DeferralEnder, HandleReader, TokenStates } from './introspection/index.js';
 import {
   type ApprovalDeps,
   approvalRoutes,
@@ -124,7 +124,7 @@ export function application(house: House): RequestListener {
     running,
     revoker: states,
     transactionOf: handleReader(transactionHandles(house.secrets.encryptionKeys)),
-    endDeferral: exchange.deferrals?.withdraw,
+    endDeferral: deferralEnder(exchange),
   };
   const rotation = { ...introspection, keyOverlap: config.agentKeyOverlapHours * 3_600 };
   const companySignOuts = {
@@ -255,6 +255,9 @@ const handleReader =
     const opened = handles.open(handle, now);
     return opened.ok && opened.value.client === clientId ? opened.value.id : undefined;
   };
+
+const deferralEnder = ({ deferrals }: Pick<TokenExchangeDeps, 'deferrals'>): DeferralEnder | undefined =>
+  deferrals && ((code, clientId, now) => deferrals.withdraw(code, clientId, now));
 
 function exchangeOf(
   { config, operations, database, registry, clock, behind, ...house }: House,

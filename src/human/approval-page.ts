@@ -18,7 +18,8 @@ const MOST = 21_000;
 export function factsOf(view: ApprovalView): Facts {
   const whole = factsMarkup(view, argumentList(view.arguments));
   const isWhole = Buffer.byteLength(whole.toString()) <= MOST;
-  const markup = isWhole ? whole : factsMarkup(view, html`<p class="warn">${T.tooLong}</p>`);
+  const short = { ...view, reasons: [], groups: [] };
+  const markup = isWhole ? whole : factsMarkup(short, html`<p class="warn">${T.tooLong}</p>`);
   return { markup, sha256: sha256(markup.toString()), isWhole };
 }
 
@@ -35,8 +36,6 @@ export type ApprovalForm = Readonly<{
   id: string;
   token: string;
   decision: Decision;
-  /** Groups of whom somebody has to approve it. */
-  groups: readonly string[];
   /** The agent acts for whoever looks, right now. */
   mayPause: boolean;
   now: Seconds;
@@ -60,7 +59,6 @@ export function approvalPage(facts: Facts, form: ApprovalForm): Page {
         <span class="soft">(${timeLeft(form.expiresAt - form.now)} ${T.left}).</span>
         ${T.once}
       </p>
-      ${form.groups.length === 0 ? undefined : html`<p>${T.waitsFor} ${form.groups.join(', ')}</p>`}
       ${answers(facts, form, said)}
       <p class="small"><a href="${form.issuer}/approvals">${T.toAll}</a></p>`,
     {
@@ -173,7 +171,8 @@ function factsMarkup(view: ApprovalView, args: Markup): Markup {
     <h2>${T.difference}</h2>
     ${difference(view)}
     <h2>${T.risk}</h2>
-    <p><strong>${T.tiers[view.tier]}.</strong> ${view.reasons.length === 0 ? T.noReason : view.reasons.join(' ')}</p>`;
+    <p><strong>${T.tiers[view.tier]}.</strong> ${view.reasons.length === 0 ? T.noReason : view.reasons.join(' ')}</p>
+    ${view.groups.length === 0 ? undefined : html`<p>${T.waitsFor} ${view.groups.join(', ')}</p>`}`;
 }
 
 const rows = (all: readonly Row[]): Markup =>

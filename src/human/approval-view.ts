@@ -1,6 +1,6 @@
 import { type Approver, type Demand, type Difference, type Held, mayAnswer } from '../approval/index.js';
 import type { Seconds } from '../base/index.js';
-import { clientOf, type Json, type JsonObject, type Tier } from '../protocol/index.js';
+import { clientOf, type Json, type JsonObject, Tier } from '../protocol/index.js';
 import { type RegistrySnapshot, sentenceFor, visible } from '../registry/index.js';
 import type { PersonDirectory } from './people.js';
 import { nameOf, responsible } from './responsible.js';
@@ -34,6 +34,8 @@ export type ApprovalView = Readonly<{
   difference: Difference | undefined;
   tier: Tier;
   reasons: readonly string[];
+  /** Groups of whom somebody has to approve it. */
+  groups: readonly string[];
 }>;
 
 /** A request with what is in it, which is erased when it is over. */
@@ -49,6 +51,13 @@ export function openTo(by: Omit<Approver, 'verifiedAt'>, { approval, person, ans
   return demands.filter((demand) => !answered.has(demand.policy) && mayAnswer(by, demand, person));
 }
 
+/** The worse one of when it was asked and of now: what is found to do more harm meanwhile is approved as such (AP-23). */
+export function tierOf({ about, server, tool }: Held, registry: RegistrySnapshot): Tier {
+  const now = registry.serverByResource(server)?.tools.find(({ name }) => name === tool)?.tier ?? about.tier;
+  const { options } = Tier;
+  return options.indexOf(now) > options.indexOf(about.tier) ? now : about.tier;
+}
+
 export async function viewOf(
   held: Open,
   looks: string,
@@ -58,7 +67,7 @@ export async function viewOf(
     difference,
   }: Readonly<{ registry: RegistrySnapshot; people: PersonDirectory; difference: Difference | undefined }>,
 ): Promise<ApprovalView> {
-  const { call } = held.approval.frozen.binding;
+  const { call, demands } = held.approval.frozen.binding;
   const agent = registry.agent(held.client);
   const server = registry.serverByResource(held.server);
   const tool = server?.tools.find(({ name }) => name === held.tool);
@@ -78,8 +87,9 @@ export async function viewOf(
     sentence: sentenceFor(tool ?? { name: held.tool, sentence: undefined, sensitive: [] }, call.arguments),
     arguments: argumentsOf(call.arguments, sensitive, difference),
     difference,
-    tier: held.about.tier,
+    tier: tierOf(held, registry),
     reasons: held.about.reasons,
+    groups: [...new Set(demands.flatMap(({ approvers }) => approvers))],
   };
 }
 

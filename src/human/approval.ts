@@ -13,7 +13,7 @@ import {
   type Facts,
   factsOf,
 } from './approval-page.js';
-import { isOpen, type Open, openTo, viewOf } from './approval-view.js';
+import { isOpen, type Open, openTo, tierOf, viewOf } from './approval-view.js';
 import { APPROVALS } from './approvals-words.js';
 import { sendPage } from './html.js';
 import type { OwnPasskeys } from './local-accounts.js';
@@ -86,11 +86,9 @@ async function show(visit: Visit, held: Held, problem?: ApprovalProblem): Promis
   }
   const facts = await factsFor(visit, held);
   const decision = facts.isWhole ? await decisionOf(visit, held, open.length > 0) : ({ by: 'nobody' } as const);
-  const { demands } = held.approval.frozen.binding;
-  const groups = [...new Set(demands.flatMap(({ approvers }) => approvers))];
   const mayPause = held.person === person.id && (await activeOf(visit, held)).length > 0;
   const { id, expiresAt } = held;
-  const form = { issuer, id, token, decision, groups, mayPause, now: clock.now(), expiresAt, problem };
+  const form = { issuer, id, token, decision, mayPause, now: clock.now(), expiresAt, problem };
   sendPage(ctx, approvalPage(facts, form));
 }
 
@@ -105,7 +103,7 @@ async function decisionOf(visit: Visit, held: Open, mayApprove: boolean): Promis
   const { ctx, session, person, deps } = visit;
   const { confirming, clock } = deps;
   if (!mayApprove) return { by: 'others' };
-  const isGrave = isGraveOf(held);
+  const isGrave = isGraveOf(held, deps);
   const hasPasskey = confirming !== undefined && (await confirming.own.has(person.id));
   if (!isGrave && (!hasPasskey || isFresh(approverOf(visit), clock.now()))) return { by: 'button' };
   if (confirming === undefined) return { by: 'nowhere' };
@@ -119,7 +117,10 @@ async function decisionOf(visit: Visit, held: Open, mayApprove: boolean): Promis
   return { by: 'passkey', options, nonce, isNumbered: isGrave };
 }
 
-const isGraveOf = ({ about: { tier } }: Held): boolean => tier === 'high' || tier === 'critical';
+function isGraveOf(held: Held, { registry }: Pick<ApprovalDeps, 'registry'>): boolean {
+  const tier = tierOf(held, registry.current());
+  return tier === 'high' || tier === 'critical';
+}
 
 /** AP-23: what the authenticator signs says which request it is, whatever the page says. */
 const challengeOf = (digest: string, nonce: string): string => sha256(`${digest}\n${nonce}`);
@@ -153,7 +154,7 @@ async function approve(visit: Visit, held: Open, { form, facts }: Reading): Prom
   const { clock, approvals, confirming } = deps;
   let by = approverOf(visit);
   const { sha256: digest } = held.approval.frozen;
-  const isGrave = isGraveOf(held);
+  const isGrave = isGraveOf(held, deps);
   const given = form.get('answer') ?? '';
   if (isGrave || given !== '') {
     if (isGrave && !/^\d{2}$/.test(form.get('number') ?? '')) return show(visit, held, 'no_number');

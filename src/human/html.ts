@@ -40,7 +40,7 @@ const escape = (text: string): string => text.replace(/[&<>"']/g, (character) =>
 /** A name must not turn the line around it, hide a part of itself or look like another: such characters are spelled out. */
 export function visible(text: string): string {
   return text.replace(
-    /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}\u00AD\u034F\u115F\u1160\u3164\uFFA0]/gu,
+    /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}\u00AD\u034F\u115F\u1160\u17B4\u17B5\u2800\u3164\uFFA0\u{1D159}]|(?<![\p{L}\p{M}\p{N}\p{P}\p{S}])\p{M}|(?<=\p{M}{4})\p{M}/gu,
     (character) => {
       const code = character.codePointAt(0) ?? 0;
       return `[U+${code.toString(16).toUpperCase().padStart(4, '0')}]`;

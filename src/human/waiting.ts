@@ -1,7 +1,7 @@
 import type { Held } from '../approval/index.js';
 import type { Seconds } from '../base/index.js';
 import { type RegistrySnapshot, sentenceFor } from '../registry/index.js';
-import { isOpen } from './approval-view.js';
+import { isOpen, tierOf } from './approval-view.js';
 import { WAITING } from './approval-words.js';
 import { fitting } from './fitting.js';
 import { html, type Markup, timeOf } from './html.js';
@@ -34,7 +34,7 @@ function groupOf(requests: readonly Held[], registry: RegistrySnapshot): Group {
   return {
     agent: registry.agent(first.client)?.name ?? first.client,
     sentence: sentenceFor(tool ?? { name: first.tool, sentence: undefined, sensitive: [] }, given),
-    tier: first.about.tier,
+    tier: tierOf(first, registry),
     requests,
   };
 }

@@ -48,8 +48,8 @@ export type Due = Readonly<{
 /** Channels that one person may have. */
 export const MOST_CHANNELS = 8;
 
-/** Requests of which one channel is told in so many seconds. */
-export const MOST_TOLD = { count: 16, within: 300 } as const;
+/** Requests of which one channel is told in so many seconds, of one agent and in all: no agent makes the others silent. */
+export const MOST_TOLD = { ofAgent: 8, count: 64, within: 300 } as const;
 
 export interface Notices {
   of(person: string): Promise<readonly Channel[]>;

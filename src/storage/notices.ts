@@ -112,8 +112,9 @@ export const TELL = `
     JOIN person p ON ${MAY_ANSWER}
     JOIN notice_channel c ON c.person_id = p.id
   WHERE a.id = $1
-    AND (SELECT count(*) FROM notice n JOIN approval b ON b.id = n.approval_id
-         WHERE n.channel_id = c.id AND b.asked_at > a.asked_at - interval '${String(MOST_TOLD.within)} s') < ${String(MOST_TOLD.count)}
+    AND (SELECT count(*) < ${String(MOST_TOLD.count)} AND count(*) FILTER (WHERE b.client_id = a.client_id) < ${String(MOST_TOLD.ofAgent)}
+         FROM notice n JOIN approval b ON b.id = n.approval_id
+         WHERE n.channel_id = c.id AND b.asked_at > a.asked_at - interval '${String(MOST_TOLD.within)} s')
   ORDER BY c.failures, c.made_at LIMIT 200`;
 
 const TAKE = `

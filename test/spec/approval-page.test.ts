@@ -60,6 +60,8 @@ const post = (browser: Browser, asked: Asked, form: Record<string, string>, head
     body: new URLSearchParams(form),
     redirect: 'manual',
   });
+const rated = (tools: unknown, tier: string): unknown =>
+  (tools as Record<string, unknown>[]).map((one) => (one['name'] === 'write_file' ? { ...one, tier } : one));
 const stateOf = async (asked: Asked): Promise<string> => (await world.held(asked)).state;
 
 describe('the page of one request', () => {
@@ -325,6 +327,24 @@ describe('what can do much harm', () => {
     const done = await confirm(alice, page, { number: asked.number });
     expect([done.status, titleOf(done)]).toEqual([200, 'Approved']);
     expect((await world.poll(asked)).status).toBe(200);
+  });
+
+  it('is what the tool is by now, where it was found to do more harm after somebody was asked', async () => {
+    const asked = await world.ask(something());
+    const browser = await world.signedIn();
+    const before = await browser.get(asked.page);
+    expect(before.body).toContain('class="primary">Approve once');
+    const rate = (tier: string): Promise<void> =>
+      change(world, RS1, (server) => ({ ...server, tools: rated(server['tools'], tier) }), 'servers');
+    await rate('critical');
+    const late = await press(browser, before, 'approve');
+    expect([late.status, late.body.includes('name="number"')]).toEqual([409, true]);
+    expect(await stateOf(asked)).toBe('asked');
+    expect(textOf((await browser.get(world.place)).body)).toContain('Critical risk');
+    const page = await browser.get(asked.page);
+    expect(textOf(page.body)).toContain('Critical');
+    expect(titleOf(await confirm(browser, page, { number: asked.number }))).toBe('Approved');
+    await rate('medium');
   });
 
   it('is denied by a wrong number, and asked again without one (AP-25)', async () => {

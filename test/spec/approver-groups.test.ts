@@ -9,16 +9,15 @@ import { activate } from '../support/policies.js';
 import { Receiver } from '../support/push-service.js';
 import { assertion, type Reply, request } from '../support/writ.js';
 
+const POLICIES = `${ALLOW} @id("two-people") @requires("approval") @approvers("finance, owners") @reason("Finance approves.")
+  forbid (principal, action in Action::"write", resource);`;
+
 let world: AskingWorld;
 /** What the company says of Bob. */
 let groups: unknown = ['finance'];
 beforeAll(async () => {
   world = await startAskingWorld({ groupsOf: (subject) => (subject === BOB.subject ? groups : undefined) });
-  await activate(
-    world,
-    `${ALLOW} @id("two-people") @requires("approval") @approvers("finance, owners") @reason("Finance approves.")
-     forbid (principal, action in Action::"write", resource);`,
-  );
+  await activate(world, POLICIES);
 }, 60_000);
 beforeEach(async () => {
   groups = ['finance'];
@@ -53,6 +52,13 @@ describe('four eyes: a policy that names who approves', () => {
     expect((await world.facts(asked.id)).at(-1)).toMatchObject({ what: 'granted', by: await world.personOf(BOB) });
   });
 
+  it('says which groups, in what the person is shown and answers', async () => {
+    const asked = await asks();
+    const page = await (await world.signedIn(BOB)).get(asked.page);
+    const before = page.body.slice(0, page.body.indexOf('<form'));
+    expect(before.indexOf('finance, owners')).toBeLessThan(before.indexOf('<h2>Your decision</h2>'));
+  });
+
   it('is not answered by the person that the agent acts for, who only takes it back', async () => {
     groups = ['finance'];
     const asked = await asks();
@@ -72,6 +78,27 @@ describe('four eyes: a policy that names who approves', () => {
   });
 });
 
+describe('more groups than a page has room for', () => {
+  const policy = (groupsOf: (at: number) => string): string =>
+    Array.from(
+      { length: 8 },
+      (_, at) => `@id("p${String(at)}") @requires("approval") @approvers("${groupsOf(at)}") @reason("Finance approves.")
+       forbid (principal, action in Action::"write", resource);`,
+    ).join('\n');
+  const many = (at: number): string =>
+    Array.from({ length: 30 }, (_, n) => `${'x'.repeat(100)}-${String(at)}-${String(n)}`).join(', ');
+  afterAll(() => activate(world, POLICIES));
+
+  it('leave it under 30 kB, and nobody approves what is not shown in full', async () => {
+    await activate(world, `${ALLOW} ${policy((at) => `finance, ${many(at)}`)}`);
+    const page = await (await world.signedIn(BOB)).get((await asks()).page);
+    expect(titleOf(page)).toBe('Approve this one call?');
+    expect(Buffer.byteLength(page.body)).toBeLessThan(30_000);
+    expect(page.body).not.toContain('value="approve"');
+    expect(page.body).toContain('value="deny"');
+  });
+});
+
 describe('AP-19: what was approved is no token any more', () => {
   const REVOKED = { error: 'access_denied', error_description: 'what was approved has been revoked since' };
   const leaves: readonly [string, () => Promise<void>][] = [
@@ -84,7 +111,7 @@ describe('AP-19: what was approved is no token any more', () => {
     ],
     ['was revoked', () => order('/revocations', { person: bob, reason: 'left' })],
     ['was disabled', () => order(`/persons/${bob}/disable`, {})],
-    ['signed out everywhere', async () => void (await stopEverything(await world.signedIn(BOB)))],
+    ['signed out everywhere', async () => stopEverything(await world.signedIn(BOB))],
   ];
   let bob: string;
   const order = async (path: string, body: object): Promise<void> => {

@@ -196,14 +196,16 @@ describe('who is told', () => {
     expect(service.received.map(({ path }) => path)).toEqual(['/bob']);
   });
 
-  it('is told sixteen times at most in five minutes, however much one asks', async () => {
+  it('is told eight times at most of one agent in five minutes, and of another one still', async () => {
     await webhook();
-    for (let n = 0; n < 16; n++) await world.ask({ path: `/flood/${String(n)}` });
-    await told(16);
+    for (let n = 0; n < 10; n++) await world.ask({ path: `/flood/${String(n)}` });
+    await told(8);
     await world.nothingWaits();
-    await world.ask({ path: '/flood/17' });
+    await world.ask({ path: '/flood/again' });
     await pause(1_500);
-    expect(service.received).toHaveLength(16);
+    expect(service.received).toHaveLength(8);
+    await world.ask({ path: '/another' }, { by: world.a2 });
+    await told(9);
   }, 20_000);
 });
 
@@ -336,7 +338,7 @@ describe('of several processes', () => {
     const notices = openNotices(world.writ.database, openSecrets(world.config).encryptionKeys);
     await webhook();
     const { prisma } = world.writ.database;
-    for (let n = 0; n < 12; n++) await world.ask({ path: `/race/${String(n)}` });
+    for (let n = 0; n < 12; n++) await world.ask({ path: `/race/${String(n)}` }, { by: n % 2 ? world.a1 : world.a2 });
     await told(12);
     const now = Math.floor(Date.now() / 1000);
     for (let tried = 0; tried < 100 && (await prisma.notice.count({ where: { sentAt: null } })) > 0; tried++)

@@ -17,12 +17,16 @@ describe('text that a person can trust', () => {
     ['a tag character', 'a\u{E0041}b', 'a\\u{E0041}b'],
     ['a space that is no plain space', 'a\u00A0b', 'a\\u{00A0}b'],
     ['an escape of a terminal', '\u001b[2J', '\\u{001B}[2J'],
+    ['a sign that draws nothing', 'a\u2800b\u{1D159}', 'a\\u{2800}b\\u{1D159}'],
+    ['a mark with nothing to stand on', ' \u0338b', ' \\u{0338}b'],
+    ['marks that are piled over other lines', `a${'\u0301'.repeat(6)}`, `a${'\u0301'.repeat(4)}\\u{0301}\\u{0301}`],
     ['what looks like such a spelling', 'a\\u{200B}b', 'a\\\\u{200B}b'],
   ])('spells out %s', (_what, text, shown) => {
     expect(visible(text)).toBe(shown);
   });
   it('leaves letters of every language, plain spaces and line feeds', () => {
-    expect(visible('Größe: 漢字, עברית\n\\d+')).toBe('Größe: 漢字, עברית\n\\d+');
+    const text = 'Größe: e\u0301 漢字, עִבְרִית, हिन्दी, ภาษาไทยที่, བརྒྱུད\n\\d+';
+    expect(visible(text)).toBe(text);
   });
 });
 
