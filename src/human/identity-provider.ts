@@ -41,8 +41,8 @@ export type SignedIn = Readonly<{
   /** The provider's own session, for as long as which the sign-in holds (Back-Channel Logout section 2.1). */
   sid: string | undefined;
   attributes: PersonAttributes;
-  /** `undefined`: nobody asks this provider for any. */
-  groups: readonly string[] | undefined;
+  /** None where nobody asks this provider for any. */
+  groups: readonly string[];
 }>;
 
 /** `denied`: the person or the provider said no. `invalid`: the answer does not hold. `unavailable`: no usable answer. */
@@ -124,7 +124,7 @@ export class SignInAt {
     const known = described(claims);
     const misses = known.name === undefined || (groupsClaim !== undefined && claims[groupsClaim] === undefined);
     const more = misses ? await userInfo(configuration, token, claims.sub) : {};
-    const groups = groupsClaim === undefined ? undefined : groupsIn(claims[groupsClaim] ?? more[groupsClaim]);
+    const groups = groupsClaim === undefined ? [] : groupsIn(claims[groupsClaim] ?? more[groupsClaim]);
     return { attributes: { ...known, ...described(Described.parse(more)) }, groups };
   }
 

@@ -68,9 +68,9 @@ export interface BreakGlassPasswords {
   find(name: string): Promise<Readonly<{ account: LocalAccount; hash: string }> | undefined>;
   /** Under which name somebody signs in. */
   nameOf(account: LocalAccount): Promise<string>;
-  /** This instead of the one before, on the record. False as with {@link RecoveryCodes.replace}. */
+  /** This instead of the one before, on the record, which ends as with {@link remove}. False as with {@link RecoveryCodes.replace}. */
   replace(owner: Readonly<{ person: string; uid: string }>, hash: string): Promise<boolean>;
-  /** On the record. False where there is none. */
+  /** On the record, with every sign-in and all that agents can do for the person. False where there is none. */
   remove(person: string): Promise<boolean>;
   /** Writes that it was used, on the record. False where it was replaced meanwhile. */
   used(person: string, hash: string): Promise<boolean>;

@@ -33,7 +33,7 @@ export function passwordSection(
           </dl>`
     }
     <form method="post" action="${issuer}/approvals/password">
-      ${hiddenFields({ token })}
+      ${hiddenFields({ token })} ${held === undefined ? undefined : html`<p class="small soft">${T.section.ends}</p>`}
       <div class="actions">
         ${actions.map(
           (action) => html`<button type="submit" name="action" value="${action}">${T.section[action]}</button>`,

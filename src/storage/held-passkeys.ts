@@ -51,8 +51,8 @@ const HELD = `
 const END_LINKS = 'DELETE FROM enrolment WHERE person_id = $1 AND used_at IS NULL AND expires_at > clock_timestamp()';
 
 /**
- * $2: the one passkey; without it all of them. Recovery codes and the password go with either: whoever has the passkey that is
- * taken away may have made them.
+ * $2: the one passkey; without it all of them. Recovery codes, the password and where the person is told go with either: whoever
+ * has the passkey that is taken away may have made them.
  */
 const REMOVE = `
   WITH gone AS (
@@ -61,6 +61,8 @@ const REMOVE = `
     DELETE FROM recovery_code WHERE person_id = $1 AND ($2::text IS NULL OR EXISTS (SELECT 1 FROM gone)) RETURNING code_hash
   ), secret AS (
     DELETE FROM password WHERE person_id = $1 AND ($2::text IS NULL OR EXISTS (SELECT 1 FROM gone)) RETURNING person_id
+  ), channel AS (
+    DELETE FROM notice_channel WHERE person_id = $1 AND ($2::text IS NULL OR EXISTS (SELECT 1 FROM gone))
   )
   SELECT id AS passkey FROM gone UNION ALL SELECT NULL FROM codes UNION ALL SELECT NULL FROM secret`;
 

@@ -2,27 +2,44 @@ import { z } from 'zod';
 import type { Clock } from '../base/index.js';
 import type { BreakGlassPasswords } from '../human/index.js';
 import type { Database } from './database.js';
+import type { Prisma } from './generated/client.js';
 import { guarded } from './outage.js';
 import { Person } from './person-store.js';
 import { append } from './records.js';
 import { lockAccount, MAKER } from './recovery-codes.js';
+import { numberDerived } from './revocations.js';
+import { revokeScope } from './revocation-scopes.js';
+import { endInGroups } from './session-tree.js';
 
 /** `issuer` is our own: nobody else's people have passwords. */
 export function openPasswords(
   { prisma }: Database,
   { issuer, clock }: Readonly<{ issuer: string; clock: Clock }>,
 ): BreakGlassPasswords {
-  /** The change and its record, both or neither. */
-  const changed = (person: string, what: string, sql: string, values: readonly unknown[]): Promise<boolean> =>
-    guarded(() =>
+  /** The change and its record, both or neither; what it ends is done with, or the next change does it. */
+  const changed = async (
+    person: string,
+    what: string,
+    change: (transaction: Prisma.TransactionClient) => Promise<'changed' | 'unchanged' | 'ended'>,
+  ): Promise<boolean> => {
+    const order = { by: person, reason: what, now: clock.now() };
+    const done = await guarded(() =>
       prisma.$transaction(async (transaction) => {
         await lockAccount(transaction, person);
-        if ((await transaction.$executeRawUnsafe(sql, ...values)) === 0) return false;
-        const done = { kind: 'authentication', at: clock.now(), decision: 'done', reason: what } as const;
-        await append(transaction, { ...done, facts: { what, person } });
-        return true;
+        const came = await change(transaction);
+        if (came === 'unchanged') return undefined;
+        const ended =
+          came === 'ended' ? await revokeScope(transaction, { kind: 'person', id: person }, order) : undefined;
+        const record = { kind: 'authentication', at: order.now, decision: 'done', reason: what } as const;
+        await append(transaction, { ...record, facts: { what, person } });
+        return { rest: ended?.rest ?? [], targets: ended?.targets ?? [] };
       }),
     );
+    if (done === undefined) return false;
+    await endInGroups(prisma, done.rest, order);
+    await guarded(() => numberDerived(prisma, done.targets, order));
+    return true;
+  };
   return {
     of: async (person) => {
       const [row] = Held.parse(await guarded(() => prisma.$queryRawUnsafe(HELD, person)));
@@ -38,9 +55,21 @@ export function openPasswords(
       const found = Found.parse(await guarded(() => prisma.$queryRawUnsafe(FIND, email, issuer)));
       return found.length === 1 ? email : id;
     },
-    replace: ({ person, uid }, hash) => changed(person, 'password_made', REPLACE, [person, issuer, uid, hash]),
-    remove: (person) => changed(person, 'password_removed', 'DELETE FROM password WHERE person_id = $1', [person]),
-    used: (person, hash) => changed(person, 'password_used', USED, [person, hash]),
+    // Whoever signed in by the one before goes with it, and what they let agents do.
+    replace: ({ person, uid }, hash) =>
+      changed(person, 'password_made', async (transaction) => {
+        const had: readonly unknown[] = await transaction.$queryRawUnsafe(HAD, person);
+        if ((await transaction.$executeRawUnsafe(REPLACE, person, issuer, uid, hash)) === 0) return 'unchanged';
+        return had.length > 0 ? 'ended' : 'changed';
+      }),
+    remove: (person) =>
+      changed(person, 'password_removed', async (transaction) =>
+        (await transaction.$executeRawUnsafe(REMOVE, person)) > 0 ? 'ended' : 'unchanged',
+      ),
+    used: (person, hash) =>
+      changed(person, 'password_used', async (transaction) =>
+        (await transaction.$executeRawUnsafe(USED, person, hash)) > 0 ? 'changed' : 'unchanged',
+      ),
   };
 }
 
@@ -52,6 +81,10 @@ const HELD = `
 const FIND = `
   SELECT w.hash, to_jsonb(p) AS account FROM password w JOIN person p ON p.id = w.person_id
   WHERE p.issuer = $2 AND p.status = 'active' AND (p.id = $1 OR lower(p.attributes ->> 'email') = lower($1)) LIMIT 2`;
+
+const HAD = 'SELECT person_id FROM password WHERE person_id = $1 FOR UPDATE';
+
+const REMOVE = 'DELETE FROM password WHERE person_id = $1';
 
 const REPLACE = `
   INSERT INTO password (person_id, hash) SELECT maker.person, $4 FROM (${MAKER}) AS maker

@@ -50,9 +50,13 @@ export function openRecoveryCodes(
   };
 }
 
-/** Makes whoever changes the passkeys or the codes of a person wait for each other. DANGER: before any row is locked. */
+/**
+ * Makes whoever changes the passkeys, the codes or the password of a person wait for each other, and for their erasure, which
+ * takes the person's row first. DANGER: before any other row is locked.
+ */
 export async function lockAccount(transaction: Transaction, person: string): Promise<void> {
   await transaction.$queryRawUnsafe('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))::text', `account ${person}`);
+  await transaction.$queryRawUnsafe('SELECT id FROM person WHERE id = $1 FOR KEY SHARE', person);
 }
 
 type Spending = Readonly<{ codeHash: string; linkHash: string; issuer: string; now: number }>;
@@ -70,7 +74,6 @@ async function spendWithin(transaction: Transaction, { codeHash, linkHash, issue
   // Whoever was first has spent it by now.
   if ((await find()) === undefined) return undefined;
   const order = { by: person, reason: 'a recovery code was used', now };
-  // Before the rows of the account, in the order of an erasure, which takes those with the person.
   const ended = await revokeScope(transaction, { kind: 'person', id: person }, order);
   await transaction.$executeRawUnsafe(SPEND, codeHash, person);
   const gone = Gone.parse(await transaction.$queryRawUnsafe(REMOVE, person));
@@ -105,9 +108,13 @@ const SPEND = `
   WITH code AS (DELETE FROM recovery_code WHERE code_hash = $1)
   DELETE FROM enrolment WHERE person_id = $2 AND used_at IS NULL AND expires_at > clock_timestamp()`;
 
-/** In a statement after the links: it waits for whoever makes a passkey by one of them, and this sees that passkey. */
+/**
+ * Whoever had the account may also have chosen where its person is told. In a statement after the links: it waits for whoever makes a passkey by one of them, and this
+ * sees that passkey.
+ */
 const REMOVE = `
-  WITH password AS (DELETE FROM password WHERE person_id = $1)
+  WITH password AS (DELETE FROM password WHERE person_id = $1),
+    channel AS (DELETE FROM notice_channel WHERE person_id = $1)
   DELETE FROM passkey WHERE person_id = $1 RETURNING id AS passkey`;
 
 const OPEN = `

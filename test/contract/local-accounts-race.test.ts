@@ -9,12 +9,15 @@ import {
   openHeldPasskeys,
   openInvitations,
   openLocalAccounts,
+  openPasswords,
+  openPersonNames,
   openRecoveryCodes,
 } from '../../src/storage/index.js';
 import { databaseKinds, freshDatabase, type TestDatabase } from '../support/databases.js';
 
 const ISSUER = 'https://writ.example';
 const ROUNDS = 25;
+const OURS = { issuer: ISSUER, clock: systemClock };
 
 const passkey = () => ({
   id: randomBytes(32).toString('base64url'),
@@ -149,6 +152,30 @@ describe.each(databaseKinds)('of two at once (%s)', (kind) => {
     await prisma.engineRecord.delete({ where: { key: uid } });
     expect(await codes[0]?.replace({ person, uid }, [sha256('late')])).toBe(false);
     expect(await codes[0]?.left(person)).toBe(10);
+  });
+
+  it.each<[string, (database: Database, person: string, code: string) => Promise<unknown>]>([
+    [
+      'whose recovery code is spent',
+      (database, _person, code) => openRecoveryCodes(database, OURS).spend(sha256(code), sha256(randomUUID())),
+    ],
+    [
+      'whose passkeys are taken away',
+      (database, person) => openHeldPasskeys(database, systemClock).remove({ person, by: 'test' }),
+    ],
+    ['whose password is taken away', (database, person) => openPasswords(database, OURS).remove(person)],
+  ])('somebody is erased %s, and neither waits for the other in a circle', async (_what, act) => {
+    const { prisma } = fresh.database;
+    for (let round = 0; round < ROUNDS; round++) {
+      const { tokenHash, person } = await invite();
+      const code = randomUUID();
+      await openLocalAccounts(fresh.database, systemClock).enrol(tokenHash, passkey());
+      await prisma.recoveryCode.create({ data: { codeHash: sha256(code), personId: person } });
+      await prisma.password.create({ data: { personId: person, hash: 'hash' } });
+      const erased = openPersonNames(replicas[1], systemClock).erase(person, 'test');
+      await Promise.all([act(replicas[0], person, code), erased]);
+      expect(await prisma.person.count({ where: { id: person } })).toBe(0);
+    }
   });
 
   it('no passkey is left that was made by an open link while an administrator took all of them away', async () => {

@@ -444,6 +444,16 @@ describe('of several answers', () => {
   });
 });
 
+describe('whose provider is asked for no groups', () => {
+  it('is of none, whatever was known of them before', async () => {
+    const { prisma } = world.writ.database;
+    await prisma.$executeRawUnsafe(`UPDATE person SET groups = '{finance}'`);
+    await world.signedIn(BOB);
+    const bob = await world.personOf(BOB);
+    expect(await prisma.person.findUnique({ where: { id: bob }, select: { groups: true } })).toEqual({ groups: [] });
+  });
+});
+
 describe('what waits, at /approvals', () => {
   const listed = async (browser: Browser): Promise<string> => {
     const [, list = ''] = /What waits for me<\/h2>([^]*?)<h2>/.exec((await browser.get(world.place)).body) ?? [];

@@ -177,9 +177,32 @@ describe('the password for emergencies', () => {
     const [, after = ''] = /<code>([^<]+)<\/code>/.exec(renewed.body) ?? [];
     expect((await enter(owner.email, before)).status).toBe(400);
     expect(titleOf(await enter(owner.email, after))).toBe('Approvals');
-    expect((await change(owner.browser, { action: 'remove' })).body).toContain('You have none.');
+    await signIn(owner.browser, owner.passkey);
+    expect(titleOf(await change(owner.browser, { action: 'remove' }))).toBe('Sign in to Writ');
+    await signIn(owner.browser, owner.passkey);
+    expect((await owner.browser.get(place)).body).toContain('You have none.');
     expect([(await enter(owner.email, after)).status, await kept(owner.id)]).toEqual([400, []]);
     expect(await factsOf(owner.id)).toContainEqual({ what: 'password_removed' });
+  });
+
+  it.each(['renew', 'remove'])('ends every sign-in of its person when they %s it, whoever made it', async (action) => {
+    const owner = await enrolled();
+    const password = await passwordFor(owner);
+    const thief = new Browser();
+    expect(titleOf(await enter(owner.email, password, thief))).toBe('Approvals');
+    const page = await owner.browser.get(place);
+    expect(page.body).toContain('Either ends every sign-in of yours, here too, and all that agents can do for you.');
+    await change(owner.browser, { action });
+    for (const browser of [thief, owner.browser]) expect(titleOf(await browser.get(place))).toBe('Sign in to Writ');
+    expect(await world.rows(`SELECT reason FROM revocation WHERE target = 'person:${owner.id}'`)).toEqual([
+      { reason: action === 'renew' ? 'password_made' : 'password_removed' },
+    ]);
+  });
+
+  it('the first one ends nothing', async () => {
+    const owner = await enrolled();
+    await passwordFor(owner);
+    expect(titleOf(await owner.browser.get(place))).toBe('Approvals');
   });
 
   it.each<[string, (owner: Owner) => Promise<unknown>]>([

@@ -77,6 +77,16 @@ const factsOf = (id: string): Promise<readonly unknown[]> =>
        AND convert_from(leaf, 'UTF8')::jsonb #>> '{facts,what}' LIKE 'recovery%' ORDER BY id`,
   );
 
+const toldAt = (person: string): Promise<unknown> =>
+  world.rows(
+    `INSERT INTO notice_channel (id, person_id, kind, label, address_hash, sealed)
+     VALUES ('chn_${person}', '${person}', 'webhook', 'hooks.example', 'hash', '\\x00') RETURNING id`,
+  );
+const placesOf = async (person: string): Promise<readonly unknown[]> =>
+  (await world.rows(`SELECT label FROM notice_channel WHERE person_id = '${person}'`)).map(
+    (one) => (one as { label: string }).label,
+  );
+
 describe('recovery codes', () => {
   it('are ten of 140 bits, shown once and kept as hashes', async () => {
     const { id, browser } = await enrolled();
@@ -222,6 +232,17 @@ describe('a recovery code', () => {
     expect(await world.rows(`SELECT revoked_by AS by, reason FROM revocation WHERE target = 'person:${id}'`)).toEqual([
       { by: id, reason: 'a recovery code was used' },
     ]);
+  });
+
+  it('forgets where its person was told, which whoever had the account may have chosen', async () => {
+    const [ada, eve] = [await enrolled(), await enrolled()];
+    await toldAt(ada.id);
+    await toldAt(eve.id);
+    const [code = ''] = await codesFor(ada.browser);
+    await recover(code);
+    expect([await placesOf(ada.id), await placesOf(eve.id)]).toEqual([[], ['hooks.example']]);
+    await world.admin('DELETE', `/persons/${eve.id}/passkeys/${eve.passkey.id}`);
+    expect(await placesOf(eve.id)).toEqual([]);
   });
 
   it('opens a link of fifteen minutes, and the one that was open before ends', async () => {
