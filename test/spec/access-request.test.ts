@@ -6,6 +6,8 @@ import { aboutCall } from '../support/authzen.js';
 import { Browser } from '../support/browser.js';
 import { ALICE } from '../support/company.js';
 import { activate } from '../support/policies.js';
+import { databaseKinds } from '../support/databases.js';
+import { startReplica } from '../abuse/sign-in.js';
 import { type Client, RS1 } from '../support/world.js';
 import { answerOf, assertion, type Reply, request, tokenOf } from '../support/writ.js';
 
@@ -476,9 +478,14 @@ describe('ARAP: the evaluation after an approval', () => {
     ]);
   });
 
-  it('is one yes of twenty that come at once', async () => {
+  it('AP-11 is one yes of twenty that come at once, at two replicas where there can be two', async () => {
+    const replica = databaseKinds.includes('server') ? await startReplica(world) : undefined;
     const { again, told } = await approved();
-    const replies = await Promise.all(Array.from({ length: 20 }, () => evaluate(again)));
+    const at = [world.issuer, replica?.url ?? world.issuer];
+    const replies = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => send(`${at[n % 2] ?? ''}/access/v1/evaluation`, again)),
+    );
+    await replica?.close();
     const decisions = replies.map(({ body }) => (body as { decision: boolean }).decision);
     expect(replies.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200));
     expect(decisions.filter(Boolean)).toEqual([true]);

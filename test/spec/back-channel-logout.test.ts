@@ -9,6 +9,7 @@ import { companySession, feedTarget, type FormRequest, untraced } from '../../sr
 import { companySignOut } from '../../src/oauth/index.js';
 import { openEngineStore, openSignOuts } from '../../src/storage/index.js';
 import { renewal, type SignInWorld, startNode, startSignInWorld } from '../abuse/sign-in.js';
+import { signInFrom } from '../support/asking-world.js';
 import { Browser } from '../support/browser.js';
 import { ALICE, BOB, type Employee } from '../support/company.js';
 import { newKey } from '../support/engine.js';
@@ -79,6 +80,15 @@ async function standing({ token, tokens, session, browser }: Held): Promise<unkn
 const revocations = (): Promise<readonly Readonly<{ target: string; number: bigint; revokedBy: string }>[]> =>
   world.writ.database.prisma.revocation.findMany({ orderBy: { number: 'asc' } });
 
+/** A sign-in at Writ's own place, which no agent opened. */
+async function atApprovals(employee: Employee) {
+  const place = `${world.issuer}/approvals`;
+  const browser = new Browser();
+  await signInFrom(await browser.get(place), browser, employee);
+  const title = async (): Promise<string | undefined> => /<h1>([^<]*)<\/h1>/.exec((await browser.get(place)).body)?.[1];
+  return { title, sid: world.company.lastSession() };
+}
+
 describe('OpenID Connect Back-Channel Logout 1.0', () => {
   it('§2.5 a person who signs out at the company is signed out here, with what was derived from it', async () => {
     const [mine, other] = [await held(), await held()];
@@ -96,12 +106,21 @@ describe('OpenID Connect Back-Channel Logout 1.0', () => {
     expect(await standing(other)).toEqual(ALIVE);
   });
 
+  it('§2.6 `sid` ends the sign-in at /approvals, where calls are approved', async () => {
+    const [bobs, mine] = [await atApprovals(BOB), await atApprovals(ALICE)];
+    expect([await mine.title(), await bobs.title()]).toEqual(['Approvals', 'Approvals']);
+    expect((await say(logoutToken({ sid: mine.sid }))).status).toBe(200);
+    expect([await mine.title(), await bobs.title()]).toEqual(['Sign in to Writ', 'Approvals']);
+  });
+
   it('§2.6 `sub` ends all of that person, who may sign in again, and nobody else', async () => {
     const [mine, other, bobs] = [await held(), await held(), await held(BOB)];
+    const [hers, his] = [await atApprovals(ALICE), await atApprovals(BOB)];
     const { status, text } = await say(logoutToken({ sub: ALICE.subject }));
     expect([status, text]).toEqual([200, '']);
     expect([await standing(mine), await standing(other)]).toEqual([ENDED, ENDED]);
     expect(await standing(bobs)).toEqual(ALIVE);
+    expect([await hers.title(), await his.title()]).toEqual(['Sign in to Writ', 'Approvals']);
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     expect(await standing(await held())).toEqual(ALIVE);
   });
