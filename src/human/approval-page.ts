@@ -1,13 +1,13 @@
 import { sha256 } from '../protocol/index.js';
 import type { Seconds } from '../base/index.js';
 import type { ApprovalView, ShownArgument } from './approval-view.js';
-import { APPROVAL } from './approval-words.js';
 import { visible } from '../registry/index.js';
+import { WORDS } from '../words/index.js';
 import { hiddenFields, html, Markup, type Page, page, timeOf } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
 
-const T = APPROVAL;
+const T = WORDS.approval;
 
 /** What a person reads before they decide. `sha256` is of its markup, word for word; `isWhole` says that nothing is left out. */
 export type Facts = Readonly<{ markup: Markup; sha256: string; isWhole: boolean }>;
@@ -56,7 +56,7 @@ export function approvalPage(facts: Facts, form: ApprovalForm): Page {
       <h2>${T.decide}</h2>
       <p>
         ${T.until} ${timeOf(form.expiresAt)}
-        <span class="soft">(${timeLeft(form.expiresAt - form.now)} ${T.left}).</span>
+        <span class="soft">(${WORDS.time.left(form.expiresAt - form.now)} ${T.left}).</span>
         ${T.once}
       </p>
       ${answers(facts, form, said)}
@@ -272,10 +272,4 @@ export function endedPage(
       <p class="small"><a href="${issuer}/approvals">${T.toAll}</a></p>`,
     { status },
   );
-}
-
-/** In words that stay true for a while. */
-function timeLeft(seconds: Seconds): string {
-  if (seconds < 120) return `${String(Math.max(0, seconds))} seconds`;
-  return `${String(Math.floor(seconds / 60))} minutes`;
 }

@@ -4,6 +4,7 @@ import type { PathParams, Route } from '../http/index.js';
 import { sha256 } from '../protocol/index.js';
 import type { RegistryReader } from '../registry/index.js';
 import type { SessionsAdmin } from '../session/index.js';
+import { WORDS } from '../words/index.js';
 import {
   type ApprovalProblem,
   approvalPage,
@@ -14,7 +15,6 @@ import {
   factsOf,
 } from './approval-page.js';
 import { isOpen, type Open, openTo, tierOf, viewOf } from './approval-view.js';
-import { APPROVALS } from './approvals-words.js';
 import { sendPage } from './html.js';
 import type { OwnPasskeys } from './local-accounts.js';
 import { Place, showOwnSignIn } from './own-sign-in.js';
@@ -65,7 +65,7 @@ async function look(visit: Visit, id: string): Promise<void> {
 }
 
 const unknown = ({ ctx }: Visit): void => {
-  sendPage(ctx, troublePage(APPROVALS.unknown));
+  sendPage(ctx, troublePage(WORDS.trouble.nothingHere));
 };
 
 /** The request as it stands, for whoever may see it. */

@@ -1,6 +1,5 @@
 import type { AgentSession } from '../session/index.js';
-import { WAITING } from './approval-words.js';
-import { APPROVALS, type ApprovalsProblem } from './approvals-words.js';
+import { WORDS, type ApprovalsProblem } from '../words/index.js';
 import { consentList } from './consents-page.js';
 import { deedList } from './deeds-page.js';
 import { hiddenFields, html, type Markup, type Page, page, timeOf } from './html.js';
@@ -12,7 +11,7 @@ import { lostPasskey } from './recovery-pages.js';
 import { TOLD_SCRIPT } from './told-script.js';
 
 /** Why somebody is asked to sign in (again). */
-export type OwnSignInProblem = keyof typeof APPROVALS.signInProblems;
+export type OwnSignInProblem = keyof typeof WORDS.approvals.signInProblems;
 
 type SignInForms = Readonly<{
   issuer: string;
@@ -27,7 +26,7 @@ type SignInForms = Readonly<{
   password: Readonly<{ problem: PasswordFlaw | undefined }> | undefined;
 }>;
 
-const T = APPROVALS;
+const T = WORDS.approvals;
 
 /** Every way leads through a form of ours: a link that somebody follows begins nothing. */
 export function ownSignInPage({ issuer, action, to, options, providers, problem, password }: SignInForms): Page {
@@ -122,7 +121,7 @@ export function approvalsPage({ person, acting, next, first, form, problem }: Ap
       ${
         first === undefined
           ? undefined
-          : html`<h2>${WAITING.title}</h2>
+          : html`<h2>${WORDS.waiting.title}</h2>
               ${first.waiting}`
       }
       <h2>${T.acting}</h2>

@@ -1,8 +1,8 @@
 import { type Approvals, isFresh, MOST_OF_PERSON } from '../approval/index.js';
 import type { PathParams, Route } from '../http/index.js';
 import type { AgentSession, SessionsAdmin } from '../session/index.js';
+import { WORDS, type ApprovalsProblem } from '../words/index.js';
 import { type ActingForm, actingItem, approvalsPage, type FirstPage } from './approvals-pages.js';
-import { APPROVALS, type ApprovalsProblem } from './approvals-words.js';
 import { fitting, ROOM } from './fitting.js';
 import { type Markup, sendPage } from './html.js';
 import { consentsOf, type OwnConsentsDeps } from './own-consents.js';
@@ -126,7 +126,7 @@ async function renewCodes(visit: Visit): Promise<void> {
   const { ctx, person, session, deps } = visit;
   const { codes, issuer, clock } = deps;
   if (codes === undefined || person.issuer !== issuer) {
-    sendPage(ctx, troublePage(APPROVALS.unknown));
+    sendPage(ctx, troublePage(WORDS.trouble.nothingHere));
     return;
   }
   if (isByPassword(visit) || !isFresh(approverOf(visit), clock.now()))
@@ -165,7 +165,7 @@ async function change(visit: Visit, form: URLSearchParams, { id = '' }: PathPara
   const { ctx, person, deps } = visit;
   const found = await deps.acting.get(id);
   if (found?.personId !== person.id) {
-    sendPage(ctx, troublePage(APPROVALS.unknown));
+    sendPage(ctx, troublePage(WORDS.trouble.nothingHere));
     return;
   }
   const action = form.get('action');
@@ -179,7 +179,7 @@ async function change(visit: Visit, form: URLSearchParams, { id = '' }: PathPara
 
 /** What others paused, the person may end and not resume; so a pause of theirs is not made their own either. */
 async function isDone(
-  action: keyof typeof APPROVALS.actions,
+  action: keyof typeof WORDS.approvals.actions,
   { id, status, paused }: AgentSession,
   { person: { id: by }, deps: { acting } }: Visit,
 ): Promise<boolean> {

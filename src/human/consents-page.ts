@@ -1,11 +1,11 @@
 import { type RegistrySnapshot, sentenceOf } from '../registry/index.js';
-import { APPROVALS, type ApprovalsProblem } from './approvals-words.js';
+import { WORDS, type ApprovalsProblem } from '../words/index.js';
 import type { Consent } from './consents.js';
 import { hiddenFields, html, type Markup, type Page, page, timeOf } from './html.js';
 import type { PersonDirectory } from './people.js';
 import { responsible } from './responsible.js';
 
-const T = APPROVALS.consents;
+const T = WORDS.approvals.consents;
 
 /** Of scopes and of tools, so many are named. */
 const MOST = 8;
@@ -24,9 +24,9 @@ export async function consentItem(
     return tool === undefined ? wanted : sentenceOf(tool);
   });
   const rows: readonly (readonly [string, string | Markup | undefined])[] = [
-    [APPROVALS.fields.owner, agent === undefined ? undefined : await responsible(agent.owner, people)],
+    [WORDS.approvals.fields.owner, agent === undefined ? undefined : await responsible(agent.owner, people)],
     [T.given, timeOf(consent.givenAt)],
-    [APPROVALS.fields.until, consent.endsAt === undefined ? undefined : timeOf(consent.endsAt)],
+    [WORDS.approvals.fields.until, consent.endsAt === undefined ? undefined : timeOf(consent.endsAt)],
     [T.scopes, consent.scopes.length === 0 ? undefined : some(consent.scopes)],
     [T.calls, consent.calls === undefined ? undefined : String(consent.calls)],
     [T.tools, tools === undefined ? undefined : some(tools)],
@@ -69,10 +69,10 @@ export const consentsPage = ({
   page(
     T.title,
     html`<h1>${T.title}</h1>
-      ${problem === undefined ? undefined : html`<p class="warn" role="alert">${APPROVALS.problems[problem]}</p>`}
-      ${items.length === 0 ? undefined : html`<h2>${APPROVALS.newestFirst}</h2>`} ${consentList(items)}
-      ${next === undefined ? undefined : html`<p><a href="${issuer}/approvals/consents?after=${next}">${APPROVALS.more}</a></p>`}
-      <p><a href="${issuer}/approvals">${APPROVALS.toAll}</a></p>`,
+      ${problem === undefined ? undefined : html`<p class="warn" role="alert">${WORDS.approvals.problems[problem]}</p>`}
+      ${items.length === 0 ? undefined : html`<h2>${WORDS.approvals.newestFirst}</h2>`} ${consentList(items)}
+      ${next === undefined ? undefined : html`<p><a href="${issuer}/approvals/consents?after=${next}">${WORDS.approvals.more}</a></p>`}
+      <p><a href="${issuer}/approvals">${WORDS.approvals.toAll}</a></p>`,
     problem === undefined ? {} : { status: problem === 'changed' ? 409 : 400 },
   );
 

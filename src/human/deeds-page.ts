@@ -1,9 +1,9 @@
 import type { Deed } from '../audit/index.js';
 import { type RegistrySnapshot, sentenceOf } from '../registry/index.js';
-import { APPROVALS } from './approvals-words.js';
+import { WORDS } from '../words/index.js';
 import { html, type Markup, type Page, page, timeOf } from './html.js';
 
-const T = APPROVALS.deeds;
+const T = WORDS.approvals.deeds;
 
 /** Of the tools of one decision, so many are told. */
 const MOST = 3;
@@ -77,7 +77,7 @@ export const deedsPage = ({
     T.title,
     html`<h1>${T.title}</h1>
       <p class="soft">${T.lead}</p>
-      ${items.length === 0 ? undefined : html`<h2>${APPROVALS.newestFirst}</h2>`} ${deedList(items)}
-      ${next === undefined ? undefined : html`<p><a href="${issuer}/approvals/history?before=${next}">${APPROVALS.more}</a></p>`}
-      <p><a href="${issuer}/approvals">${APPROVALS.toAll}</a></p>`,
+      ${items.length === 0 ? undefined : html`<h2>${WORDS.approvals.newestFirst}</h2>`} ${deedList(items)}
+      ${next === undefined ? undefined : html`<p><a href="${issuer}/approvals/history?before=${next}">${WORDS.approvals.more}</a></p>`}
+      <p><a href="${issuer}/approvals">${WORDS.approvals.toAll}</a></p>`,
   );

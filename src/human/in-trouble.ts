@@ -1,4 +1,5 @@
 import { answeredInTime, problemOfThrown, requestId, type Route } from '../http/index.js';
+import { WORDS } from '../words/index.js';
 import { sendPage } from './html.js';
 import { troublePage } from './pages.js';
 
@@ -25,14 +26,6 @@ export const shownInTime =
     };
   };
 
-const AWAY = troublePage({
-  status: 503,
-  title: 'This page cannot be shown right now',
-  advice: 'Something that this server depends on is down. Try again in a minute.',
-});
+const AWAY = troublePage(WORDS.trouble.away);
 
-const BROKEN = troublePage({
-  status: 500,
-  title: 'Something went wrong',
-  advice: 'It was not your fault, and it is noted. Try again; if it stays so, tell your administrator.',
-});
+const BROKEN = troublePage(WORDS.trouble.broken);

@@ -1,6 +1,6 @@
 import type { PathParams, Route } from '../http/index.js';
 import type { RegistryReader } from '../registry/index.js';
-import type { ApprovalsProblem } from './approvals-words.js';
+import type { ApprovalsProblem } from '../words/index.js';
 import { consentItem, consentsPage } from './consents-page.js';
 import type { Consent, ConsentPlace, Consents } from './consents.js';
 import { fitting, ROOM } from './fitting.js';

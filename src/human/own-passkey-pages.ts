@@ -1,9 +1,9 @@
-import { OWN_PASSKEY } from './approval-words.js';
+import { WORDS } from '../words/index.js';
 import { html, type Page, page } from './html.js';
 import { passkeyForm } from './passkey-pages.js';
 import { PASSKEY_SCRIPT } from './passkey-script.js';
 
-const T = OWN_PASSKEY;
+const T = WORDS.ownPasskey;
 
 export type OwnPasskeyProblem = keyof typeof T.problems;
 

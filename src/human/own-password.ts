@@ -1,6 +1,6 @@
 import { isFresh } from '../approval/index.js';
+import { WORDS } from '../words/index.js';
 import { type Markup, sendPage } from './html.js';
-import { APPROVALS } from './approvals-words.js';
 import { showOwnSignIn } from './own-sign-in.js';
 import { approverOf, isByPassword, seeOther, type Visit as VisitOf, type VisitDeps } from './own-visit.js';
 import { troublePage } from './pages.js';
@@ -20,7 +20,7 @@ export async function changePassword(visit: Visit, form: URLSearchParams): Promi
   const { ctx, person, session, deps } = visit;
   const { passwords, issuer, clock } = deps;
   if (passwords === undefined || person.issuer !== issuer) {
-    sendPage(ctx, troublePage(APPROVALS.unknown));
+    sendPage(ctx, troublePage(WORDS.trouble.nothingHere));
     return undefined;
   }
   if (isByPassword(visit) || !isFresh(approverOf(visit), clock.now())) {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { Fault, randomText } from '../base/index.js';
 import { answerInTime, type Limit, networkSeen } from '../http/index.js';
 import { companySession, sha256 } from '../protocol/index.js';
-import { APPROVALS } from './approvals-words.js';
+import { WORDS } from '../words/index.js';
 import { ownSignInPage, type OwnSignInProblem } from './approvals-pages.js';
 import { sendPage } from './html.js';
 import type { SignInAt } from './identity-provider.js';
@@ -53,7 +53,7 @@ export async function showOwnSignIn(
   const { issuer, passkeys, signIns } = deps;
   const wait = await deps.perNetwork.take(networkSeen(ctx.req));
   if (wait !== undefined) {
-    sendPage(ctx, troublePage(APPROVALS.tooMany));
+    sendPage(ctx, troublePage(WORDS.trouble.tooManySignIns));
     ctx.set('retry-after', String(wait));
     return;
   }

@@ -1,7 +1,10 @@
 import type { Seconds } from '../base/index.js';
+import { WORDS } from '../words/index.js';
 import type { ConsentRequest } from './consent.js';
 import { html, type Markup, type Page, page } from './html.js';
 import type { NarrowingFlaw } from './narrowing.js';
+
+const T = WORDS.consent;
 
 /** Asks the person whether the agent may act for them. The form carries the decision and a token against forged posts. */
 export function consentPage(
@@ -10,68 +13,56 @@ export function consentPage(
 ): Page {
   const { agent, person } = request;
   return page(
-    `Allow ${agent.name}?`,
-    html`<h1>Allow ${agent.name} to act for you?</h1>
+    T.title(agent.name),
+    html`<h1>${T.heading(agent.name)}</h1>
       <p class="soft">
-        You are signed in as
+        ${WORDS.signIn.as}
         <strong>${person.name}</strong>${person.email === undefined ? '' : html` (${person.email})`}.
-        <a href="${form.signOut}">Sign out</a>
+        <a href="${form.signOut}">${WORDS.signOut.title}</a>
       </p>
-      ${form.problem === undefined ? undefined : html`<p class="warn" role="alert">${PROBLEMS[form.problem]}</p>`}
+      ${form.problem === undefined ? undefined : html`<p class="warn" role="alert">${T.problems[form.problem]}</p>`}
       <dl>
         <div>
-          <dt>Purpose</dt>
+          <dt>${T.fields.purpose}</dt>
           <dd>${agent.purpose}</dd>
         </div>
         <div>
-          <dt>Responsible</dt>
+          <dt>${T.fields.owner}</dt>
           <dd>${agent.owner}</dd>
         </div>
         <div>
-          <dt>Known here</dt>
-          <dd>Registered by an administrator</dd>
+          <dt>${T.fields.known}</dt>
+          <dd>${T.registered}</dd>
         </div>
         <div>
-          <dt>Agent id</dt>
+          <dt>${T.fields.id}</dt>
           <dd><code>${agent.clientId}</code></dd>
         </div>
         <div>
-          <dt>You return to</dt>
+          <dt>${T.fields.back}</dt>
           <dd><code>${request.redirectHost}</code></dd>
         </div>
       </dl>
       ${request.isLoopback ? LOOPBACK_WARNING : undefined}
       <form method="post" action="${form.action}">
         <input type="hidden" name="token" value="${form.token}" />
-        <h2>What it could do in your name</h2>
-        ${request.servers.length === 0 ? html`<p>Nothing beyond knowing that it is you.</p>` : serverList(request)}
+        <h2>${T.could}</h2>
+        ${request.servers.length === 0 ? html`<p>${T.nothing}</p>` : serverList(request)}
         ${request.budgets.length === 0 ? undefined : limits(request)}
         ${request.servers.length === 0 ? undefined : OWN_LIMIT} ${request.staysSignedIn ? duration(request) : undefined}
-        <p class="small soft">Each call is still checked by policy and recorded.</p>
+        <p class="small soft">${T.stillChecked}</p>
         <div class="actions">
-          <button type="submit" name="decision" value="deny">Deny</button>
-          <button type="submit" name="decision" value="allow" class="primary">Allow</button>
+          <button type="submit" name="decision" value="deny">${T.deny}</button>
+          <button type="submit" name="decision" value="allow" class="primary">${T.allow}</button>
         </div>
       </form>`,
   );
 }
 
-const LOOPBACK_WARNING = html`<p class="warn">
-  You return to a program on your own computer. Any program there can pretend to be this agent: go on only if you
-  started it yourself just now.
-</p>`;
+const LOOPBACK_WARNING = html`<p class="warn">${T.loopback}</p>`;
 
 /** Why the page is shown again. */
 export type ConsentProblem = 'changed' | NarrowingFlaw;
-
-const PROBLEMS: Readonly<Record<ConsentProblem, string>> = {
-  changed: 'What this agent would get has changed meanwhile. Please read it again.',
-  nothing_left: 'With this choice nothing is left that it could do. Leave at least one thing, or deny.',
-  too_many_tools: 'Leave all that is asked, or at most 32 things of it.',
-  unknown_time: 'Please choose again how long it may go on.',
-  unreadable_limit:
-    'How many calls it may make has to be a whole number from 1 to 1000000, or empty for no limit of yours.',
-};
 
 type Server = ConsentRequest['servers'][number];
 
@@ -90,7 +81,7 @@ function serverList({ servers }: ConsentRequest): Markup {
 
 const READS_ONLY = html`<label class="choice">
   <input type="checkbox" name="reads_only" value="yes" />
-  <span>Only let it read: nothing that changes, sends or pays anything</span>
+  <span>${T.readsOnly}</span>
 </label>`;
 
 /** More tools than these are folded away. */
@@ -100,13 +91,13 @@ const serverItem = (server: Server, first: number): Markup =>
   html`<li class="server">
     <strong>${server.name}</strong>
     <div class="small soft">${server.resource}</div>
-    ${server.tools.length === 0 ? html`<p class="small">No tool of it is open to this agent yet.</p>` : toolList(server, first)}
+    ${server.tools.length === 0 ? html`<p class="small">${T.noTool}</p>` : toolList(server, first)}
     <div class="scopes">${server.scopes.map((scope) => html`<code>${scope}</code>`)}</div>
   </li>`;
 
 const toolList = ({ tools }: Server, first: number): Markup =>
   html`<details${tools.length > OPEN ? undefined : OPENED}>
-    <summary class="small">${tools.length} ${tools.length === 1 ? 'thing' : 'things'} that it could do</summary>
+    <summary class="small">${T.things(tools.length)}</summary>
     ${tools.map((tool, index) => toolChoice(tool, first + index))}
   </details>`;
 
@@ -118,19 +109,19 @@ const toolChoice = ({ name, sentence, action, tier }: Server['tools'][number], p
     <span>
       ${sentence}
       <span class="small soft"
-        >${[sentence === name ? undefined : name, action, `${tier} risk`].filter(Boolean).join(' · ')}</span
+        >${[sentence === name ? undefined : name, action, T.risk[tier]].filter(Boolean).join(' · ')}</span
       >
     </span>
   </label>`;
 
 const limits = ({ budgets }: ConsentRequest): Markup =>
-  html`<h2>Its limits</h2>
+  html`<h2>${T.limits}</h2>
     <ul>
       ${budgets.map((budget) => html`<li>${inWords(budget)}</li>`)}
     </ul>`;
 
 const OWN_LIMIT = html`<label class="choice"
-  ><span>At most so many calls in all (empty: no limit of yours)</span>
+  ><span>${T.ownLimit}</span>
   <input
     class="count"
     name="calls"
@@ -142,21 +133,19 @@ const OWN_LIMIT = html`<label class="choice"
 /></label>`;
 
 function inWords({ unit, per, limit, currency, window_seconds: window }: ConsentRequest['budgets'][number]): string {
-  const what =
-    unit === 'money' ? `${String(limit)} ${currency ?? ''}` : `${String(limit)} ${unit.replaceAll('_', ' ')}`;
-  const until = window === undefined ? '' : `, anew every ${timeInWords(window).replace(/^1 /, '')}`;
-  return `${what} for each ${per}${until}`;
+  const what = unit === 'money' ? `${String(limit)} ${currency ?? ''}` : `${String(limit)} ${T.units[unit]}`;
+  return T.limit(what, T.scopes[per], window === undefined ? undefined : WORDS.time.inWords(window));
 }
 
 /** One choice is no choice. */
 const duration = ({ lasts }: ConsentRequest): Markup =>
-  html`<h2>How long</h2>
-    <p>It may also go on while you are away, until it is revoked.</p>
+  html`<h2>${T.duration}</h2>
+    <p>${T.away}</p>
     ${
       lasts.length < 2
         ? undefined
         : html`<label class="choice"
-            ><span>It ends by itself after</span>
+            ><span>${T.lasts}</span>
             <select name="lasts">
               ${lasts.map((seconds, index) => option(seconds, index === lasts.length - 1))}
             </select></label
@@ -164,31 +153,17 @@ const duration = ({ lasts }: ConsentRequest): Markup =>
     }`;
 
 const option = (seconds: Seconds, chosen: boolean): Markup =>
-  html`<option value="${seconds}" ${chosen ? SELECTED : undefined}>${timeInWords(seconds)}</option>`;
+  html`<option value="${seconds}" ${chosen ? SELECTED : undefined}>${WORDS.time.inWords(seconds)}</option>`;
 
 const SELECTED = html`selected`;
-
-const UNITS = [
-  ['day', 86_400],
-  ['hour', 3_600],
-  ['minute', 60],
-  ['second', 1],
-] as const;
-
-/** In the largest unit that it is a whole number of. */
-function timeInWords(seconds: Seconds): string {
-  const [name, length] = UNITS.find(([, size]) => seconds >= size && seconds % size === 0) ?? ['second', 1];
-  const count = seconds / length;
-  return `${String(count)} ${name}${count === 1 ? '' : 's'}`;
-}
 
 /** Lets the person say where they sign in. */
 export function chooserPage(choices: readonly Readonly<{ name: string; address: string }>[]): Page {
   const links = choices.map(({ name, address }) => html`<a class="button" href="${address}">${name}</a>`);
   return page(
-    'Sign in',
-    html`<h1>Sign in</h1>
-      <p class="soft">Where do you have your account?</p>
+    WORDS.signIn.title,
+    html`<h1>${WORDS.signIn.title}</h1>
+      <p class="soft">${WORDS.signIn.where}</p>
       <div class="choices">${links}</div>`,
   );
 }
@@ -196,10 +171,10 @@ export function chooserPage(choices: readonly Readonly<{ name: string; address: 
 /** Goes on by a plain link: a redirect after a form would count as the form's target, which the policy forbids. */
 export function continuePage(address: string): Page {
   return page(
-    'One moment',
-    html`<h1>One moment</h1>
-      <p class="soft">You are being taken back.</p>
-      <div class="actions"><a class="button primary" href="${address}">Continue</a></div>`,
+    WORDS.signIn.moment,
+    html`<h1>${WORDS.signIn.moment}</h1>
+      <p class="soft">${WORDS.signIn.back}</p>
+      <div class="actions"><a class="button primary" href="${address}">${WORDS.signIn.go}</a></div>`,
     { next: address },
   );
 }
@@ -212,7 +187,7 @@ export function troublePage({ status, title, advice, code }: Trouble): Page {
     title,
     html`<h1>${title}</h1>
       <p>${advice}</p>
-      ${code === undefined ? undefined : html`<p class="small soft">Error code: <code>${code}</code></p>`}`,
+      ${code === undefined ? undefined : html`<p class="small soft">${WORDS.trouble.code} <code>${code}</code></p>`}`,
     { status },
   );
 }

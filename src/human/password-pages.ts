@@ -1,9 +1,9 @@
 import type { Seconds } from '../base/index.js';
+import { WORDS } from '../words/index.js';
 import { hiddenFields, html, type Markup, type Page, page, timeOf } from './html.js';
 import type { PasswordFlaw } from './password.js';
-import { PASSWORD } from './password-words.js';
 
-const T = PASSWORD;
+const T = WORDS.password;
 
 /** Whether the person has one, when it was used, and the form that makes or takes it away. */
 export function passwordSection(

@@ -1,7 +1,7 @@
+import { WORDS, type RecoveryProblem } from '../words/index.js';
 import { hiddenFields, html, type Markup, type Page, page } from './html.js';
-import { RECOVERY, type RecoveryProblem } from './recovery-words.js';
 
-const T = RECOVERY;
+const T = WORDS.recovery;
 
 /** Where those go who cannot sign in by the passkey that they are asked for. */
 export const lostPasskey = (issuer: string): Markup =>

@@ -4,7 +4,7 @@ import { isFresh } from '../approval/index.js';
 import type { Route } from '../http/index.js';
 import { type Address, type Channel, type Notices, PushSubscription, type VapidKey } from '../notice/index.js';
 import { parseObject } from '../protocol/index.js';
-import { type ApprovalsProblem, TOLD } from './approvals-words.js';
+import { WORDS, type ApprovalsProblem } from '../words/index.js';
 import { hiddenFields, html, type Markup, type Page, page, sendPage } from './html.js';
 import { showOwnSignIn } from './own-sign-in.js';
 import { approverOf, seeOther, type Visit as VisitOf, type VisitDeps } from './own-visit.js';
@@ -60,11 +60,11 @@ function webhookOf(form: URLSearchParams, { mayBeTold }: Checks): Address | 'bad
 
 const secretPage = (secret: string, issuer: string): Page =>
   page(
-    TOLD.secret.title,
-    html`<h1>${TOLD.secret.title}</h1>
-      <p>${TOLD.secret.advice}</p>
+    WORDS.told.secret.title,
+    html`<h1>${WORDS.told.secret.title}</h1>
+      <p>${WORDS.told.secret.advice}</p>
       <p><code>${secret}</code></p>
-      <div class="actions"><a class="button primary" href="${issuer}/approvals">${TOLD.secret.back}</a></div>`,
+      <div class="actions"><a class="button primary" href="${issuer}/approvals">${WORDS.told.secret.back}</a></div>`,
   );
 
 /** Where the person is told, and the forms by which they choose. */
@@ -74,10 +74,10 @@ export function toldSection(
 ): Markup {
   const place = `${new URL(issuer).pathname.replace(/\/$/, '')}/approvals`;
   const action = `${issuer}/approvals/channels`;
-  return html`<h2>${TOLD.title}</h2>
+  return html`<h2>${WORDS.told.title}</h2>
     ${
       channels.length === 0
-        ? html`<p>${TOLD.nowhere}</p>`
+        ? html`<p>${WORDS.told.nowhere}</p>`
         : html`<ul>
             ${channels.map((one) => item(one, { action, token }))}
           </ul>`
@@ -88,22 +88,22 @@ export function toldSection(
       data-push="${vapid.publicKey}"
       data-worker="${place}/sw.js"
       data-scope="${place}/"
-      data-denied="${TOLD.denied}"
-      data-missing="${TOLD.missing}"
+      data-denied="${WORDS.told.denied}"
+      data-missing="${WORDS.told.missing}"
     >
       ${hiddenFields({ token, subscription: '' })}
       <p class="warn" role="alert" hidden></p>
-      <div class="actions"><button type="submit">${TOLD.push}</button></div>
+      <div class="actions"><button type="submit">${WORDS.told.push}</button></div>
     </form>
     <details>
-      <summary>${TOLD.webhook}</summary>
+      <summary>${WORDS.told.webhook}</summary>
       <form method="post" action="${action}">
         ${hiddenFields({ token })}
         <label class="field address">
-          <span>${TOLD.address}</span>
+          <span>${WORDS.told.address}</span>
           <input name="url" type="url" required maxlength="2048" autocomplete="off" />
         </label>
-        <div class="actions"><button type="submit">${TOLD.add}</button></div>
+        <div class="actions"><button type="submit">${WORDS.told.add}</button></div>
       </form>
     </details>`;
 }
@@ -113,12 +113,15 @@ const item = (
   { action, token }: Readonly<{ action: string; token: string }>,
 ): Markup =>
   html`<li class="server">
-    <p>${TOLD.kinds[kind]} ${label}${failures === 0 ? undefined : html` <span class="mark">${TOLD.failing}</span>`}</p>
+    <p>
+      ${WORDS.told.kinds[kind]}
+      ${label}${failures === 0 ? undefined : html` <span class="mark">${WORDS.told.failing}</span>`}
+    </p>
     <form method="post" action="${action}">
       ${hiddenFields({ token, channel: id })}
       <div class="actions in-order">
-        <button type="submit" name="action" value="stop" class="small" aria-label="${TOLD.stop}: ${label}">
-          ${TOLD.stop}
+        <button type="submit" name="action" value="stop" class="small" aria-label="${WORDS.told.stop}: ${label}">
+          ${WORDS.told.stop}
         </button>
       </div>
     </form>
@@ -129,8 +132,8 @@ export function toldRoutes(issuer: string): readonly Route[] {
   const place = `${new URL(issuer).pathname.replace(/\/$/, '')}/approvals`;
   const manifest = JSON.stringify({
     id: place,
-    name: TOLD.app.name,
-    short_name: TOLD.app.short,
+    name: WORDS.told.app.name,
+    short_name: WORDS.told.app.short,
     start_url: place,
     scope: place,
     display: 'standalone',

@@ -1,8 +1,8 @@
 import type { Held } from '../approval/index.js';
 import type { Seconds } from '../base/index.js';
 import { type RegistrySnapshot, sentenceFor } from '../registry/index.js';
+import { WORDS } from '../words/index.js';
 import { isOpen, tierOf } from './approval-view.js';
-import { WAITING } from './approval-words.js';
 import { fitting } from './fitting.js';
 import { html, type Markup, timeOf } from './html.js';
 
@@ -43,14 +43,14 @@ type Where = Readonly<{ issuer: string; now: Seconds }>;
 
 /** Links only: on a list nobody reads what they approve. Those for which there is no room come when these are answered. */
 export function waitingList(groups: readonly Group[], where: Where, room: number): Markup {
-  if (groups.length === 0) return html`<p>${WAITING.nothing}</p>`;
+  if (groups.length === 0) return html`<p>${WORDS.waiting.nothing}</p>`;
   const items = groups.map((group) => waitingItem(group, where));
   const shown = fitting(items, room);
   const more = items.length - shown.length;
   return html`<ul>
       ${shown}
     </ul>
-    ${more === 0 ? undefined : html`<p>${more} ${WAITING.more}</p>`}`;
+    ${more === 0 ? undefined : html`<p>${more} ${WORDS.waiting.more}</p>`}`;
 }
 
 /** Links to requests for one call. */
@@ -61,16 +61,16 @@ const waitingItem = ({ agent, sentence, tier, requests }: Group, where: Where): 
     <h3>${agent}</h3>
     <p>${sentence}</p>
     <p class="small soft">
-      ${WAITING.tiers[tier]}${requests.length === 1 ? '' : html` · ${WAITING.asked} ${requests.length} ${WAITING.times}`}
+      ${WORDS.waiting.tiers[tier]}${requests.length === 1 ? '' : html` · ${WORDS.waiting.asked} ${requests.length} ${WORDS.waiting.times}`}
     </p>
     ${requests.slice(0, MOST).map((request) => link(request, agent, where))}
   </li>`;
 
 const link = ({ id, askedAt, expiresAt }: Group['requests'][number], agent: string, { issuer, now }: Where): Markup =>
   html`<p>
-    <a href="${issuer}/approvals/${id}" aria-label="${WAITING.decide} ${agent}">${WAITING.decide}</a>
-    <span class="small soft">${WAITING.since} ${timeOf(askedAt)}, ${minutes(expiresAt - now)}</span>
+    <a href="${issuer}/approvals/${id}" aria-label="${WORDS.waiting.decide} ${agent}">${WORDS.waiting.decide}</a>
+    <span class="small soft">${WORDS.waiting.since} ${timeOf(askedAt)}, ${minutes(expiresAt - now)}</span>
   </p>`;
 
 const minutes = (left: Seconds): string =>
-  left < 60 ? WAITING.lessThanAMinute : `${String(Math.floor(left / 60))} ${WAITING.minutesLeft}`;
+  left < 60 ? WORDS.waiting.lessThanAMinute : `${String(Math.floor(left / 60))} ${WORDS.waiting.minutesLeft}`;

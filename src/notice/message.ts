@@ -1,4 +1,5 @@
 import type { RegistrySnapshot } from '../registry/index.js';
+import { WORDS } from '../words/index.js';
 import type { Due } from './ports.js';
 
 /**
@@ -6,13 +7,6 @@ import type { Due } from './ports.js';
  * wrote: push services, lock screens and webhooks read it. `path` only ever opens the page.
  */
 export type Message = Readonly<{ title: string; body: string; path: string; tag: string }>;
-
-/** All words of messages. */
-const WORDS = {
-  asks: 'asks for your approval',
-  risk: { low: 'Low risk', medium: 'Medium risk', high: 'High risk', critical: 'Critical risk' },
-  until: 'Without an answer it is denied at',
-} as const;
 
 export function messageOf(
   { approval, client, server, tool, tier, expiresAt }: Due,
@@ -24,8 +18,8 @@ export function messageOf(
   const at = new Date(expiresAt * 1_000).toISOString().slice(11, 16);
   const what = sentence ?? `${tool} (${known?.name ?? server})`;
   return {
-    title: `${registry.agent(client)?.name ?? client} ${WORDS.asks}`,
-    body: `${what}. ${WORDS.risk[tier]}. ${WORDS.until} ${at} UTC.`,
+    title: `${registry.agent(client)?.name ?? client} ${WORDS.notice.asks}`,
+    body: `${what}. ${WORDS.notice.risk[tier]}. ${WORDS.notice.until} ${at} UTC.`,
     path: `${new URL(issuer).pathname.replace(/\/$/, '')}/approvals/${approval}`,
     // One of an agent at a time: a flood of it is one line on a screen.
     tag: client,

@@ -79,20 +79,7 @@ export const APPROVALS = {
     bad_subscription: 'This browser did not say where it takes messages. Nothing has changed; try again.',
     too_many_channels: 'You are told in eight places already. Take one away first.',
   },
-  unknown: {
-    status: 404,
-    title: 'There is nothing here',
-    advice: 'It has ended, was never there, or is not yours. Open /approvals to see what is.',
-  },
-  tooMany: {
-    status: 429,
-    title: 'Too many sign-ins from your network',
-    advice: 'More sign-ins were begun from where you are than this server takes. Wait a minute and try again.',
-  },
 } as const;
-
-/** Why a page of /approvals is shown again. */
-export type ApprovalsProblem = keyof typeof APPROVALS.problems;
 
 /** All text of how people are told of what waits. */
 export const TOLD = {
