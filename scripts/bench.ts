@@ -22,6 +22,7 @@ const NAMES = [
   'processes',
   'sessions',
   'reevaluation',
+  'pages',
 ];
 const USAGE = `npm run bench -- [--only NAME[,NAME]] [--seconds N] [--rounds N] [--quick] [--json]
   [--entries N] [--against PATH/TO/main.js] [--profile DIRECTORY] [--report FILE]

@@ -7,9 +7,10 @@ import { furnish, liveSessions, lookAtArguments, multiply, startHouse } from './
 import { bytesPerEntry, type Figures, proofs, recordedExchanges } from './log.js';
 import { askOnce, fullLoad, median, quantile, type Request, rush, type Seen, steadyLoad } from './load.js';
 import { makeKeys, type Mix, post, presigner, publicJwk } from './material.js';
+import { hasChromium, pageTimes } from './pages.js';
 import { reevaluation } from './reevaluation.js';
 import { type DurablePostgres, startDurablePostgres } from './postgres.js';
-import { beside, type Child, CORES, cpuSeconds, freePort, start } from './process.js';
+import { beside, type Child, CORES, cpuSeconds, freePort, pin, start } from './process.js';
 
 /** How long and how often; every bound of a run is here. */
 export type Plan = Readonly<{
@@ -48,6 +49,7 @@ export type Results = Readonly<{
   feed: Readonly<Record<string, number>> | undefined;
   audit: Readonly<Record<string, number>> | undefined;
   reevaluation: Readonly<Record<string, number>> | undefined;
+  pages: Readonly<Record<string, number>> | undefined;
   decision: readonly DecisionFigure[];
   connect: readonly Readonly<{ name: string; p50: number; p99: number; worst: number }>[];
   growth: readonly Readonly<{ count: number; rate: number; cpu: number; rssMb: number; startSeconds: number }>[];
@@ -78,6 +80,7 @@ export async function measure(plan: Plan): Promise<Results> {
       feed: plan.only('feed') ? await bench.feed() : undefined,
       audit: plan.only('audit') ? await bench.audit() : undefined,
       reevaluation: plan.only('reevaluation') ? await bench.reevaluation() : undefined,
+      pages: plan.only('pages') ? await bench.pages() : undefined,
       decision: plan.only('decision') ? await bench.decision() : [],
       growth: plan.only('growth') ? await bench.growth() : [],
       processes: plan.only('processes') ? await bench.processes() : undefined,
@@ -456,6 +459,19 @@ class Bench {
     const [rate1, rate2] = [median(one.map(({ rate }) => rate)), median(two.map(({ rate }) => rate))];
     const [cpu1, cpu2] = [median(one.map(({ cpu }) => cpu)), median(two.map(({ cpu }) => cpu))];
     return { one: rate1, two: rate2, ratio: rate2 / rate1, oneCpu: cpu1, twoCpu: cpu2 };
+  }
+
+  async pages(): Promise<Results['pages']> {
+    const { rounds, say } = this.#plan;
+    if (!hasChromium) {
+      say('No Chromium on this machine: pages are not measured.');
+      return undefined;
+    }
+    // A browser has both cores, as on a person's own machine; it runs beside the server here, in this process.
+    pin(process.pid, `${CORES.server},${CORES.load}`);
+    const found = await pageTimes(rounds, say);
+    pin(process.pid, CORES.load);
+    return found;
   }
 
   async close(): Promise<void> {

@@ -11,6 +11,7 @@ export function summaryOf({
   audit,
   feed,
   reevaluation,
+  pages,
 }: Results): Readonly<Record<string, number>> {
   const figure = (name: string): Figure | undefined => figures.find((one) => one.name === name);
   const ratio = (ours: string, floor: string): number | undefined => over(figure(ours)?.rate, figure(floor)?.rate);
@@ -70,6 +71,7 @@ export function summaryOf({
     ...Object.fromEntries(Object.entries(feed ?? {}).map(([name, value]) => [`feed.${name}`, value])),
     ...Object.fromEntries(Object.entries(audit ?? {}).map(([name, value]) => [`audit.${name}`, value])),
     ...Object.fromEntries(Object.entries(reevaluation ?? {}).map(([name, value]) => [`reevaluation.${name}`, value])),
+    ...Object.fromEntries(Object.entries(pages ?? {}).map(([name, value]) => [`pages.${name}`, value])),
   };
   return Object.fromEntries(
     Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [[name, Number(value.toFixed(3))]])),

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { inChromium } from '../support/chromium.js';
 
 const BENCH = 'dist/scripts/bench.js';
 
@@ -71,5 +72,21 @@ describe('the bench of deciding over again', () => {
       'reevaluation.work_ms': expect.any(Number),
       'reevaluation.work_p99_ms': expect.any(Number),
     });
+  }, 120_000);
+});
+
+inChromium('the bench of the pages', () => {
+  it('measures each page that people decide on beside its bytes alone, and says so in JSON', async () => {
+    const args = ['--only', 'pages', '--rounds', '1', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, [BENCH, ...args], { timeout: 110_000 });
+    const [last = ''] = stdout.trimEnd().split('\n').slice(-1);
+    const figures = JSON.parse(last) as Record<string, number>;
+    expect(Object.keys(figures).sort()).toEqual(
+      ['approvals', 'consents', 'history', 'one_call', 'passkey', 'sign_in', 'slowest', 'slowest_p95']
+        .map((name) => `pages.${name}_ms`)
+        .concat('pages.most_bytes', 'pages.most_ratio_to_its_bytes')
+        .sort(),
+    );
+    expect(figures['pages.most_bytes']).toBeLessThan(30_000);
   }, 120_000);
 });
