@@ -364,7 +364,7 @@ function approvalsOf(
     deeds: openDeeds(database),
     consents: openConsents(database, clock, config.lifetimes.userAccessTokenSeconds),
     approvals: house.approvals,
-    notices: openNotices(database, house.secrets.encryptionKeys),
+    notices: openNotices(database, house.secrets.encryptionKeys, clock),
     vapid: vapidKeyOf(house.secrets.encryptionKeys[0]),
     mayBeTold: (address) => mayBeAsked(address, config.isLocal),
     confirming: isAddress(config.issuer)

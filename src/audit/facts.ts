@@ -131,6 +131,17 @@ const Authentication = z.union([
   z
     .strictObject({ what: z.enum(['password_made', 'password_removed', 'password_used']), person: id })
     .describe('Of the password for emergencies; `used` is a sign-in.'),
+  z
+    .strictObject({
+      what: z.enum(['channel_added', 'channel_removed']),
+      person: id,
+      channel: id,
+      channel_kind: z.enum(['push', 'webhook']),
+      by,
+    })
+    .describe(
+      'Of where somebody is told of what waits; `writ` removes what a push service or a webhook says has ended.',
+    ),
   z.strictObject({ what: z.literal('recovery_codes_made'), person: id, codes: count }),
   z
     .strictObject({

@@ -1,3 +1,5 @@
+import { WORDS } from '../words/index.js';
+
 /**
  * The script of /approvals. It asks the browser to take messages and puts what it says into the form; it fetches nothing and
  * writes no markup. Changing it changes the hash in the content security policy by itself.
@@ -35,11 +37,18 @@ export const TOLD_SCRIPT = `
 })();
 `;
 
-/** The worker that shows a message. Whatever comes, it opens no other page than that of one request, or the list. */
+/**
+ * The worker that shows a message. Whatever comes, it opens no other page than that of one request, or the list. A browser that
+ * ends a subscription by itself says so: the worker has no sign-in of the person, by whom alone a place is chosen.
+ */
 export const WORKER = `
 self.addEventListener('push', (event) => {
   const { title, body, path, tag } = event.data.json();
   event.waitUntil(self.registration.showNotification(title, { body, tag, data: path, renotify: true, requireInteraction: true }));
+});
+self.addEventListener('pushsubscriptionchange', (event) => {
+  const { title, body } = ${JSON.stringify({ title: WORDS.told.app.name, body: WORDS.told.over })};
+  event.waitUntil(self.registration.showNotification(title, { body, tag: 'over', data: '', requireInteraction: true }));
 });
 self.addEventListener('notificationclick', (event) => {
   event.notification.close();

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { err, newId, ok } from '../base/index.js';
+import { type Clock, err, newId, ok, systemClock } from '../base/index.js';
 import { Address, type Due, LEASE, MOST_CHANNELS, MOST_TOLD, type Notices } from '../notice/index.js';
 import { copyJson, type JsonObject, sha256, Tier } from '../protocol/index.js';
 import type { EncryptionKeys } from '../token/index.js';
@@ -7,14 +7,29 @@ import { approvalKeys, sealFor, unsealFor } from './approval-rows.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
 import { PRUNED_AT_ONCE, pruneAll } from './pruning.js';
+import { append, type DoneRecord } from './records.js';
 
-export function openNotices(database: Database, encryptionKeys: EncryptionKeys): Notices {
+export function openNotices(database: Database, encryptionKeys: EncryptionKeys, clock: Clock = systemClock): Notices {
   const { prisma } = database;
   const keys = approvalKeys(encryptionKeys);
   const run = (sql: string, ...values: unknown[]): Promise<number> =>
     guarded(() => prisma.$executeRawUnsafe(sql, ...values));
   const rows = (sql: string, ...values: unknown[]): Promise<unknown> =>
     guarded(() => prisma.$queryRawUnsafe(sql, ...values));
+  const changed = (what: string, { kind, ...about }: z.infer<typeof Removed>[number] & Readonly<{ by: string }>) =>
+    ({
+      ...({ kind: 'authentication', at: clock.now(), decision: 'done', reason: what } as const),
+      facts: { what, channel_kind: kind, ...about },
+    }) satisfies DoneRecord;
+  /** `person`: whose it has to be, where a person says so. */
+  const remove = ({ id, person, by }: Readonly<{ id: string; person?: string; by: string }>): Promise<boolean> =>
+    guarded(() =>
+      prisma.$transaction(async (transaction) => {
+        const [removed] = Removed.parse(await transaction.$queryRawUnsafe(REMOVE, id, person ?? null));
+        if (removed !== undefined) await append(transaction, changed('channel_removed', { ...removed, by }));
+        return removed !== undefined;
+      }),
+    );
   return {
     of: async (person) => Channels.parse(await rows(OF, person)),
     add: async (person, label, address) => {
@@ -27,12 +42,20 @@ export function openNotices(database: Database, encryptionKeys: EncryptionKeys):
           await transaction.$queryRawUnsafe('SELECT id FROM person WHERE id = $1 FOR UPDATE', person);
           const [known] = Ids.parse(await transaction.$queryRawUnsafe(KNOWN, person, hash));
           const sealed = sealFor(contextOf(known?.id ?? id), plainOf(address), keys);
-          return Ids.parse(await transaction.$queryRawUnsafe(ADD, known?.id ?? id, ...values, sealed, MOST_CHANNELS));
+          const added = await transaction.$queryRawUnsafe(ADD, known?.id ?? id, ...values, sealed, MOST_CHANNELS);
+          const ids = Ids.parse(added);
+          const [made] = ids;
+          if (known === undefined && made !== undefined)
+            await append(
+              transaction,
+              changed('channel_added', { person, channel: made.id, kind: address.kind, by: person }),
+            );
+          return ids;
         }),
       );
       return made === undefined ? err('too_many') : ok(made.id);
     },
-    remove: async (person, id) => (await run(REMOVE, id, person)) > 0,
+    remove: (person, id) => remove({ id, person, by: person }),
     take: async (now, { limit, isFailing }) => {
       const taken = Taken.parse(await rows(TAKE, now, limit, LEASE, isFailing));
       return taken.flatMap(({ sealed, ...due }) => {
@@ -48,7 +71,7 @@ export function openNotices(database: Database, encryptionKeys: EncryptionKeys):
       await run(FAILED, approval, channel, again);
     },
     gone: async ({ channel }) => {
-      await run('DELETE FROM notice_channel WHERE id = $1', channel);
+      await remove({ id: channel, by: 'writ' });
     },
     prune: (now) => pruneAll(database, PRUNE, now - MOST_TOLD.within),
   };
@@ -61,6 +84,7 @@ const plainOf = (address: Address): JsonObject =>
 const contextOf = (id: string): string => `channel ${id}`;
 
 const seconds = z.coerce.number().int();
+const Removed = z.array(z.object({ channel: z.string(), person: z.string(), kind: z.string() }));
 const Ids = z.array(z.object({ id: z.string() }));
 const Channels = z.array(
   z.object({
@@ -98,7 +122,9 @@ const ADD = `
   ON CONFLICT (person_id, address_hash) DO UPDATE SET sealed = excluded.sealed, label = excluded.label, failures = 0
   RETURNING id`;
 
-const REMOVE = 'DELETE FROM notice_channel WHERE id = $1 AND person_id = $2';
+const REMOVE = `
+  DELETE FROM notice_channel WHERE id = $1 AND coalesce(person_id = $2::text, true)
+  RETURNING id AS channel, person_id AS person, kind`;
 
 /** A demand is the person's own, and the others are for the members of their groups. */
 const MAY_ANSWER = `

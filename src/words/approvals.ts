@@ -99,5 +99,6 @@ export const TOLD = {
     advice: 'Each message is signed by this secret (Standard Webhooks). It is shown this once, so keep it now.',
     back: 'Back',
   },
+  over: 'This device is told nothing any more: its browser has ended that. Open this page to be told again.',
   app: { name: 'Writ approvals', short: 'Approvals' },
 } as const;

@@ -127,4 +127,26 @@ inChromium('the worker, in Chromium', () => {
     expect(await tapped(worker, path)).toEqual({ opened: [opened], left: 0 });
     await stop(page);
   });
+
+  it('says so when the browser ends the subscription by itself, and leads to where it begins anew', async () => {
+    const page = await approvals(withSubscription());
+    const registered = page.context().waitForEvent('serviceworker');
+    await page.click(BUTTON);
+    const worker = await registered;
+    await page.waitForSelector('text=A browser, by push.example');
+    const shown = await worker.evaluate(`(async () => {
+      self.dispatchEvent(new ExtendableEvent('pushsubscriptionchange'));
+      for (;;) {
+        const [one] = await self.registration.getNotifications({ tag: 'over' });
+        if (one) return { title: one.title, body: one.body, data: one.data };
+      }
+    })()`);
+    expect(shown).toEqual({
+      title: 'Writ approvals',
+      body: 'This device is told nothing any more: its browser has ended that. Open this page to be told again.',
+      data: '',
+    });
+    expect(await tapped(worker, '')).toMatchObject({ opened: ['/approvals'] });
+    await stop(page);
+  });
 });

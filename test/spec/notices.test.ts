@@ -6,7 +6,7 @@ import { openSecrets } from '../../src/config/index.js';
 import { openNotices } from '../../src/storage/index.js';
 import { type AskingWorld, startAskingWorld } from '../support/asking-world.js';
 import { Browser, type Seen } from '../support/browser.js';
-import { BOB } from '../support/company.js';
+import { ALICE, BOB } from '../support/company.js';
 import { Receiver, type Received, Subscriber, vapidClaims } from '../support/push-service.js';
 import { request } from '../support/writ.js';
 
@@ -304,6 +304,36 @@ describe('choosing', () => {
     expect([refused.status, alertOf(refused)]).toEqual([
       400,
       'This browser did not say where it takes messages. Nothing has changed; try again.',
+    ]);
+  });
+
+  it('is on the record as it is added, taken away, and ended by whoever took messages there', async () => {
+    const person = await world.personOf(ALICE);
+    const changes = async (): Promise<readonly unknown[]> => {
+      await world.writ.flush();
+      const { body } = await world.admin('GET', '/log?kind=authentication&limit=200');
+      const { items } = body as { items: { facts: Record<string, unknown> }[] };
+      return items.map(({ facts }) => facts).filter(({ what }) => String(what).startsWith('channel_'));
+    };
+    const before = (await changes()).length;
+    await webhook();
+    await webhook();
+    const [channel] = await world.writ.database.prisma.noticeChannel.findMany();
+    const { id = '' } = channel ?? {};
+    await tell(alice, { action: 'stop', channel: id });
+    await subscribe(new Subscriber());
+    const [other] = await world.writ.database.prisma.noticeChannel.findMany();
+    service.status = 410;
+    await asks();
+    await told();
+    for (let tried = 0; tried < 100 && (await world.writ.database.prisma.noticeChannel.count()) > 0; tried++)
+      await pause(50);
+    const made = { what: 'channel_added', person, by: person };
+    expect((await changes()).slice(before)).toEqual([
+      { ...made, channel: id, channel_kind: 'webhook' },
+      { ...made, what: 'channel_removed', channel: id, channel_kind: 'webhook' },
+      { ...made, channel: other?.id, channel_kind: 'push' },
+      { what: 'channel_removed', person, channel: other?.id, channel_kind: 'push', by: 'writ' },
     ]);
   });
 
