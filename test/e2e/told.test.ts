@@ -137,6 +137,7 @@ inChromium('the worker, in Chromium', () => {
     const shown = await worker.evaluate(`(async () => {
       self.dispatchEvent(new ExtendableEvent('pushsubscriptionchange'));
       for (;;) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
         const [one] = await self.registration.getNotifications({ tag: 'over' });
         if (one) return { title: one.title, body: one.body, data: one.data };
       }

@@ -4,7 +4,7 @@ import ts from 'typescript';
 
 /** Where pages and messages for people are made. */
 const PAGES = [
-  ...readdirSync('src/human').map((name) => `src/human/${name}`),
+  ...readdirSync('src/human', { recursive: true, encoding: 'utf8' }).map((name) => `src/human/${name}`),
   'src/oauth/troubles.ts',
   'src/notice/message.ts',
 ].filter((path) => path.endsWith('.ts'));
@@ -24,6 +24,19 @@ const NO_PROSE = /&\w+;|\bUTC\b/g;
 
 const isMarkup = (node: ts.Node): node is ts.TaggedTemplateExpression =>
   ts.isTaggedTemplateExpression(node) && node.tag.getText() === 'html';
+
+/** A template that is no markup. */
+const isText = (node: ts.Node): node is ts.TemplateLiteral =>
+  (ts.isTemplateExpression(node) || ts.isNoSubstitutionTemplateLiteral(node)) &&
+  !ts.isTaggedTemplateExpression(node.parent);
+
+const textOf = (node: ts.StringLiteral | ts.TemplateLiteral): string =>
+  ts.isTemplateExpression(node)
+    ? [node.head.text, ...node.templateSpans.map(({ literal }) => literal.text)].join('$')
+    : node.text;
+
+/** Begins as one, and goes on with a second word. */
+const SENTENCE = /^\p{Lu}[\p{L}’'-]* [$\p{L}\d]/u;
 
 /** The template with each value that is put into it as a mark without letters, and inside tags as nothing. */
 const skeletonOf = ({ template }: ts.TaggedTemplateExpression): string =>
@@ -50,12 +63,8 @@ function flawsOf(path: string, text: string): readonly string[] {
       const skeleton = skeletonOf(node);
       const said = ATTRIBUTE.test(skeleton) ? '' : spokenIn(skeleton).replaceAll(NO_PROSE, '');
       if (WORD.test(said)) flaw(node, said);
-    } else if (
-      ts.isStringLiteral(node) &&
-      !isForOperators(node) &&
-      /^\p{Lu}[\p{L}’',]* [\p{L}’' ,.:;()]+[.?]?$/u.test(node.text)
-    )
-      flaw(node, node.text);
+    } else if ((ts.isStringLiteral(node) || isText(node)) && !isForOperators(node) && SENTENCE.test(textOf(node)))
+      flaw(node, textOf(node));
     ts.forEachChild(node, visit);
   };
   visit(source);
@@ -71,6 +80,8 @@ describe('the message catalogue', () => {
     ['text between tags', 'const a = html`<p>Sign out ${name}</p>`;', 'a.ts:1 Sign out $'],
     ['text at the beginning', 'const a = html`Sign out`;', 'a.ts:1 Sign out'],
     ['an attribute that is spoken', 'const a = html`<a aria-label="Sign out" href="x">$</a>`;', 'a.ts:1 Sign out\n$'],
+    ['a sentence with a value in it', 'const a = `Allow ${agent} to act?`;', 'a.ts:1 Allow $ to act?'],
+    ['a sentence with a number', "const a = 'Wait 5 minutes!';", 'a.ts:1 Wait 5 minutes!'],
     ['a sentence in a variable', "const a = 'You are signed out.';", 'a.ts:1 You are signed out.'],
   ])('would find %s', (_what, text, flaw) => {
     expect(flawsOf('a.ts', text)).toEqual([flaw]);
