@@ -13,6 +13,7 @@ export {
 export { discharged, type PolicyTexts, stillLifted, textsOf } from './discharge.js';
 export {
   type About,
+  A_NO,
   approvalKey,
   type Approvals,
   type Asked,

@@ -75,6 +75,9 @@ export const WAIT: Seconds = 300;
 /** Seconds between two polls, and those that are added for whoever comes too soon. */
 export const POLL_INTERVAL: Seconds = 5;
 
+/** Seconds for which a no is the answer to whoever asks the very same again: nobody is worn down by being asked until they say yes. */
+export const A_NO: Seconds = 60;
+
 /** Open requests of one agent for one person, and of one person in all: whoever asks for more is refused. */
 export const MOST_OF_AGENT = 16;
 export const MOST_OF_PERSON = 64;
@@ -84,7 +87,10 @@ export const MOST_OF_PERSON = 64;
  * state that it comes to is a record in the log, but that it was used: that says the record of the exchange.
  */
 export interface Approvals {
-  /** Keeps a request, or finds the same one that is open: the same call, policies, client and key. */
+  /**
+   * Keeps a request, or finds the same one that is open: the same call, policies, client and key. What a redemption needs is then
+   * that of the newer one, where it lasts as long. One that was refused a moment ago ({@link A_NO}) is found too, and asks nobody.
+   */
   ask(asking: Asking, now: Seconds): Promise<Result<Asked, 'too_many'>>;
   byId(id: string, now: Seconds): Promise<Held | undefined>;
   /** What this person may answer and has not, the oldest first. */

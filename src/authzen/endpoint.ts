@@ -82,11 +82,12 @@ async function decideOnce(
   const before = [...moment.taken];
   const decided = asked.ok ? await http.trace('policy', () => decideAll(asked.value, moment)) : asked;
   const kept = decided.ok ? decided.value : [];
-  const state = await keep(kept, http, moment, deps);
+  const state = await keepBatch(kept, http, moment, deps);
+  if (state.registryVersion !== moment.rules.registry.version) return 'stale';
   const spent = kept.flatMap(({ spends }) => (spends === undefined ? [] : [spends.held.id]));
-  if (state === 'replayed' && spent.length > 0)
-    return decideOnce(asked, http, { ...moment, taken: new Set([...before, ...spent]) }, deps);
-  if (state !== undefined) return state;
+  const lost = spent.filter((id) => state.lost.includes(approvalKey(id)));
+  if (lost.length > 0) return decideOnce(asked, http, { ...moment, taken: new Set([...before, ...lost]) }, deps);
+  if (state.replayed) return 'replayed';
   // Of those from before this try others have had the yes, and may have gone down before they wrote it.
   for (const id of [...before, ...spent]) await deps.requests.used(id, moment.now);
   return decided;
@@ -113,8 +114,19 @@ export async function keep(
   decided: readonly Kept[],
   http: FormRequest,
   moment: Moment,
-  { decisions }: Pick<AuthzenDeps, 'decisions'>,
+  deps: Pick<AuthzenDeps, 'decisions'>,
 ): Promise<'stale' | 'replayed' | undefined> {
+  const state = await keepBatch(decided, http, moment, deps);
+  if (state.registryVersion !== moment.rules.registry.version) return 'stale';
+  return state.replayed ? 'replayed' : undefined;
+}
+
+function keepBatch(
+  decided: readonly Kept[],
+  http: FormRequest,
+  moment: Moment,
+  { decisions }: Pick<AuthzenDeps, 'decisions'>,
+): ReturnType<DecisionLog['keep']> {
   const { caller, rules } = moment;
   const { requestId } = http;
   const registryVersion = rules.registry.version;
@@ -125,9 +137,7 @@ export async function keep(
     ...decided.flatMap((one) => (one.spends === undefined ? [] : [spendOf(one.spends)])),
   ];
   const batch = { requestId, registryVersion, spends, keyThumbprint, leaves };
-  const state = await http.trace('commit', () => decisions.keep(batch));
-  if (state.registryVersion !== registryVersion) return 'stale';
-  return state.replayed ? 'replayed' : undefined;
+  return http.trace('commit', () => decisions.keep(batch));
 }
 
 const spendOf = ({ held: { id, expiresAt } }: Granted): Spend => ({

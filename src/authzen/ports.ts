@@ -28,7 +28,10 @@ export type DecisionBatch = Readonly<{
 
 /** Keeps the decisions before anybody is told of them: one statement, in which a stale or replayed request keeps nothing. */
 export interface DecisionLog {
-  keep(batch: DecisionBatch): Promise<Readonly<{ registryVersion: number; replayed: boolean }>>;
+  /** `lost`: the keys of `spends` that somebody else has spent. Where there is one, no approval of the batch is spent either. */
+  keep(
+    batch: DecisionBatch,
+  ): Promise<Readonly<{ registryVersion: number; replayed: boolean; lost: readonly string[] }>>;
 }
 
 /** Requests to people, of the same store as those of the exchange. */

@@ -9,7 +9,7 @@ import type { RegistrySnapshot } from '../registry/index.js';
 import type { ExchangeDeps } from './deps.js';
 import type { Stale } from './ports.js';
 import { callOf } from './redeeming.js';
-import type { ApprovalFlaw, Refusal } from './refusal.js';
+import type { ApprovalFlaw, CommitRefusal, Refusal } from './refusal.js';
 import { type ExchangeRequest, parseRequest } from './request.js';
 import { refuse } from './settle.js';
 import type { Step } from './story.js';
@@ -44,7 +44,7 @@ async function defer(
   http: FormRequest,
   { registry, now, story }: Step,
   deps: ExchangeDeps,
-): Promise<Result<never, ApprovalFlaw | Deferred>> {
+): Promise<Result<never, ApprovalFlaw | CommitRefusal | Deferred>> {
   const { deferrals } = deps;
   const { delegation, presenter } = story.known;
   const call = delegation && callOf(delegation, registry);
@@ -52,7 +52,10 @@ async function defer(
   if (call === undefined || delegation === undefined || presenter === undefined)
     return impossible('not_one_exact_call');
   if (deferrals === undefined) return impossible('not_here');
-  const ends = [delegation.notAfter, (await deferrals.endOf(delegation.subject.run)) ?? Infinity];
+  const standing = await deferrals.standing(delegation.subject.run);
+  // Nobody is asked for what no token would come of.
+  if (standing?.over !== undefined) return err({ reason: standing.over });
+  const ends = [delegation.notAfter, standing?.ends ?? Infinity];
   const expiresAt = Math.floor(waitsUntil(now, WAIT, ends));
   const policySet = story.known.policy;
   const frozen = freeze({ version: 1, call, policySet, demands: ask.demands, expiresAt });
@@ -80,6 +83,7 @@ async function defer(
   );
   if (!kept.ok) return err({ reason: 'too_many_approvals' });
   const { held, code } = kept.value;
+  if (held.state === 'refused') return err({ reason: 'approval_refused' });
   return err({ deferred: { approval: held.id, code, expiresAt: held.expiresAt, number: held.about.number } });
 }
 

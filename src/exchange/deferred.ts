@@ -35,12 +35,12 @@ export function deferredTokenEndpoint(http: FormRequest, deps: DeferredDeps): Pr
     const code = http.form.get('deferral_code')?.[0] ?? '';
     const proof = verifyRequestProof(http, { uri: deps.settings.tokenEndpoint, now, clientId: caller.clientId });
     const isReadable = flaw === undefined && proof.ok && DEFERRAL_CODE.test(code);
-    const polled = isReadable ? await deps.deferrals.poll(code, caller.clientId, now) : undefined;
+    const found = isReadable ? await deps.deferrals.find(code, caller.clientId, now) : undefined;
     // RFC 9449: the key of the first request, or none as then.
-    const isTheirs = proof.ok && polled?.held.jkt === proof.value.jkt;
-    const isGranted = polled?.held.state === 'granted';
-    if (polled !== undefined && isTheirs && isGranted && !polled.isVoid)
-      return redeem(http, { caller, registry, now, held: polled.held }, deps);
+    const isTheirs = proof.ok && found?.held.jkt === proof.value.jkt;
+    const isGranted = found?.held.state === 'granted';
+    if (found !== undefined && isTheirs && isGranted && !found.isVoid)
+      return redeem(http, { caller, registry, now, held: found.held }, deps);
     const spends = [...caller.spends, ...(proof.ok ? proof.value.spends : [])];
     const spent = await deps.polls.ask({
       ...{ requestId: http.requestId, registryVersion: registry.version, spends },
@@ -50,16 +50,15 @@ export function deferredTokenEndpoint(http: FormRequest, deps: DeferredDeps): Pr
     if (spent.replayed) return 'replayed';
     if (flaw !== undefined) return flaw;
     if (!proof.ok) return refused(proof.error, now);
-    if (polled === undefined) return refuse(CODE.error, CODE.error_description);
+    if (found === undefined) return refuse(CODE.error, CODE.error_description);
     if (!isTheirs) return refuse('invalid_dpop_proof', 'the DPoP proof is by another key than the first request');
     if (isGranted) {
-      await lapse(polled.held, now, deps);
+      await lapse(found.held, now, deps);
       return refuse('access_denied', 'what was approved has been revoked since');
     }
-    if (polled.held.state === 'used') return again(polled.held, now, deps);
-    return polled.soon && polled.held.state === 'asked'
-      ? refuse('slow_down', 'poll five seconds later than before')
-      : stateOf(polled.held.state);
+    if (found.held.state === 'used') return again(found.held, now, deps);
+    const isSoon = found.held.state === 'asked' && (await deps.deferrals.polled(found.held.id, now));
+    return isSoon ? refuse('slow_down', 'poll five seconds later than before') : stateOf(found.held.state);
   });
 }
 
@@ -100,7 +99,10 @@ async function redeem(
 }
 
 /** What would be refused in the same way by the next poll: the grant is over, and is not tried again and again until it fits. */
-const FINAL: ReadonlySet<string> = new Set(['approved_another_call', 'policy_forbids', 'policy_does_not_permit']);
+const FINAL: ReadonlySet<string> = new Set([
+  ...['approved_another_call', 'policy_forbids', 'policy_does_not_permit'],
+  ...['revoked', 'person_disabled', 'session_ended'],
+]);
 
 const lapse = async ({ id }: Held, now: Seconds, { deferrals }: DeferredDeps): Promise<void> => {
   await deferrals.answer(id, { event: 'lapse' }, { now });
@@ -113,7 +115,7 @@ async function again(
   { deferrals, keys, handles }: DeferredDeps,
 ): Promise<Answer> {
   const found = await deferrals.recorded(id);
-  if (found === undefined || now > found.recorded.token.issuedAt + AGAIN)
+  if (found === undefined || now > found.recorded.token.issuedAt + AGAIN || now >= found.recorded.token.expiresAt)
     return refuse(CODE.error, CODE.error_description);
   const { recorded, beganAt } = found;
   const { token, commitment } = recorded;

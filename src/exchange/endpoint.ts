@@ -14,7 +14,7 @@ export function tokenExchangeEndpoint(http: FormRequest, deps: TokenExchangeDeps
   return asClient(http, '/token', deps, async (caller, registry, now) => {
     const issued = await exchange(http, { caller, registry }, deps);
     if (issued.ok) return answer(issued.value);
-    if ('deferred' in issued.error) return deferred(issued.error, deps.settings.issuer, now);
+    if ('deferred' in issued.error) return deferred(issued.error, deps.settings.issuer, deps.clock.now());
     return isStale(issued.error) ? 'stale' : refused(issued.error, now);
   });
 }

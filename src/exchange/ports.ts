@@ -106,17 +106,17 @@ export type Redeemed = Readonly<{ token: SignableToken; beganAt: Seconds | undef
 
 /** Exchanges that wait for people. */
 export interface Deferrals extends Pick<Approvals, 'ask' | 'answer' | 'used'> {
-  /** When the session of a run or of this id ends, if there is one. */
-  endOf(run: Subject['run']): Promise<Seconds | undefined>;
+  /** Of the session of a run or of this id, if there is one: when it ends, or why nothing comes of it now. */
+  standing(
+    run: Subject['run'],
+  ): Promise<Readonly<{ ends: Seconds; over: 'session_paused' | 'session_ended' | undefined }> | undefined>;
   /**
-   * `undefined`: unknown, or another client's. `soon`: it was polled for already within its interval, which is longer now.
-   * `isVoid`: it was granted, and its server, its tool or whoever granted it counts no more.
+   * `undefined`: unknown, or another client's. `isVoid`: it was granted, and its server, its tool or whoever granted it counts
+   * no more.
    */
-  poll(
-    code: string,
-    client: string,
-    now: Seconds,
-  ): Promise<Readonly<{ held: Held; soon: boolean; isVoid: boolean }> | undefined>;
+  find(code: string, client: string, now: Seconds): Promise<Readonly<{ held: Held; isVoid: boolean }> | undefined>;
+  /** Counts a poll. Whether it came within the interval since the one before, which is longer from then on. */
+  polled(id: string, now: Seconds): Promise<boolean>;
   /** RFC 7009: ends what this client asked for and has not fetched. It is no poll. */
   withdraw(code: string, client: string, now: Seconds): Promise<void>;
   /** Keeps the token sealed before it is recorded: after a crash it is found again, and no other one is made. */

@@ -17,7 +17,7 @@ export type CommitRefusal =
 
 /** What a person approved is not what would be done now, or nobody can be asked. */
 export type ApprovalFlaw = Readonly<{
-  reason: 'approved_another_call' | 'approval_not_asked' | 'too_many_approvals';
+  reason: 'approved_another_call' | 'approval_not_asked' | 'approval_refused' | 'too_many_approvals';
   cause?: string;
 }>;
 
@@ -197,6 +197,8 @@ export function toWire(refusal: Refusal): Wire {
       return wire('access_denied', 'what was approved is not what would be done now; ask again');
     case 'approval_not_asked':
       return wire('transaction_denied', 'a person has to approve this call, and cannot be asked for it like this');
+    case 'approval_refused':
+      return wire('access_denied', 'a person refused this very call a moment ago; do not ask again');
     case 'too_many_approvals':
       return wire('transaction_denied', 'too many calls wait for an approval already; wait for those');
     case 'replayed':

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  A_NO,
   type Approval,
   approvalKey,
   type Approvals,
@@ -12,7 +13,7 @@ import {
   transition,
 } from '../approval/index.js';
 import { err, Fault, ok, type Result, type Seconds } from '../base/index.js';
-import { feedTarget, sha256 } from '../protocol/index.js';
+import { copyJson, feedTarget, sha256 } from '../protocol/index.js';
 import type { EncryptionKeys } from '../token/index.js';
 import {
   answersText,
@@ -23,6 +24,7 @@ import {
   heldOf,
   INSERT,
   membersOf,
+  sealFor,
   valuesOf,
 } from './approval-rows.js';
 import type { Database } from './database.js';
@@ -147,7 +149,19 @@ async function askWithin(
   const same = [call.person, client, asking.jkt ?? null, frozen.call, policySet, now];
   const [open] = Rows.parse(await transaction.$queryRawUnsafe(SAME, ...same)).map((row) => heldOf(row, keys));
   const code = open && codeFor(open.id, await hashOf(transaction, open.id), keys);
-  if (open?.approval !== undefined && code !== undefined) return ok({ held: open, code });
+  if (open?.approval !== undefined && code !== undefined) {
+    const { binding } = open.approval.frozen;
+    // Whoever signed in afresh redeems by that: what is approved stays what it was, and lasts no longer than what comes with it now.
+    if (expiresAt >= binding.expiresAt) {
+      const sealed = sealFor(open.id, { binding: copyJson(binding), request: asking.request }, keys);
+      await transaction.$executeRawUnsafe(RENEW, open.id, sealed);
+    }
+    return ok({ held: open, code });
+  }
+  const [refused] = Rows.parse(
+    await transaction.$queryRawUnsafe(REFUSED, ...same.slice(0, 4), policySet, now - A_NO),
+  ).map((row) => heldOf(row, keys));
+  if (refused !== undefined) return ok({ held: refused, code: '' });
   const [counted] = Counts.parse(await transaction.$queryRawUnsafe(COUNT, call.person, client, now));
   if (counted === undefined || counted.agent >= MOST_OF_AGENT || counted.person >= MOST_OF_PERSON)
     return err('too_many');
@@ -253,6 +267,14 @@ const SAME = `
   SELECT ${COLUMNS} FROM approval
   WHERE person_id = $1 AND ${OPEN} AND client_id = $2 AND jkt IS NOT DISTINCT FROM $3::text AND call = $4 AND policy = $5
     AND expires_at > to_timestamp($6::float8) ORDER BY asked_at LIMIT 1`;
+
+const RENEW = `UPDATE approval SET sealed = decode($2, 'base64') WHERE id = $1 AND ${OPEN}`;
+
+/** The same call, by the same client and key. */
+const REFUSED = `
+  SELECT ${COLUMNS} FROM approval
+  WHERE person_id = $1 AND state = 'refused' AND client_id = $2 AND jkt IS NOT DISTINCT FROM $3::text AND call = $4 AND policy = $5
+    AND ended_at > to_timestamp($6::float8) ORDER BY ended_at DESC LIMIT 1`;
 
 const COUNT = `
   SELECT (count(*) FILTER (WHERE client_id = $2))::int AS agent, count(*)::int AS person FROM approval

@@ -150,6 +150,7 @@ WITH input AS MATERIALIZED (
   SELECT c.request, s.key, s.ends::bigint AS ends
   FROM alike c, unnest(string_to_array(c.spends, ' '), string_to_array(c.spend_ends, ' ')) AS s(key, ends)
   WHERE NOT coalesce(c.fitting IN ('stale', 'clock', 'session_expired', 'session_due'), false) AND c.spends <> ''
+    AND (c.fitting IS NULL OR s.key NOT LIKE 'approval:%')
 ), spent AS (
   INSERT INTO replay (key, spender, expires_at)
   SELECT key, request, to_timestamp(ends) FROM wanted_spend ORDER BY key

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { approvalKey, POLL_INTERVAL } from '../approval/index.js';
+import { approvalKey, type Held, POLL_INTERVAL } from '../approval/index.js';
+import type { Seconds } from '../base/index.js';
 import type { Deferrals, Redeemed } from '../exchange/index.js';
 import { copyJson, type JsonObject, sha256, TokenType, Typ } from '../protocol/index.js';
 import type { EncryptionKeys } from '../token/index.js';
@@ -15,23 +16,26 @@ export function openDeferrals(database: Database, approvals: ApprovalStore, encr
   const keys = approvalKeys(encryptionKeys);
   const query = (sql: string, ...values: unknown[]): Promise<readonly unknown[]> =>
     guarded(() => prisma.$queryRawUnsafe(sql, ...values));
+  const find = async (code: string, client: string, now: Seconds): Promise<Held | undefined> => {
+    const [row] = Ids.parse(await query(OF_CODE, sha256(code), client));
+    return row && approvals.byId(row.id, now);
+  };
   return {
     ask: (asking, now) => approvals.ask(asking, now),
     answer: (id, event, at) => approvals.answer(id, event, at),
-    endOf: async (run) => {
-      const found = await query(ENDS, 'session' in run ? run.session : null, 'session' in run ? null : run.key);
-      return Ends.parse(found)[0]?.at;
+    standing: async (run) => {
+      const of = 'session' in run ? [run.session, null, null] : [null, run.key, run.signedInSince ?? null];
+      const [found] = Standings.parse(await query(STANDING, ...of));
+      return found && { ends: found.at, over: found.over ?? undefined };
     },
-    poll: async (code, client, now) => {
-      const [row] = Polled.parse(await query(POLL, sha256(code), client, now));
-      if (row === undefined) return undefined;
-      const held = await approvals.byId(row.id, now);
-      if (held === undefined) return undefined;
-      return { held, soon: row.soon, isVoid: held.state === 'granted' && (await approvals.isVoid(held)) };
+    find: async (code, client, now) => {
+      const held = await find(code, client, now);
+      return held && { held, isVoid: held.state === 'granted' && (await approvals.isVoid(held)) };
     },
+    polled: async (id, now) => Polled.parse(await query(POLL, id, now))[0]?.soon === true,
     withdraw: async (code, client, now) => {
-      const [row] = Ids.parse(await query(OF_CODE, sha256(code), client));
-      if (row !== undefined) await approvals.answer(row.id, { event: 'withdraw', by: client }, { now });
+      const held = await find(code, client, now);
+      if (held !== undefined) await approvals.answer(held.id, { event: 'withdraw', by: client }, { now });
     },
     prepare: async (approval, requestId, { token, beganAt }, now) => {
       const { claims, receipt, ...rest } = token;
@@ -95,9 +99,11 @@ function tokenOf({ receipt, ...token }: Omit<z.infer<typeof Prepared>, 'beganAt'
   return { ...token, receipt: { decision, policy, ...more } };
 }
 
-const Ends = z.array(z.object({ at: z.coerce.number().int() }));
+const Standings = z.array(
+  z.object({ at: z.coerce.number().int(), over: z.enum(['session_paused', 'session_ended']).nullable() }),
+);
 const Ids = z.array(z.object({ id: z.string() }));
-const Polled = z.array(z.object({ id: z.string(), soon: z.boolean() }));
+const Polled = z.array(z.object({ soon: z.boolean() }));
 const Kept = z.array(z.object({ request: z.string(), sealed: z.instanceof(Uint8Array) }));
 const Leaves = z.array(
   z.object({
@@ -107,20 +113,26 @@ const Leaves = z.array(
   }),
 );
 
-/** A run whose session is over by its time gets another one. */
-const ENDS = `
-  SELECT floor(extract(epoch FROM expires_at))::bigint::text AS at FROM agent_session
-  WHERE (id = $1::text OR run_key = $2::text) AND status <> 'ended' AND expires_at > clock_timestamp()`;
+/** A run whose session is over by its time gets another one, and so does one that was ended before its person signed in. */
+const STANDING = `
+  SELECT floor(extract(epoch FROM expires_at))::bigint::text AS at,
+    CASE WHEN status = 'ended' THEN 'session_ended'
+      WHEN status = 'paused' AND NOT coalesce(resumes_at <= clock_timestamp(), false) THEN 'session_paused' END AS over
+  FROM agent_session
+  WHERE (id = $1::text OR run_key = $2::text) AND CASE WHEN status = 'ended'
+    THEN NOT (coalesce(ended_by, '') = 'writ' AND coalesce(ended_reason, '') IN ('expired', 'idle'))
+      AND NOT coalesce(ended_at < to_timestamp($3::float8), false)
+    ELSE expires_at > clock_timestamp() END`;
 
 const OF_CODE = 'SELECT id FROM approval WHERE code_hash = $1 AND client_id = $2';
 
 const POLL = `
   WITH before AS MATERIALIZED (
-    SELECT id, coalesce(polled_at > to_timestamp($3::float8) - make_interval(secs => pause), false) AS soon
-    FROM approval WHERE code_hash = $1 AND client_id = $2 FOR UPDATE
+    SELECT id, coalesce(polled_at > to_timestamp($2::float8) - make_interval(secs => pause), false) AS soon
+    FROM approval WHERE id = $1 FOR UPDATE
   )
-  UPDATE approval a SET polled_at = to_timestamp($3::float8), pause = a.pause + CASE WHEN before.soon THEN ${POLL_INTERVAL} ELSE 0 END
-  FROM before WHERE a.id = before.id RETURNING a.id, before.soon`;
+  UPDATE approval a SET polled_at = to_timestamp($2::float8), pause = a.pause + CASE WHEN before.soon THEN ${POLL_INTERVAL} ELSE 0 END
+  FROM before WHERE a.id = before.id RETURNING before.soon`;
 
 const PREPARE = `
   INSERT INTO approval_token (request_id, approval_id, sealed, made_at) VALUES ($1, $2, decode($3, 'base64'), to_timestamp($4::float8))

@@ -162,6 +162,23 @@ describe('an agent that waits for a person (Deferred Token Response)', () => {
     expect(issuer.forms.filter((form) => form.has('completion_mode'))).toHaveLength(1);
   });
 
+  it('asks anew, and withdraws nothing, where the person has to sign in again first', async () => {
+    const { begun, onWaiting } = firstWait();
+    const store = memoryDeferralStore();
+    const exchanged = failure(make({ waiting: { onWaiting, store } }).exchange(request));
+    await begun;
+    deferrals.decide('signed_in_long_ago');
+    expect(await exchanged).toMatchObject({ code: 'insufficient_user_authentication' });
+    expect([await store.all(), deferrals.states()]).toEqual([[], ['signed_in_long_ago']]);
+  });
+
+  it('has no key that goes with the process, where what waits does not', () => {
+    expect(() => make({ dpop: true, waiting: { store: memoryDeferralStore() } })).toThrow(
+      new TypeError('createAgent: waiting.store needs a dpop key that lasts as long; give one instead of true'),
+    );
+    expect(() => make({ dpop: true, waiting: {} })).not.toThrow();
+  });
+
   it('forgets what is over', async () => {
     const store = memoryDeferralStore();
     const now = Math.floor(Date.now() / 1000);
@@ -174,11 +191,12 @@ describe('an agent that waits for a person (Deferred Token Response)', () => {
       number: undefined,
       jkt: undefined,
     };
-    await store.keep({ ...over, intervalSeconds: 1, expiresAt: now - 1 });
+    await store.keep({ ...over, intervalSeconds: 1, expiresAt: now - 61 });
+    await store.keep({ ...over, id: 'answer lost', intervalSeconds: 1, expiresAt: now - 50 });
     await store.keep({ ...over, id: 'open', intervalSeconds: 1, expiresAt: now + 60 });
     issuer.deferrals = undefined;
     await make({ waiting: { store } }).exchange(request);
-    expect((await store.all()).map(({ id }) => id)).toEqual(['open']);
+    expect((await store.all()).map(({ id }) => id)).toEqual(['answer lost', 'open']);
   });
 
   it.each<[string, object]>([

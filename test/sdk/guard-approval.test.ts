@@ -222,15 +222,22 @@ describe('a call that waits for an approval, at a guard that asks Writ (STANDARD
     expect(await able.callTool(aCall())).toMatchObject(REQUIRED);
   });
 
-  it('runs nothing that a person denied', async () => {
+  it('runs nothing that a person denied, and asks nobody for it again', async () => {
     const { fetch: at, ran } = await server();
+    let opened = 0;
     const client = await modern(at, async ({ url }) => {
+      opened++;
       await press(url, 'deny');
       return 'accept';
     });
     await activate(world, ASK);
-    expect(await client.callTool(aCall())).toMatchObject({ isError: true });
-    expect(ran).toEqual([]);
+    const before = await world.writ.database.prisma.approval.count();
+    const call = aCall();
+    const DENIED = { isError: true, structuredContent: { error: 'denied' } };
+    expect(await client.callTool(call)).toMatchObject(DENIED);
+    expect(await client.callTool(call)).toMatchObject(DENIED);
+    expect([ran, opened]).toEqual([[], 1]);
+    expect(await world.writ.database.prisma.approval.count()).toBe(before + 1);
   });
 
   it.each<[string, (uri: string) => unknown]>([

@@ -187,6 +187,15 @@ describe('ARAP: a request', () => {
     expect(toldOf(await submit(await denied(question))).task.id).not.toBe(first.task.id);
   });
 
+  it('that was refused is the answer for a minute to whoever asks the very same again', async () => {
+    const question = something();
+    const first = await asked(question);
+    const page = await browser.get(first.task.links?.review ?? '');
+    expect((await browser.submit(page, { action: 'deny' })).body).toContain('<h1>Denied</h1>');
+    const again = await submit(await denied(question));
+    expect([again.status, toldOf(again).task]).toMatchObject([201, { id: first.task.id, status: 'denied' }]);
+  });
+
   it('Idempotency-Key: is answered with the same task, and refused for another body', async () => {
     const headers = { 'idempotency-key': 'k-1' };
     const body = await denied(something());
@@ -490,6 +499,27 @@ describe('ARAP: the evaluation after an approval', () => {
     expect(replies.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200));
     expect(decisions.filter(Boolean)).toEqual([true]);
     expect((await world.held({ id: told.task.id, code: '', number: '', page: '' })).state).toBe('used');
+  });
+
+  it('is not spent by a credential that was used before', async () => {
+    const { again } = await approved();
+    const used = await assertion(world.issuer, world.rs1);
+    const by = { headers: { authorization: `Bearer ${used}` } };
+    expect((await send('evaluation', something(), world.rs1, by)).status).toBe(200);
+    expect((await send('evaluation', again, world.rs1, by)).status).toBe(401);
+    expect((await evaluate(again)).body).toMatchObject({ decision: true });
+  });
+
+  it('is not spent because another one of its batch is spent already', async () => {
+    const [one, other] = [await approved(), await approved()];
+    await world.writ.database.prisma.$executeRawUnsafe(
+      `INSERT INTO replay (key, spender, expires_at) VALUES ($1, 'another', now() + interval '1 hour')`,
+      `approval:${other.told.task.id}`,
+    );
+    const { body } = await send('evaluations', { evaluations: [one.again, other.again] });
+    const { evaluations } = body as { evaluations: { decision: boolean }[] };
+    expect(evaluations.map(({ decision }) => decision)).toEqual([true, false]);
+    expect((await evaluate(one.again)).body).toMatchObject({ decision: false });
   });
 
   it.each<[string, unknown, string]>([

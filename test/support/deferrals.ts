@@ -5,7 +5,7 @@ const GRANT = 'urn:ietf:params:oauth:grant-type:deferred';
 type Held = {
   client: string;
   form: URLSearchParams;
-  state: 'open' | 'granted' | 'refused' | 'over' | 'withdrawn';
+  state: 'open' | 'granted' | 'refused' | 'over' | 'withdrawn' | 'signed_in_long_ago';
   polls: number;
 };
 
@@ -26,7 +26,7 @@ export class Deferrals {
     return form.get('completion_mode') === 'deferred' ? this.#defer(form, client) : undefined;
   }
 
-  decide(state: 'granted' | 'refused' | 'over'): void {
+  decide(state: 'granted' | 'refused' | 'over' | 'signed_in_long_ago'): void {
     for (const one of this.held.values()) if (one.state === 'open') one.state = state;
   }
 
@@ -67,6 +67,7 @@ export class Deferrals {
     if (one.state === 'open') return { error: 'authorization_pending' };
     if (one.state === 'refused') return { error: 'access_denied', error_description: 'the person said no' };
     if (one.state === 'over') return { error: 'expired_token' };
+    if (one.state === 'signed_in_long_ago') return { error: 'insufficient_user_authentication' };
     this.held.delete(code);
     return one.form;
   }

@@ -36,7 +36,8 @@ export function createWaits({ onWaiting, store = memoryDeferralStore() }: Waitin
       return tokens;
     } catch (error) {
       // What the issuer may still answer is kept: a restart, or the same request, goes on with it.
-      if (!isPassing(error)) await giveUp(deferral, store, { ...deps, isOver: isOver(error) });
+      if (needsSignIn(error)) await store.forget(id);
+      else if (!isPassing(error)) await giveUp(deferral, store, { ...deps, isOver: isOver(error) });
       throw error;
     }
   };
@@ -50,13 +51,13 @@ export function createWaits({ onWaiting, store = memoryDeferralStore() }: Waitin
   };
   const usable = ({ id, expiresAt, jkt }: Deferral): boolean => {
     const { clock, dpopKey } = deps.settings;
-    return !running.has(id) && expiresAt > clock.now() && jkt === (dpopKey && thumbprint(dpopKey.publicJwk));
+    return !running.has(id) && expiresAt + AGAIN > clock.now() && jkt === (dpopKey && thumbprint(dpopKey.publicJwk));
   };
   return {
     resumed: async (request, signal) => {
       const known = await unlessAborted(store.all(), signal);
       const now = deps.settings.clock.now();
-      for (const { id, expiresAt } of known) if (expiresAt <= now && !running.has(id)) await store.forget(id);
+      for (const { id, expiresAt } of known) if (expiresAt + AGAIN <= now && !running.has(id)) await store.forget(id);
       const found = known.find((deferral) => deferral.request === request && usable(deferral));
       if (found === undefined) return undefined;
       try {
@@ -94,6 +95,9 @@ async function pollUntilDecided(deferral: Deferral, deps: Deps, signal: AbortSig
   }
 }
 
+/** For so long the issuer gives a token again that it gave already: the answer may have been lost. */
+const AGAIN: Seconds = 60;
+
 /** For the last answer to come, and for a clock that is ahead. */
 const GRACE: Seconds = 30;
 
@@ -124,6 +128,9 @@ function pendingOf({ status, body }: JsonAnswer): (typeof PENDING)[number] | und
 
 const isOver = (error: unknown): boolean =>
   error instanceof AgentError && ['access_denied', 'expired_token', 'invalid_grant'].includes(error.code);
+/** The request is asked for anew by the token of the fresh sign-in, and the issuer finds what was approved. */
+const needsSignIn = (error: unknown): boolean =>
+  error instanceof AgentError && error.code === 'insufficient_user_authentication';
 const isPassing = (error: unknown): boolean => error instanceof AgentError && !isOver(error);
 
 /** RFC 7009, so that nobody is asked for what nobody waits for. Where the issuer does not hear it, it ends by itself. */
