@@ -172,13 +172,6 @@ describe('an agent that waits for a person (Deferred Token Response)', () => {
     expect([await store.all(), deferrals.states()]).toEqual([[], ['signed_in_long_ago']]);
   });
 
-  it('has no key that goes with the process, where what waits does not', () => {
-    expect(() => make({ dpop: true, waiting: { store: memoryDeferralStore() } })).toThrow(
-      new TypeError('createAgent: waiting.store needs a dpop key that lasts as long; give one instead of true'),
-    );
-    expect(() => make({ dpop: true, waiting: {} })).not.toThrow();
-  });
-
   it('forgets what is over', async () => {
     const store = memoryDeferralStore();
     const now = Math.floor(Date.now() / 1000);

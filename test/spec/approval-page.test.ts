@@ -438,9 +438,11 @@ describe('of several answers', () => {
     expect([done.status, titleOf(done)]).toEqual([200, 'Denied, and paused']);
     expect(await stateOf(asked)).toBe('refused');
     const sessions = (await world.admin('GET', `/sessions?person=${await world.personOf(ALICE)}&limit=100`)).body as {
-      items: { status: string; agent: string }[];
+      items: { id: string; status: string }[];
     };
     expect(sessions.items.map(({ status }) => status)).not.toContain('active');
+    for (const { id, status } of sessions.items)
+      if (status === 'paused') await world.admin('POST', `/sessions/${id}/resume`, { reason: 'test' });
   });
 });
 

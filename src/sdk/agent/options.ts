@@ -48,9 +48,6 @@ export function readOptions({
     throw new TypeError(`createAgent: ${flaws.join('; ')}`);
   }
   const { key, dpop, ...plain } = read.data;
-  // RFC 9449: what waits is bound to the key, and one that is made anew could never fetch it.
-  if (dpop === true && waiting?.store !== undefined)
-    throw new TypeError('createAgent: waiting.store needs a dpop key that lasts as long; give one instead of true');
   const dpopKey = dpop === false ? undefined : keyFrom('dpop', dpop === true ? newKey() : dpop);
   return Object.freeze({ ...plain, key: keyFrom('key', key), dpopKey, waiting, fetch, clock });
 }
