@@ -69,7 +69,7 @@ async function server(
 type Opened = { mode?: unknown; url?: unknown; message?: unknown };
 
 /** An MCP client of 2026-07-28. `open` is what its host does with an address. */
-async function modern(at: Fetch, open?: (params: Opened) => Promise<'accept' | 'decline'>): Promise<Client> {
+async function modern(at: Fetch, open?: (params: Opened) => Promise<'accept' | 'decline' | 'cancel'>): Promise<Client> {
   const capabilities = open === undefined ? {} : { elicitation: { url: {} } };
   const client = new Client({ name: 'host', version: '1' }, { capabilities, versionNegotiation: { mode: 'auto' } });
   if (open !== undefined)
@@ -168,7 +168,7 @@ describe('a call that waits for an approval, at a guard that asks Writ (STANDARD
     expect(ran).toEqual([]);
   });
 
-  it.each(['accept', 'decline'] as const)(
+  it.each(['accept', 'cancel'] as const)(
     'MCP 2026-07-28: asks once, and says that it is not approved yet after %s',
     async (action) => {
       const { fetch: at, ran } = await server();
@@ -182,6 +182,27 @@ describe('a call that waits for an approval, at a guard that asks Writ (STANDARD
       expect([opened, ran]).toEqual([1, []]);
     },
   );
+
+  it('MCP 2026-07-28: withdraws the request after decline, and says so', async () => {
+    const { fetch: at, ran } = await server();
+    const pages: unknown[] = [];
+    const client = await modern(at, ({ url }) => {
+      pages.push(url);
+      return Promise.resolve('decline');
+    });
+    await activate(world, ASK);
+    expect(await client.callTool(aCall())).toMatchObject({
+      isError: true,
+      structuredContent: {
+        error: 'denied',
+        reasons: ['A person approves each write.', 'Nobody was asked any further, since this was declined.'],
+      },
+    });
+    expect(ran).toEqual([]);
+    const [page] = pages;
+    const id = String(page).split('/').at(-1) ?? '';
+    expect((await world.held({ id, code: '', number: '', page: String(page) })).state).toBe('withdrawn');
+  });
 
   it('MCP 2025-11-25: is the error -32042 with the page, and runs when it is called again after the approval', async () => {
     const { fetch: at, ran } = await server();

@@ -67,6 +67,16 @@ export async function askPerson({ question, offer, evaluation }: Denied, asking:
   return task.status === 'pending' ? { page: approvalPage(task, asking.issuerId) } : {};
 }
 
+/** ARAP, cancellation: what was asked for waits for nobody any more. Whether it is over by then is Writ's to know. */
+export async function cancelRequest({ id }: Pick<ApprovalPage, 'id'>, asking: Asking): Promise<void> {
+  const { status } = await postJson(
+    asking.fetch,
+    `${asking.issuerId}/access/v1/requests/${id}/cancel`,
+    asking.init({}),
+  );
+  if (status >= 500) throw new Error(`${new URL(asking.issuerId).origin} answered ${String(status)}`);
+}
+
 /** `/approvals/<id>` of the issuer itself. DANGER: whatever stands elsewhere would lead people astray in Writ's name. */
 function approvalPage(
   { id, links, display }: z.infer<typeof Task>['task'],

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Clock } from '../../base/index.js';
 import { clientOf, Confirmation, copyJson, isObject, type JsonObject, parseJws } from '../../protocol/index.js';
-import { type ApprovalPage, askPerson, Offer } from './access-request.js';
+import { type ApprovalPage, askPerson, cancelRequest, Offer } from './access-request.js';
 import type { AuthInfo, Delegation, ToolGrant } from './delegation.js';
 import { VerifierError } from './errors.js';
 import { type Fetch, fetchJson } from './http.js';
@@ -76,7 +76,11 @@ export function createDecide(options: DecisionOptions): Decide {
       const { access_request: offer, evaluation_id: evaluation } = context ?? {};
       if (denial.remedy !== 'approval' || offer === undefined || evaluation === undefined) return denial;
       const said = await askPerson({ question, offer, evaluation }, { init, ...options });
-      if (said.page !== undefined) return { ...denial, page: said.page };
+      if (said.page !== undefined) {
+        if (!call.declines) return { ...denial, page: said.page };
+        await cancelRequest(said.page, { init, ...options });
+        return { ...denial, reasons: [...denial.reasons, DECLINED] };
+      }
       if (said.approval === undefined) return denial;
       // ARAP, re-evaluation: Writ says whether what was approved carries this call, and spends it.
       const again = await evaluate({ ...question, context: { ...contextOf(question), approval: said.approval } });
@@ -86,6 +90,8 @@ export function createDecide(options: DecisionOptions): Decide {
     }
   };
 }
+
+const DECLINED = 'Nobody was asked any further, since this was declined.';
 
 const contextOf = ({ context }: JsonObject): JsonObject => (isObject(context) ? context : {});
 

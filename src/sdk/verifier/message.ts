@@ -27,6 +27,8 @@ export type ToolCall = Readonly<{
   capabilities: Json | undefined;
   /** It is sent again, with what the client was asked for. */
   answersInput: boolean;
+  /** The client was led to the page of an approval, and its person would not go there. */
+  declines: boolean;
 }>;
 
 /** The first revision in which every request repeats method and name in headers. */
@@ -67,8 +69,13 @@ function readCall(
   const meta = params['_meta'];
   const capabilities = isObject(meta) ? meta['io.modelcontextprotocol/clientCapabilities'] : undefined;
   const answersInput = 'inputResponses' in params;
-  return ok({ id, tool: tool.data, ...revision, capabilities, answersInput, ...read.value });
+  const declines = isDeclined(params['inputResponses']);
+  return ok({ id, tool: tool.data, ...revision, capabilities, answersInput, declines, ...read.value });
 }
+
+/** MCP 2026-07-28, elicitation: a person may decline, which is a no, or cancel, which is none. */
+const isDeclined = (responses: Json | undefined): boolean =>
+  isObject(responses) && isObject(responses['approval']) && responses['approval']['action'] === 'decline';
 
 /** MCP 2026-07-28: a policy that reads the header while the tool runs the body would be no policy. */
 function contradiction(body: JsonObject, request: Inbound, modern: boolean): string | undefined {
