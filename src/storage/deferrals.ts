@@ -9,6 +9,7 @@ import { approvalKeys, sealFor, unsealFor } from './approval-rows.js';
 import type { ApprovalStore } from './approvals.js';
 import type { Database } from './database.js';
 import { guarded } from './outage.js';
+import { isEnding } from './revocations.js';
 
 /** The exchange's side of requests to people. */
 export function openDeferrals(database: Database, approvals: ApprovalStore, encryptionKeys: EncryptionKeys): Deferrals {
@@ -142,6 +143,8 @@ const PREPARED = `
   SELECT t.request_id AS request, t.sealed FROM replay r JOIN approval_token t ON t.request_id = r.spender
   WHERE r.key = $1 AND t.approval_id = $2`;
 
+/** A token that has been revoked is not signed again. */
 const LEAF = `
-  SELECT session_id AS session, seen::text AS seen, leaf_hash AS hash FROM log_leaf
-  WHERE token_hash = $1 AND session_id IS NOT NULL AND seen IS NOT NULL`;
+  SELECT session_id AS session, seen::text AS seen, leaf_hash AS hash FROM log_leaf l
+  WHERE token_hash = $1 AND session_id IS NOT NULL AND seen IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.target = ANY(l.lineage) AND ${isEnding('l.seen')})`;

@@ -489,6 +489,15 @@ describe('a sign-in that is too long ago when the token is fetched (RFC 9470)', 
 });
 
 describe('a token that is given again', () => {
+  it('is not given once it was revoked', async () => {
+    const asked = await asking();
+    await answer(asked, 'grant');
+    const token = tokenOf(await poll(asked));
+    expect(tokenOf(await poll(asked))).not.toBe('');
+    await world.post('/revoke', { token, ...(await bearerAssertion(world.issuer, world.a1)) });
+    expect(answerOf(await poll(asked))).toEqual(GONE);
+  });
+
   it('is not given when it is over by itself', async () => {
     const asked = await asking({
       subject_token: await world.personToken('alice', { sid: `run-${String(run)}`, exp: now() + 3 }),
