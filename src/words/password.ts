@@ -9,7 +9,7 @@ export const PASSWORD = {
     make: 'Make a password',
     renew: 'Make a new one instead',
     remove: 'Take it away',
-    ends: 'Either ends every sign-in of yours, here too, and all that agents can do for you.',
+    ends: 'Taking it away or making a new one ends every sign-in of yours, here too, and all that agents can do for you.',
   },
   made: {
     title: 'Your password for emergencies',

@@ -191,7 +191,9 @@ describe('the password for emergencies', () => {
     const thief = new Browser();
     expect(titleOf(await enter(owner.email, password, thief))).toBe('Approvals');
     const page = await owner.browser.get(place);
-    expect(page.body).toContain('Either ends every sign-in of yours, here too, and all that agents can do for you.');
+    expect(page.body).toContain(
+      'Taking it away or making a new one ends every sign-in of yours, here too, and all that agents can do for you.',
+    );
     await change(owner.browser, { action });
     for (const browser of [thief, owner.browser]) expect(titleOf(await browser.get(place))).toBe('Sign in to Writ');
     expect(await world.rows(`SELECT reason FROM revocation WHERE target = 'person:${owner.id}'`)).toEqual([
