@@ -65,7 +65,11 @@ inChromium('approving a call, in Chromium', () => {
     await seen('approved');
     expect((await world.poll(plain)).status).toBe(200);
 
-    const next = await world.ask({ path: '/home/alice/letters/bob.txt', text: 'Dear B\u200Bob', at: `rm ${looks.name} ${looks.colours}` });
+    const next = await world.ask({
+      path: '/home/alice/letters/bob.txt',
+      text: 'Dear B\u200Bob',
+      at: `rm ${looks.name} ${looks.colours}`,
+    });
     const grave = await world.ask({ repo: 'writ' }, { name: 'delete_repo' });
     await use(page, 'a:has-text("All that waits")');
     await page.waitForSelector('h2:has-text("What waits for me")');
