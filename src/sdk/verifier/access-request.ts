@@ -67,14 +67,16 @@ export async function askPerson({ question, offer, evaluation }: Denied, asking:
   return task.status === 'pending' ? { page: approvalPage(task, asking.issuerId) } : {};
 }
 
-/** ARAP, cancellation: what was asked for waits for nobody any more. Whether it is over by then is Writ's to know. */
+/** ARAP, cancellation: what was asked for waits for nobody any more. */
 export async function cancelRequest({ id }: Pick<ApprovalPage, 'id'>, asking: Asking): Promise<void> {
   const { status } = await postJson(
     asking.fetch,
     `${asking.issuerId}/access/v1/requests/${id}/cancel`,
     asking.init({}),
   );
-  if (status >= 500) throw new Error(`${new URL(asking.issuerId).origin} answered ${String(status)}`);
+  // 409: it is over already.
+  if (status !== 200 && status !== 409)
+    throw new Error(`${new URL(asking.issuerId).origin} answered ${String(status)}`);
 }
 
 /** `/approvals/<id>` of the issuer itself. DANGER: whatever stands elsewhere would lead people astray in Writ's name. */
