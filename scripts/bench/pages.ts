@@ -62,13 +62,13 @@ async function placesOf(house: House, browser: Browser): Promise<readonly Place[
   const { issuer, redirectUri, keys } = house;
   const agent = { issuer, clientId: 'agt_planner', key: keys.planner, redirectUri };
   const { accessToken } = await signIn(agent, ALICE, new PlainBrowser());
-  const waits = new Promise<string>((resolve) => {
+  const waits = new Promise<string>((resolve, reject) => {
     const planner = house.patient(({ approvalUri }) => {
       if (approvalUri !== undefined) resolve(approvalUri);
     });
-    void connect(planner, house.files.resource, accessToken)
+    connect(planner, house.files.resource, accessToken)
       .then((mcp) => mcp.callTool({ name: 'delete_file', arguments: { path: 'drafts/week-46.md' } }))
-      .catch(() => undefined);
+      .catch(reject);
   });
   return [
     { name: 'sign_in', address: place, page: anonymous },
