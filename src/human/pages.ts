@@ -109,7 +109,7 @@ const toolChoice = ({ name, sentence, action, tier }: Server['tools'][number], p
     <span>
       ${sentence}
       <span class="small soft"
-        >${[sentence === name ? undefined : name, action, T.risk[tier]].filter(Boolean).join(' · ')}</span
+        >${[sentence === name ? undefined : name, action && T.actions[action], T.risk[tier]].filter(Boolean).join(' · ')}</span
       >
     </span>
   </label>`;

@@ -16,6 +16,7 @@ export const CONSENT = {
   nothing: 'Nothing beyond knowing that it is you.',
   noTool: 'No tool of it is open to this agent yet.',
   things: (count: number) => `${String(count)} ${count === 1 ? 'thing' : 'things'} that it could do`,
+  actions: { read: 'read', write: 'write', delete: 'delete', execute: 'execute', send: 'send', pay: 'pay' },
   risk: { low: 'low risk', medium: 'medium risk', high: 'high risk', critical: 'critical risk' },
   readsOnly: 'Only let it read: nothing that changes, sends or pays anything',
   limits: 'Its limits',
