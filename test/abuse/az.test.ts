@@ -36,6 +36,7 @@ afterAll(async () => {
   await close(site);
   await close(agent);
   await world.close();
+  expect(world.faults).toEqual([]);
 });
 
 const somebody = async (): Promise<Page> => {
