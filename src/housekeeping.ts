@@ -76,7 +76,7 @@ const finishRevocations = ({ database, report }: House): (() => Promise<void>) =
 function tellPeople({ config, database, secrets, registry, clock, operations, report }: House): () => Promise<void> {
   if (config.deferredTokenResponse === 'off') return () => Promise.resolve();
   const { issuer, isLocal: allowLoopback } = config;
-  const notices = openNotices(database, secrets.encryptionKeys);
+  const notices = openNotices(database, secrets.encryptionKeys, clock);
   const sender = openSender({
     ...{ issuer, allowLoopback, notices, registry, clock, onTold: operations.told },
     report: (thrown) => {

@@ -26,7 +26,7 @@ export type DecisionBatch = Readonly<{
   leaves: readonly string[];
 }>;
 
-/** Keeps the decisions before anybody is told of them: one statement, in which a stale or replayed request keeps nothing. */
+/** Keeps the decisions before anybody is told of them, all or none: a stale or replayed request keeps nothing. */
 export interface DecisionLog {
   /** `lost`: the keys of `spends` that somebody else has spent. Where there is one, no approval of the batch is spent either. */
   keep(

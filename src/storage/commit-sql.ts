@@ -1,3 +1,4 @@
+import { approvalKey } from '../approval/index.js';
 import { DEBIT_CTES, HOLD_CTE } from './budget-sql.js';
 import { isEnding } from './revocations.js';
 import { idleUntil, isIdle } from './session-idle.js';
@@ -70,6 +71,8 @@ const endOf = (session: string): string =>
  * the decision into a refusal for that reason, and the record says so. A group of exchanges that only continue a session
  * gives that session's own id to the upsert: should the session have been closed meanwhile, the primary key fails the
  * statement instead of letting a second session of that id appear.
+ *
+ * What a person approved is not spent by what a verdict refuses already, so that a pause costs no approval.
  *
  * A breach of a budget refuses, and debits nothing. Budgets are debited before the session is known for good: should
  * another replica have opened or ended it meanwhile, budget_hold has no session to name, which fails the statement, debits
@@ -150,7 +153,7 @@ WITH input AS MATERIALIZED (
   SELECT c.request, s.key, s.ends::bigint AS ends
   FROM alike c, unnest(string_to_array(c.spends, ' '), string_to_array(c.spend_ends, ' ')) AS s(key, ends)
   WHERE NOT coalesce(c.fitting IN ('stale', 'clock', 'session_expired', 'session_due'), false) AND c.spends <> ''
-    AND (c.fitting IS NULL OR s.key NOT LIKE 'approval:%')
+    AND (c.fitting IS NULL OR s.key NOT LIKE '${approvalKey('%')}')
 ), spent AS (
   INSERT INTO replay (key, spender, expires_at)
   SELECT key, request, to_timestamp(ends) FROM wanted_spend ORDER BY key

@@ -16,7 +16,7 @@ export function openPasswords(
   { prisma }: Database,
   { issuer, clock }: Readonly<{ issuer: string; clock: Clock }>,
 ): BreakGlassPasswords {
-  /** The change and its record, both or neither; what it ends is done with, or the next change does it. */
+  /** The change and its record, both or neither. What it ends beyond the first sessions ends a moment later, as in {@link revokeScope}. */
   const changed = async (
     person: string,
     what: string,

@@ -109,8 +109,8 @@ const SPEND = `
   DELETE FROM enrolment WHERE person_id = $2 AND used_at IS NULL AND expires_at > clock_timestamp()`;
 
 /**
- * Whoever had the account may also have chosen where its person is told. In a statement after the links: it waits for whoever makes a passkey by one of them, and this
- * sees that passkey.
+ * Whoever had the account may also have chosen where its person is told. In a statement after the links: it waits for whoever makes
+ * a passkey by one of them, and this sees that passkey.
  */
 const REMOVE = `
   WITH password AS (DELETE FROM password WHERE person_id = $1),

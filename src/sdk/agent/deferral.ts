@@ -40,7 +40,10 @@ export interface DeferralStore {
 export type WaitingOptions = Readonly<{
   /** Told once for each wait. What it throws ends the wait. */
   onWaiting?: (waiting: Waiting) => void;
-  /** In memory when left out. With `dpop: true` an agent that is started anew has another key, by which nobody fetches what waited: it asks anew. */
+  /**
+   * In memory when left out. With `dpop: true` an agent that is started anew has another key, by which nobody fetches what
+   * waited: it asks anew.
+   */
   store?: DeferralStore;
 }>;
 
